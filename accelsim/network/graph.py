@@ -1,0 +1,235 @@
+"""A network: layers in topological order, each with one output named like the layer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import prod
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.errors import InputError, collected
+from accelsim.network.layers import KIND_NAMES, Constant, Input, Layer
+from accelsim.network.tensor import Tensor
+
+#: More elements in one tensor than any machine or file of this field has.
+LARGEST_TENSOR = 2**40
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A layer in its place: `inputs` are names of other nodes, in the order the layer reads them."""
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        return KIND_NAMES[type(self.layer)]
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """How a file declares an input or output: its `name`, the node behind it and its `shape`.
+
+    `spatial_axes` and `channel_axes` say which axes of `shape` make up, in raster order, the
+    node's space and channels; axes in neither have size 1.
+    """
+
+    name: str
+    node: str
+    shape: tuple[int, ...]
+    spatial_axes: tuple[int, ...]
+    channel_axes: tuple[int, ...]
+
+
+def channels_first(name: str, node: str, tensor: Tensor) -> Port:
+    """A port of shape (1, channels, *spatial)."""
+    axes = tuple(range(2, 2 + len(tensor.spatial)))
+    return Port(name, node, (1, tensor.channels, *tensor.spatial), axes, (1,))
+
+
+@dataclass(frozen=True)
+class Network:
+    """Frozen graph; build it with `network`, which checks everything this class promises.
+
+    `parameters` holds weights as arrays under "layer.weight name"; a network may have all, some or
+    none of them, since timing needs shapes only.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    tensors: Mapping[str, Tensor]
+    parameters: Mapping[str, NDArray[np.generic]] = field(repr=False)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Node]:
+        return MappingProxyType({node.name: node for node in self.nodes})
+
+    @cached_property
+    def consumers(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of the nodes that read each node, once an operand, in topological order."""
+        readers: dict[str, list[str]] = defaultdict(list)
+        for node in self.nodes:
+            for source in node.inputs:
+                readers[source].append(node.name)
+        return MappingProxyType({node.name: tuple(readers[node.name]) for node in self.nodes})
+
+    @cached_property
+    def output_nodes(self) -> frozenset[str]:
+        return frozenset(port.node for port in self.outputs)
+
+    def sources(self, node: Node) -> tuple[Tensor, ...]:
+        """Shapes of a node's inputs."""
+        return tuple(self.tensors[name] for name in node.inputs)
+
+    def macs_of(self, node: Node) -> int:
+        return node.layer.macs(self.sources(node), self.tensors[node.name])
+
+    def parameters_of(self, node: Node) -> int:
+        """Trained values in a node (running statistics and untrained constants do not count)."""
+        if isinstance(node.layer, Constant) and not node.layer.trained:
+            return 0
+        return sum(prod(shape) for shape in node.layer.weights(self.sources(node)).values())
+
+    @property
+    def macs(self) -> int:
+        return sum(self.macs_of(node) for node in self.nodes)
+
+    @property
+    def parameter_count(self) -> int:
+        """Trained values; a weight that several nodes share counts once, by the array they share."""
+        seen: set[int] = set()
+        total = 0
+        for node in self.nodes:
+            if isinstance(node.layer, Constant) and not node.layer.trained:
+                continue
+            for name, shape in node.layer.weights(self.sources(node)).items():
+                array = self.parameters.get(f"{node.name}.{name}")
+                if array is None or id(array) not in seen:
+                    total += prod(shape)
+                seen.add(id(array)) if array is not None else None
+        return total
+
+
+def network(
+    name: str,
+    nodes: Sequence[Node],
+    outputs: Sequence[str | Port],
+    inputs: Sequence[Port] = (),
+    parameters: Mapping[str, NDArray[np.generic]] | None = None,
+) -> Network:
+    """A checked `Network` in a topological order that keeps the given order where it can.
+
+    Nodes that no output needs are left out, inputs excepted. `outputs` given as node names and
+    inputs not given become ports of shape (1, channels, *spatial).
+    Raises `InputError` with every duplicate name, dangling input, cycle or misfit of shapes.
+    """
+    named = {node.name: node for node in nodes}
+    problems = _naming_problems(name, nodes, named)
+    wanted = [port if isinstance(port, str) else port.node for port in outputs]
+    problems += [f"{name}: output '{node}' is not a layer" for node in wanted if node not in named]
+    if not wanted:
+        problems.append(f"{name}: the network has no output")
+    if problems:
+        raise collected(problems)
+    ordered = _topological(name, named, wanted)
+    tensors = _shapes(name, ordered)
+    for node in (n for n in ordered if isinstance(n.layer, Input)):
+        if node.name not in {port.node for port in inputs}:
+            inputs = (*inputs, channels_first(node.name, node.name, tensors[node.name]))
+    ports = tuple(channels_first(p, p, tensors[p]) if isinstance(p, str) else p for p in outputs)
+    kept = {
+        f"{n.name}.{w}"
+        for n in ordered
+        for w in (*n.layer.weights(tuple(tensors[i] for i in n.inputs)), "mean", "variance")
+    }
+    arrays = {key: array for key, array in (parameters or {}).items() if key in kept}
+    return Network(name, ordered, tuple(inputs), ports, MappingProxyType(tensors), MappingProxyType(arrays))
+
+
+def rebuilt(
+    net: Network, nodes: Sequence[Node], parameters: Mapping[str, NDArray[np.generic]] | None = None
+) -> Network:
+    """`net` with other nodes (and arrays), its ports kept; what a rewrite returns."""
+    arrays = net.parameters if parameters is None else parameters
+    return network(net.name, nodes, net.outputs, net.inputs, arrays)
+
+
+def renamed(net: Network, name: str) -> Network:
+    return replace(net, name=name)
+
+
+def _naming_problems(name: str, nodes: Sequence[Node], named: Mapping[str, Node]) -> list[str]:
+    problems = []
+    if len(named) != len(nodes):
+        seen: set[str] = set()
+        twice = sorted({n.name for n in nodes if n.name in seen or seen.add(n.name)})  # type: ignore[func-returns-value]
+        problems.append(f"{name}: layer names must differ, given twice: {', '.join(twice)}")
+    for node in nodes:
+        arity = node.layer.arity
+        if (arity >= 0 and len(node.inputs) != arity) or (arity < 0 and not node.inputs):
+            problems.append(
+                f"{name}: {node.name} ({node.kind}) has {len(node.inputs)} inputs, not {arity if arity >= 0 else 'one or more'}"
+            )
+        problems += [f"{name}: {node.name} reads '{s}', which is no layer" for s in node.inputs if s not in named]
+    return problems
+
+
+def _topological(name: str, named: Mapping[str, Node], wanted: Sequence[str]) -> tuple[Node, ...]:
+    needed: set[str] = set(wanted) | {n.name for n in named.values() if isinstance(n.layer, Input)}
+    stack = list(needed)
+    while stack:
+        for source in named[stack.pop()].inputs:
+            if source not in needed:
+                needed.add(source)
+                stack.append(source)
+    ordered: dict[str, Node] = {}
+    for root in (node for node in named if node in needed):
+        _visit(name, root, named, ordered)
+    return tuple(ordered.values())
+
+
+def _visit(name: str, root: str, named: Mapping[str, Node], ordered: dict[str, Node]) -> None:
+    """Depth first from `root` without recursion: networks may be thousands of layers deep."""
+    path: dict[str, int] = {root: 0}
+    stack = [root]
+    while stack:
+        node = named[stack[-1]]
+        position = path[node.name]
+        if node.name in ordered or position == len(node.inputs):
+            ordered.setdefault(node.name, node)
+            path.pop(stack.pop())
+            continue
+        path[node.name] += 1
+        source = node.inputs[position]
+        if source in path:
+            names = list(path)
+            raise InputError(
+                f"{name}: layers form a cycle: {' -> '.join([*reversed(names[names.index(source) :]), names[-1]])}"
+            )
+        if source not in ordered:
+            path[source] = 0
+            stack.append(source)
+
+
+def _shapes(name: str, ordered: Sequence[Node]) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for node in ordered:
+        try:
+            tensor = node.layer.output(tuple(tensors[source] for source in node.inputs))
+        except InputError as error:
+            raise InputError(f"{name}: {node.name} ({node.kind}): {error}") from None
+        if tensor.elements > LARGEST_TENSOR:
+            raise InputError(
+                f"{name}: {node.name} ({node.kind}): {tensor.label} has {tensor.elements:,} elements; the most is 2^40"
+            )
+        tensors[node.name] = tensor
+    return tensors
