@@ -176,9 +176,8 @@ def _naming_problems(name: str, nodes: Sequence[Node], named: Mapping[str, Node]
     for node in nodes:
         arity = node.layer.arity
         if (arity >= 0 and len(node.inputs) != arity) or (arity < 0 and not node.inputs):
-            problems.append(
-                f"{name}: {node.name} ({node.kind}) has {len(node.inputs)} inputs, not {arity if arity >= 0 else 'one or more'}"
-            )
+            expected = arity if arity >= 0 else "one or more"
+            problems.append(f"{name}: {node.name} ({node.kind}) has {len(node.inputs)} inputs, not {expected}")
         problems += [f"{name}: {node.name} reads '{s}', which is no layer" for s in node.inputs if s not in named]
     return problems
 

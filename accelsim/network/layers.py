@@ -21,7 +21,8 @@ Inputs = tuple[Tensor, ...]
 #: Unary functions by name, with the names of their scalar parameters.
 ACTIVATIONS: dict[str, tuple[str, ...]] = {
     "abs": (), "ceil": (), "clip": ("low", "high"), "cos": (), "elu": ("alpha",), "erf": (), "exp": (),
-    "floor": (), "gelu": (), "gelu_tanh": (), "hard_sigmoid": ("alpha", "beta"), "hard_swish": (), "leaky_relu": ("alpha",),
+    "floor": (), "gelu": (), "gelu_tanh": (), "hard_sigmoid": ("alpha", "beta"), "hard_swish": (),
+    "leaky_relu": ("alpha",),
     "log": (), "mish": (), "neg": (), "power": ("exponent",), "reciprocal": (), "relu": (), "relu6": (), "round": (),
     "selu": ("alpha", "gamma"), "sigmoid": (), "sign": (), "silu": (), "sin": (), "softplus": (), "softsign": (),
     "sqrt": (), "tanh": (), "threshold": ("alpha",),
