@@ -1,0 +1,201 @@
+"""YAML that knows where its values stand: safe reading, dotted paths, errors with file and line."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import AliasEvent, MappingStartEvent, NodeEvent, ScalarEvent, SequenceStartEvent
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from accelsim.errors import InputError, collected
+
+#: Enough for a mapping of a thousand layers; far below what would take seconds to read.
+LARGEST_FILE_BYTES = 2**24
+DEEPEST_NESTING = 64
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Document:
+    """Plain data of a YAML file, with the line of every dotted path."""
+
+    def __init__(self, place: str, data: dict[str, Any], lines: dict[tuple[str | int, ...], int]) -> None:
+        self.place = place
+        self.data = data
+        self.lines = lines
+
+    def where(self, path: tuple[str | int, ...]) -> str:
+        """`file:line`, the line being that of the nearest parent where the path is absent."""
+        for depth in range(len(path), -1, -1):
+            if path[:depth] in self.lines:
+                return f"{self.place}:{self.lines[path[:depth]]}"
+        return self.place
+
+    def set(self, dotted: str, value: Any) -> None:
+        """Put `value` at a dotted path such as `engine.lanes`, made where it is absent."""
+        *parents, leaf = dotted.split(".")
+        level = self.data
+        for name in parents:
+            level = level.setdefault(name, {})
+            if not isinstance(level, dict):
+                raise InputError(f"{dotted}: '{name}' has no fields below it")
+        level[leaf] = value
+        self.lines.pop((*parents, leaf), None)
+
+
+def dotted_name(path: tuple[str | int, ...]) -> str:
+    """Text of a path.
+
+    >>> dotted_name(("segments", 0, "unroll"))
+    'segments[0].unroll'
+    """
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def read_document(path: Path) -> Document:
+    """The mapping in a YAML file.
+
+    Raises `InputError` (file, line, rule) for what is no YAML mapping, and refuses tags, aliases,
+    duplicate keys, nesting beyond 64 levels and files over 16 MiB: a description needs none of them.
+    """
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_FILE_BYTES:
+            raise InputError(f"{path}: {size:,} bytes; the most is {LARGEST_FILE_BYTES:,}")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    return parse_document(text, str(path))
+
+
+def parse_document(text: str, place: str) -> Document:
+    """`read_document` for text already in memory."""
+    try:
+        _refuse_risky(text, place)
+        root = YAML(typ="safe", pure=True).compose(text)
+    except YAMLError as error:
+        raise InputError(f"{place}{_line_of(error)}: {_first_line(error)}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{place}: not readable as YAML ({_first_line(error)})") from None
+    if not isinstance(root, MappingNode):
+        raise InputError(f"{place}: expected a mapping of names to values at the top")
+    lines: dict[tuple[str | int, ...], int] = {}
+    data = _plain(root, (), lines, place)
+    return Document(place, data, lines)
+
+
+def _refuse_risky(text: str, place: str) -> None:
+    depth = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        line = event.start_mark.line + 1
+        if isinstance(event, AliasEvent):
+            raise InputError(f"{place}:{line}: aliases (*{event.anchor}) are not allowed; write the value out")
+        if isinstance(event, NodeEvent) and _tag(event):
+            raise InputError(f"{place}:{line}: tags ({_tag(event)}) are not allowed; write plain values")
+        if isinstance(event, (MappingStartEvent, SequenceStartEvent)):
+            depth += 1
+        elif type(event).__name__ in ("MappingEndEvent", "SequenceEndEvent"):
+            depth -= 1
+        if depth > DEEPEST_NESTING:
+            raise InputError(f"{place}:{line}: nested deeper than {DEEPEST_NESTING} levels")
+
+
+def _tag(event: NodeEvent) -> str | None:
+    if isinstance(event, (ScalarEvent, MappingStartEvent, SequenceStartEvent)) and event.tag is not None:
+        return str(event.tag)
+    return None
+
+
+def _plain(node: Node, path: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int], place: str) -> Any:
+    lines[path] = node.start_mark.line + 1
+    if isinstance(node, SequenceNode):
+        return [_plain(child, (*path, index), lines, place) for index, child in enumerate(node.value)]
+    if isinstance(node, ScalarNode):
+        return _scalar(node, place)
+    values: dict[str, Any] = {}
+    for key, child in node.value:
+        name = str(key.value)
+        if name in values:
+            raise InputError(f"{place}:{key.start_mark.line + 1}: {dotted_name((*path, name))} is given twice")
+        values[name] = _plain(child, (*path, name), lines, place)
+    return values
+
+
+def _scalar(node: ScalarNode, place: str) -> Any:
+    kind = node.tag if isinstance(node.tag, str) else str(node.ctag)
+    convert = {"int": _integer, "float": _number, "bool": _truth, "null": lambda text: None}.get(
+        kind.rpartition(":")[2], str
+    )
+    try:
+        return convert(node.value)
+    except ValueError:
+        raise InputError(f"{place}:{node.start_mark.line + 1}: '{node.value[:40]}' is no number") from None
+
+
+def _integer(text: str) -> int:
+    return int(text.replace("_", ""), 0)
+
+
+def _number(text: str) -> float:
+    special = {".inf": "inf", "-.inf": "-inf", "+.inf": "inf", ".nan": "nan"}
+    return float(special.get(text.lower(), text.replace("_", "")))
+
+
+def _truth(text: str) -> bool:
+    return text.lower() in ("true", "yes", "on")
+
+
+def validated(model: type[Model], document: Document) -> Model:
+    """`document` as a pydantic model; every problem in it is one line of a single `InputError`."""
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        problems = [_problem(model, document, detail) for detail in error.errors()]
+        raise collected(problems) from None
+
+
+def _problem(model: type[BaseModel], document: Document, detail: Any) -> str:
+    path: tuple[str | int, ...] = detail["loc"]
+    text = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        return f"{document.where(path)}: unknown name {dotted_name(path)}{_suggestion(model, path)}"
+    if detail["type"] == "missing":
+        return f"{document.where(path)}: {dotted_name(path)} is missing"
+    return f"{document.where(path)}: {dotted_name(path)} = {_short(detail['input'])}: {text}"
+
+
+def _suggestion(model: type[BaseModel], path: tuple[str | int, ...]) -> str:
+    fields = _fields_at(model, path[:-1])
+    close = get_close_matches(str(path[-1]), fields, n=1)
+    return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(fields)})" if fields else ""
+
+
+def _fields_at(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
+    level: Any = model
+    for name in path:
+        field = getattr(level, "model_fields", {}).get(name)
+        level = field.annotation if field is not None else None
+    return list(getattr(level, "model_fields", {}))
+
+
+def _short(value: object) -> str:
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _line_of(error: YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    return f":{mark.line + 1}" if mark is not None else ""
+
+
+def _first_line(error: Exception) -> str:
+    problem = getattr(error, "problem", None) or str(error) or type(error).__name__
+    return str(problem).splitlines()[0]
