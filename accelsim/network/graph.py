@@ -22,11 +22,15 @@ LARGEST_TENSOR = 2**40
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A layer in its place: `inputs` are names of other nodes, in the order the layer reads them."""
+    """A layer in its place: `inputs` are names of other nodes, in the order the layer reads them.
+
+    `shares` names the node of the same kind whose weights this one uses as well.
+    """
 
     name: str
     layer: Layer
     inputs: tuple[str, ...] = ()
+    shares: str | None = None
 
     @property
     def kind(self) -> str:
@@ -105,18 +109,16 @@ class Network:
 
     @property
     def parameter_count(self) -> int:
-        """Trained values; a weight that several nodes share counts once, by the array they share."""
-        seen: set[int] = set()
-        total = 0
+        """Trained values; a weight that several nodes share, as `Node.shares` or as one array, counts once."""
+        sizes: dict[int | tuple[str, str], int] = {}
         for node in self.nodes:
             if isinstance(node.layer, Constant) and not node.layer.trained:
                 continue
             for name, shape in node.layer.weights(self.sources(node)).items():
                 array = self.parameters.get(f"{node.name}.{name}")
-                if array is None or id(array) not in seen:
-                    total += prod(shape)
-                seen.add(id(array)) if array is not None else None
-        return total
+                key = (node.shares or node.name, name) if array is None else id(array)
+                sizes[key] = prod(shape)
+        return sum(sizes.values())
 
 
 def network(
@@ -129,19 +131,22 @@ def network(
     """A checked `Network` in a topological order that keeps the given order where it can.
 
     Nodes that no output needs are left out, inputs excepted. `outputs` given as node names and
-    inputs not given become ports of shape (1, channels, *spatial).
+    inputs not given become ports of shape (1, channels, *spatial). A node that shares weights gets
+    its owner's arrays under its own name too; where the owner is left out, the first sharer owns them.
     Raises `InputError` with every duplicate name, dangling input, cycle or misfit of shapes.
     """
     named = {node.name: node for node in nodes}
-    problems = _naming_problems(name, nodes, named)
+    problems = _naming_problems(name, nodes, named) + _owner_problems(name, nodes, named)
     wanted = [port if isinstance(port, str) else port.node for port in outputs]
     problems += [f"{name}: output '{node}' is not a layer" for node in wanted if node not in named]
     if not wanted:
         problems.append(f"{name}: the network has no output")
     if problems:
         raise collected(problems)
-    ordered = _topological(name, named, wanted)
+    arrays = _shared_arrays(name, nodes, parameters or {})
+    ordered = _with_owners(_topological(name, named, wanted))
     tensors = _shapes(name, ordered)
+    _check_sharing(name, ordered, tensors)
     for node in (n for n in ordered if isinstance(n.layer, Input)):
         if node.name not in {port.node for port in inputs}:
             inputs = (*inputs, channels_first(node.name, node.name, tensors[node.name]))
@@ -151,7 +156,7 @@ def network(
         for n in ordered
         for w in (*n.layer.weights(tuple(tensors[i] for i in n.inputs)), "mean", "variance")
     }
-    arrays = {key: array for key, array in (parameters or {}).items() if key in kept}
+    arrays = {key: array for key, array in arrays.items() if key in kept}
     return Network(name, ordered, tuple(inputs), ports, MappingProxyType(tensors), MappingProxyType(arrays))
 
 
@@ -180,6 +185,65 @@ def _naming_problems(name: str, nodes: Sequence[Node], named: Mapping[str, Node]
             problems.append(f"{name}: {node.name} ({node.kind}) has {len(node.inputs)} inputs, not {expected}")
         problems += [f"{name}: {node.name} reads '{s}', which is no layer" for s in node.inputs if s not in named]
     return problems
+
+
+def _sharers(nodes: Sequence[Node]) -> list[tuple[Node, str]]:
+    """Every node without weights of its own, with the name of their owner."""
+    return [(node, node.shares) for node in nodes if node.shares is not None]
+
+
+def _owner_problems(name: str, nodes: Sequence[Node], named: Mapping[str, Node]) -> list[str]:
+    problems = []
+    for node, owner in _sharers(nodes):
+        if owner not in named:
+            problems.append(f"{name}: {node.name} shares the weights of '{owner}', which is no layer")
+        elif named[owner].shares is not None:
+            problems.append(f"{name}: {node.name} shares the weights of {owner}, which owns none; name their owner")
+    return problems
+
+
+def _shared_arrays(
+    name: str, nodes: Sequence[Node], parameters: Mapping[str, NDArray[np.generic]]
+) -> dict[str, NDArray[np.generic]]:
+    """`parameters` with every owner's arrays under its sharers' names as well."""
+    owned: dict[str, dict[str, NDArray[np.generic]]] = defaultdict(dict)
+    for key, array in parameters.items():
+        owner, _, weight = key.rpartition(".")
+        owned[owner][weight] = array
+    arrays = dict(parameters)
+    for node, owner in _sharers(nodes):
+        for weight, array in owned[owner].items():
+            if arrays.setdefault(f"{node.name}.{weight}", array) is not array:
+                raise InputError(f"{name}: {node.name}.{weight} differs from that of {owner}, which it shares")
+    return arrays
+
+
+def _with_owners(ordered: Sequence[Node]) -> tuple[Node, ...]:
+    """The nodes, the first sharer in its place where an owner is not among them."""
+    kept = {node.name for node in ordered}
+    heirs: dict[str, str] = {}
+    nodes = []
+    for node in ordered:
+        if node.shares is None or node.shares in kept:
+            nodes.append(node)
+            continue
+        heir = heirs.setdefault(node.shares, node.name)
+        nodes.append(replace(node, shares=None if heir == node.name else heir))
+    return tuple(nodes)
+
+
+def _check_sharing(name: str, ordered: Sequence[Node], tensors: Mapping[str, Tensor]) -> None:
+    by_name = {node.name: node for node in ordered}
+    problems = []
+    for node, owner in ((n, by_name[owner]) for n, owner in _sharers(ordered)):
+        mine, theirs = (n.layer.weights(tuple(tensors[s] for s in n.inputs)) for n in (node, owner))
+        if node.kind != owner.kind or mine != theirs:
+            problems.append(
+                f"{name}: {node.name} ({node.kind}, weights {mine}) cannot share those of "
+                f"{owner.name} ({owner.kind}, weights {theirs})"
+            )
+    if problems:
+        raise collected(problems)
 
 
 def _topological(name: str, named: Mapping[str, Node], wanted: Sequence[str]) -> tuple[Node, ...]:
