@@ -1,0 +1,251 @@
+"""A network bound to a machine by a mapping: all that timing needs, checked once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping as ReadOnly
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
+
+from accelsim.errors import collected
+from accelsim.hardware.accelerator import Accelerator
+from accelsim.mapping.mapping import Mapping
+from accelsim.mapping.roles import Link, Role, assign_roles
+from accelsim.mapping.stages import Group, group_layers
+from accelsim.mapping.unrolling import Unroll
+from accelsim.mapping.work import LoopNest, fired_tensor, loop_nest, moving_cycles
+from accelsim.network.graph import Network
+from accelsim.network.layers import Input
+from accelsim.network.tensor import Tensor
+from accelsim.units import divisors
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A layer with hardware of its own.
+
+    It fires for every pixel of `fired` (its output, or for a reduction what it accumulates), `together`
+    pixels at a time, each time for `interval_cycles`; a result is out `latency_cycles` later.
+    """
+
+    group: Group
+    tensor: Tensor
+    fired: Tensor
+    macs: int
+    parameters: int
+    unroll: Unroll | None
+    interval_cycles: int
+    together: int
+    latency_cycles: int
+
+    @property
+    def name(self) -> str:
+        return self.group.name
+
+    @property
+    def is_source(self) -> bool:
+        return isinstance(self.group.node.layer, Input)
+
+    @property
+    def multipliers(self) -> int:
+        return self.unroll.multipliers if self.unroll else 0
+
+    @property
+    def work_cycles(self) -> int:
+        """Cycles a frame the stage is busy."""
+        return self.fired.pixels // self.together * self.interval_cycles
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A buffer's reader: `capacity` in tokens of the mapping's granularity, None where unbounded."""
+
+    producer: str
+    consumer: str
+    operand: int
+    name: str
+    role: Role
+    tensor: Tensor
+    capacity: int | None
+
+
+@dataclass(frozen=True)
+class Design:
+    """What `bind` made; whoever holds one checks nothing again."""
+
+    network: Network
+    accelerator: Accelerator
+    mapping: Mapping
+    stages: tuple[Stage, ...]
+    edges: tuple[Edge, ...]
+
+    @cached_property
+    def stage_by_name(self) -> ReadOnly[str, Stage]:
+        return MappingProxyType({stage.name: stage for stage in self.stages})
+
+    @cached_property
+    def output_stages(self) -> tuple[str, ...]:
+        """Stages that make the network's outputs."""
+        wanted = self.network.output_nodes
+        return tuple(s.name for s in self.stages if wanted.intersection((s.name, *s.group.fused)))
+
+    @property
+    def bottleneck_cycles(self) -> int:
+        """Cycles a frame of the busiest stage: no pipeline without replication is faster."""
+        return max(stage.work_cycles for stage in self.stages)
+
+    @property
+    def pace_cycles(self) -> int:
+        """Cycles between frames offered by a paced source."""
+        return self.mapping.interval_cycles or self.bottleneck_cycles
+
+    @property
+    def multipliers(self) -> int:
+        return sum(stage.multipliers for stage in self.stages)
+
+
+def bind(net: Network, accelerator: Accelerator, mapping: Mapping) -> Design:
+    """`mapping` checked against network and machine.
+
+    Raises `InputError` with every layer that is missing or unknown, every unrolling that does not
+    divide its loop, and every capacity that is no edge's.
+    """
+    groups = group_layers(net)
+    problems = _unroll_problems(net, groups, mapping) + _budget_problems(accelerator, mapping)
+    names = _edge_names(groups)
+    problems += [
+        f"{mapping.where('segments', 0, 'buffers', name)}: '{name}' is no edge of {net.name}"
+        if name not in names.values()
+        else f"{mapping.where('segments', 0, 'buffers', name)}: capacity of '{name}' = {tokens} must be positive"
+        for name, tokens in mapping.capacities.items()
+        if name not in names.values() or tokens <= 0
+    ]
+    if problems:
+        raise collected(problems)
+    stages = tuple(_stage(net, group, accelerator, mapping) for group in groups)
+    edges = _edges(net, groups, stages, names, accelerator, mapping)
+    return Design(net, accelerator, mapping, stages, edges)
+
+
+def with_capacities(design: Design, capacities: ReadOnly[str, int]) -> Design:
+    """`design` with other buffer capacities (tokens by edge; edges left out are unbounded)."""
+    mapping = replace(design.mapping, capacities=MappingProxyType(dict(capacities)))
+    edges = tuple(replace(edge, capacity=capacities.get(edge.name)) for edge in design.edges)
+    return replace(design, mapping=mapping, edges=edges)
+
+
+def with_interval(design: Design, interval_cycles: int | None) -> Design:
+    """`design` with another pace of its source."""
+    return replace(design, mapping=replace(design.mapping, interval_cycles=interval_cycles))
+
+
+def _stage(net: Network, group: Group, accelerator: Accelerator, mapping: Mapping) -> Stage:
+    node, engine = group.node, accelerator.engine
+    nest = loop_nest(net, node)
+    unroll = mapping.unroll[node.name] if nest else None
+    if nest and unroll:
+        interval = nest.macs // (unroll.inputs * unroll.outputs * unroll.window)
+        latency = engine.mac_latency_cycles
+    else:
+        interval = moving_cycles(net, node, tuple(k for k, _ in group.operands), engine.lanes)
+        latency = 0 if isinstance(node.layer, Input) else engine.lane_latency_cycles
+    measured = mapping.measured.get(node.name)
+    if measured:
+        interval = interval if measured.interval_cycles is None else measured.interval_cycles
+        latency = latency if measured.latency_cycles is None else measured.latency_cycles
+    return Stage(
+        group=group,
+        tensor=net.tensors[group.output],
+        fired=fired_tensor(net, node),
+        macs=net.macs_of(node),
+        parameters=sum(net.parameters_of(net.by_name[name]) for name in (node.name, *group.fused)),
+        unroll=unroll,
+        interval_cycles=interval,
+        together=unroll.pixels if unroll else 1,
+        latency_cycles=latency,
+    )
+
+
+def _edges(
+    net: Network,
+    groups: tuple[Group, ...],
+    stages: tuple[Stage, ...],
+    names: ReadOnly[tuple[str, str, int], str],
+    accelerator: Accelerator,
+    mapping: Mapping,
+) -> tuple[Edge, ...]:
+    tensors = {stage.name: stage.tensor for stage in stages}
+    roles = assign_roles(net, groups)
+    capacity = _capacities(names, accelerator, mapping)
+    return tuple(
+        Edge(*link, name=name, role=roles[Link(*link)], tensor=tensors[link[0]], capacity=capacity.get(name))
+        for link, name in names.items()
+    )
+
+
+def _capacities(
+    names: ReadOnly[tuple[str, str, int], str], accelerator: Accelerator, mapping: Mapping
+) -> dict[str, int]:
+    """Tokens by edge; where a fork shares one buffer, its tightest reader's figure holds for all of them."""
+    given = dict(mapping.capacities)
+    if accelerator.fork == "copy":
+        return given
+    shared: dict[str, int] = {}
+    for (producer, _, _), name in names.items():
+        if name in given:
+            shared[producer] = min(given[name], shared.get(producer, given[name]))
+    return {name: shared[producer] for (producer, _, _), name in names.items() if producer in shared}
+
+
+def _edge_names(groups: tuple[Group, ...]) -> dict[tuple[str, str, int], str]:
+    """Names by (producer, consumer, operand); where one pair has two edges the operand tells them apart."""
+    links = [(producer, group.name, operand) for group in groups for operand, producer in group.operands]
+    times = Counter((producer, consumer) for producer, consumer, _ in links)
+    return {(p, c, k): f"{p} -> {c}" if times[p, c] == 1 else f"{p} -> {c} (operand {k})" for p, c, k in links}
+
+
+def _unroll_problems(net: Network, groups: tuple[Group, ...], mapping: Mapping) -> list[str]:
+    nests = {group.name: nest for group in groups if (nest := loop_nest(net, group.node))}
+    problems = [
+        f"{mapping.where('segments', 0, 'unroll', name)}: '{name}' is no layer of {net.name} with multiplications"
+        for name in mapping.unroll
+        if name not in nests
+    ]
+    stages = {group.name for group in groups}
+    problems += [
+        f"{mapping.where('segments', 0, 'measured', name)}: '{name}' is no stage of {net.name}"
+        for name in mapping.measured
+        if name not in stages
+    ]
+    missing = [name for name in nests if name not in mapping.unroll]
+    if missing:
+        problems.append(f"{mapping.where('segments', 0, 'unroll')}: no unrolling for {', '.join(missing)}")
+    for name, nest in nests.items():
+        if name in mapping.unroll:
+            problems += _loop_problems(name, nest, mapping)
+    return problems
+
+
+def _loop_problems(name: str, nest: LoopNest, mapping: Mapping) -> list[str]:
+    problems = []
+    for axis in ("inputs", "outputs", "window", "pixels"):
+        factor, size = getattr(mapping.unroll[name], axis), getattr(nest, axis)
+        if factor <= 0 or size % factor:
+            close = ", ".join(str(d) for d in divisors(size) if d <= max(2 * factor, 1))
+            place = mapping.where("segments", 0, "unroll", name, axis)
+            problems.append(
+                f"{place}: segments[0].unroll.{name}.{axis} = {factor} does not divide {size}; divisors: {close}"
+            )
+    return problems
+
+
+def _budget_problems(accelerator: Accelerator, mapping: Mapping) -> list[str]:
+    used, budget = sum(u.multipliers for u in mapping.unroll.values()), accelerator.engine.multipliers
+    if used <= budget:
+        return []
+    return [
+        f"{mapping.where('segments', 0, 'unroll')}: the unrolling takes {used:,} multipliers, "
+        f"engine.multipliers is {budget:,} (short by {used - budget:,})"
+    ]
+

@@ -1,0 +1,117 @@
+"""From a network and a machine to a design: choosing the unrolling, or taking one that is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as ReadOnly
+from pathlib import Path
+from types import MappingProxyType
+
+from accelsim.errors import InfeasibleError, InputError, NotModelled
+from accelsim.hardware.accelerator import Accelerator
+from accelsim.mapping.design import Design, bind
+from accelsim.mapping.mapping import Mapping, read_mapping
+from accelsim.mapping.stages import group_layers
+from accelsim.mapping.unrolling import Folded, fastest_multipliers, fewest_multipliers, unroll
+from accelsim.mapping.work import fired_tensor, loop_nest, moving_cycles
+from accelsim.network.graph import Network
+
+
+def map_network(
+    net: Network,
+    accelerator: Accelerator,
+    target_fps: float | None = None,
+    mapping: Mapping | str | Path | None = None,
+    like: Design | None = None,
+) -> Design:
+    """`net` as one pipeline on `accelerator`.
+
+    Without `mapping`: the fastest pipeline for the machine's multipliers, or with `target_fps` the one
+    with the fewest that reaches it, its source paced at that rate. `like` keeps the unrolling of
+    every layer that another design has too, as far as that does not slow the pipeline down.
+    `mapping` is a `Mapping`, a file, or "pipeline" for the choice above.
+    Raises `InfeasibleError` where the machine is too small or too slow.
+    """
+    if isinstance(mapping, Mapping):
+        return bind(net, accelerator, mapping)
+    if mapping in ("layer-by-layer", "fused"):
+        raise NotModelled(
+            f"mapping '{mapping}' needs segments and memories, which are not modelled; use pipeline or a file"
+        )
+    if mapping is not None and mapping != "pipeline":
+        return bind(net, accelerator, read_mapping(mapping))
+    interval = None if target_fps is None else _interval_cycles(accelerator, target_fps)
+    multipliers = _multipliers(net, accelerator, interval, like)
+    nests = {name: folded.nest for name, folded in _folded(net).items()}
+    chosen = {name: unroll(nests[name], count) for name, count in multipliers.items()}
+    return bind(net, accelerator, Mapping(MappingProxyType(chosen), interval_cycles=interval))
+
+
+def _interval_cycles(accelerator: Accelerator, target_fps: float) -> int:
+    if not target_fps > 0:
+        raise InputError(f"target_fps = {target_fps} must be positive")
+    interval = int(accelerator.clock_hz / target_fps)
+    if interval < 1:
+        raise InfeasibleError(
+            f"{target_fps:,} frames/s need less than a cycle each at {accelerator.clock_hz:,} Hz; raise clock"
+        )
+    return interval
+
+
+def _folded(net: Network) -> dict[str, Folded]:
+    layers = {}
+    for group in group_layers(net):
+        nest = loop_nest(net, group.node)
+        if nest:
+            layers[group.name] = Folded(nest, fired_tensor(net, group.node).pixels)
+    return layers
+
+
+def _floor_cycles(net: Network, accelerator: Accelerator) -> dict[str, int]:
+    """Frame cycles of the stages without multiplications, by name."""
+    lanes = accelerator.engine.lanes
+    return {
+        group.name: fired_tensor(net, group.node).pixels
+        * moving_cycles(net, group.node, tuple(k for k, _ in group.operands), lanes)
+        for group in group_layers(net)
+        if loop_nest(net, group.node) is None
+    }
+
+
+def _multipliers(
+    net: Network, accelerator: Accelerator, interval: int | None, like: Design | None
+) -> ReadOnly[str, int]:
+    layers = _folded(net)
+    floor = _floor_cycles(net, accelerator)
+    slowest = max(floor, key=lambda name: floor[name])
+    if interval is not None and floor[slowest] > interval:
+        raise InfeasibleError(
+            f"{slowest} moves its elements in {floor[slowest]:,} cycles a frame, the target allows {interval:,} "
+            f"(over by {floor[slowest] - interval:,}); raise engine.lanes or the clock, or lower the frame rate"
+        )
+    if like is not None:
+        return _kept(layers, like, interval)
+    budget = accelerator.engine.multipliers
+    if interval is None:
+        return fastest_multipliers(layers, budget, floor[slowest])
+    fewest = fewest_multipliers(layers, interval)
+    if sum(fewest.values()) > budget:
+        raise InfeasibleError(
+            f"{interval:,} cycles a frame take {sum(fewest.values()):,} multipliers, the engine has {budget:,} "
+            f"(short by {sum(fewest.values()) - budget:,}); raise engine.multipliers or lower the frame rate"
+        )
+    return fewest
+
+
+def _kept(layers: ReadOnly[str, Folded], like: Design, interval: int | None) -> dict[str, int]:
+    """Multipliers of `like` where a layer has the same loops; more only where its work would now set the pace."""
+    pace = interval or like.bottleneck_cycles
+    fewest = fewest_multipliers(layers, pace)
+    known = {
+        stage.name: stage.multipliers
+        for stage in like.stages
+        if stage.unroll
+        and stage.name in layers
+        and loop_nest(like.network, stage.group.node) == layers[stage.name].nest
+    }
+    return {name: max(known.get(name, 0), fewest[name]) for name in layers}
+

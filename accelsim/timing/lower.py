@@ -1,0 +1,207 @@
+"""From a design to the arrays of a pipeline at one granularity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.errors import InputError
+from accelsim.mapping.design import Design, Edge, Stage
+from accelsim.network.graph import Network
+from accelsim.network.layers import Inputs, Layer, Reduce
+from accelsim.network.reach import Granularity, token_reach
+from accelsim.network.tensor import Tensor
+from accelsim.timing.kernels.pipeline import Pipeline
+from accelsim.units import ceil_div
+
+Ints = NDArray[np.int64]
+Table = NDArray[np.int32]
+
+#: Above this the tables of one frame do not fit the memory this project allows itself.
+MOST_FIRINGS = 2**27
+
+
+class _Flow(NamedTuple):
+    """Tables of one edge, in firings of the consumer and tokens of the producer."""
+
+    need: Table
+    freed: Table
+    head_pixels: int
+    tail_pixels: int
+
+
+def tokens_of(tensor: Tensor, granularity: Granularity) -> int:
+    """Tokens a frame."""
+    return tensor.rows if granularity == "row" else tensor.pixels
+
+
+def token_elements(tensor: Tensor, granularity: Granularity) -> int:
+    """Elements of one token."""
+    return tensor.elements // tokens_of(tensor, granularity)
+
+
+def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
+    """`design` as arrays; `source` is "paced" (frames spread over the design's pace) or "greedy".
+
+    Raises `InputError` where a frame has more firings than memory allows.
+    """
+    stages, edges = design.stages, design.edges
+    firings = np.array([tokens_of(s.fired, granularity) for s in stages], np.int64)
+    if firings.sum() > MOST_FIRINGS:
+        raise InputError(
+            f"{design.network.name} has {firings.sum():,} {granularity} tokens a frame; the most is {MOST_FIRINGS:,}"
+            + ("; use granularity row" if granularity == "pixel" else "")
+        )
+    index = {stage.name: position for position, stage in enumerate(stages)}
+    producer = np.array([index[edge.producer] for edge in edges], np.int64)
+    consumer = np.array([index[edge.consumer] for edge in edges], np.int64)
+    assert np.all(np.diff(consumer) >= 0)
+    making = [_making(design.network, stage, granularity) for stage in stages]
+    makes, makes_at = _packed([made_by for made_by, _ in making])
+    made, made_at = _packed([made for _, made in making])
+    flows = [_flow(design, edge, index, making, granularity) for edge in edges]
+    need, need_at = _packed([flow.need for flow in flows])
+    freed, freed_at = _packed([flow.freed for flow in flows])
+    offers = [
+        _offers(s, granularity, design.pace_cycles) if s.is_source and source == "paced" else None for s in stages
+    ]
+    offer_first, offer_at = _packed([offer[0] if offer else None for offer in offers], np.int64)
+    offer_last, _ = _packed([offer[1] if offer else None for offer in offers], np.int64)
+    return Pipeline(
+        firings=firings,
+        tokens=np.array([tokens_of(s.tensor, granularity) for s in stages], np.int64),
+        first_firing=_starts(firings),
+        interval=np.array([_interval(s, granularity) for s in stages], np.int64),
+        together=np.array([s.together if granularity == "pixel" else 1 for s in stages], np.int64),
+        first_offset=np.array([s.interval_cycles for s in stages], np.int64),
+        latency=np.array([s.latency_cycles for s in stages], np.int64),
+        at_end=np.array([isinstance(s.group.node.layer, Reduce) for s in stages], np.int64),
+        makes_at=makes_at,
+        makes=makes,
+        made_at=made_at,
+        made=made,
+        offer_at=offer_at,
+        offer_first=offer_first,
+        offer_last=offer_last,
+        in_start=np.searchsorted(consumer, np.arange(len(stages) + 1)).astype(np.int64),
+        out_start=_starts(np.bincount(producer, minlength=len(stages)).astype(np.int64)),
+        out_edges=np.argsort(producer, kind="stable").astype(np.int64),
+        producer=producer,
+        consumer=consumer,
+        need_at=need_at,
+        need=need,
+        freed_at=freed_at,
+        freed=freed,
+        head=np.array([_head(e, f, stages, index, granularity) for e, f in zip(edges, flows, strict=True)], np.int64),
+        tail=np.array([_tail(e, f, stages, index, granularity) for e, f in zip(edges, flows, strict=True)], np.int64),
+        capacity=np.array([edge.capacity or 0 for edge in edges], np.int64),
+    )
+
+
+def _interval(stage: Stage, granularity: Granularity) -> int:
+    if granularity == "pixel":
+        return stage.interval_cycles
+    return stage.fired.row_pixels // stage.together * stage.interval_cycles
+
+
+def _making(net: Network, stage: Stage, granularity: Granularity) -> tuple[Table | None, Table | None]:
+    """Token made by each firing and firing that makes each token; None where they are the same."""
+    layer = stage.group.node.layer
+    if not isinstance(layer, Reduce):
+        return None, None
+    output = net.tensors[stage.name]
+    made = _reach(layer, 0, (stage.fired,), output, granularity).last.astype(np.int32)
+    made_by = np.full(tokens_of(stage.fired, granularity), -1, np.int32)
+    made_by[made] = np.arange(made.size, dtype=np.int32)
+    return made_by, made
+
+
+def _flow(
+    design: Design,
+    edge: Edge,
+    index: dict[str, int],
+    making: Sequence[tuple[Table | None, Table | None]],
+    granularity: Granularity,
+) -> _Flow:
+    stage = design.stages[index[edge.consumer]]
+    node = stage.group.node
+    together = stage.together if granularity == "pixel" else 1
+    flow = _token_flow(
+        node.layer, edge.operand, design.network.sources(node), design.network.tensors[node.name], granularity, together
+    )
+    made = making[index[edge.producer]][1]
+    if made is None:
+        return flow
+    return flow._replace(need=np.where(flow.need >= 0, made[flow.need], -1).astype(np.int32))
+
+
+@lru_cache(maxsize=512)
+def _token_flow(
+    layer: Layer, operand: int, inputs: Inputs, output: Tensor, granularity: Granularity, together: int
+) -> _Flow:
+    """Needs and releases of a layer: layers of the same form share them."""
+    arriving = tokens_of(inputs[operand], granularity)
+    if isinstance(layer, Reduce):
+        each = np.arange(arriving, dtype=np.int32)
+        return _Flow(each, each, 1, 1)
+    reach = _reach(layer, operand, inputs, output, granularity)
+    need = np.maximum.accumulate(reach.last)
+    if together > 1:
+        need = np.repeat(need.reshape(-1, together).max(axis=1), together)
+    held = np.minimum.accumulate(reach.first[::-1])[::-1]
+    freed = np.searchsorted(held[1:], np.arange(arriving), side="right")
+    return _Flow(need.astype(np.int32), freed.astype(np.int32), reach.head, reach.tail)
+
+
+_reach = lru_cache(maxsize=512)(token_reach)
+
+
+def _head(edge: Edge, flow: _Flow, stages: Sequence[Stage], index: dict[str, int], granularity: Granularity) -> int:
+    """Cycles after its first element until a row has come far enough to start on; -1 to wait for its last."""
+    producer = stages[index[edge.producer]]
+    if granularity == "pixel" or flow.head_pixels >= edge.tensor.row_pixels:
+        return -1
+    return (max(flow.head_pixels, 1) - 1) // producer.together * producer.interval_cycles
+
+
+def _tail(edge: Edge, flow: _Flow, stages: Sequence[Stage], index: dict[str, int], granularity: Granularity) -> int:
+    """Cycles of work that are left once the last element of a row has come."""
+    consumer = stages[index[edge.consumer]]
+    if granularity == "pixel" or flow.head_pixels >= edge.tensor.row_pixels:
+        return 0
+    return ceil_div(flow.tail_pixels, consumer.together) * consumer.interval_cycles
+
+
+def _offers(stage: Stage, granularity: Granularity, pace: int) -> tuple[Ints, Ints]:
+    """When the first and last pixel of each token is offered, tokens evenly spaced over `pace` cycles."""
+    pixels = stage.fired.pixels
+    per_token = stage.fired.row_pixels if granularity == "row" else 1
+    begin = np.arange(pixels // per_token, dtype=np.int64) * per_token
+    return begin * pace // pixels, (begin + per_token - 1) * pace // pixels
+
+
+def _starts(counts: Ints) -> Ints:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+
+
+def _packed(
+    tables: Sequence[NDArray[np.generic] | None], dtype: type[np.generic] = np.int32
+) -> tuple[NDArray[Any], Ints]:
+    """Tables end to end and where each begins; equal objects are stored once, None begins at -1."""
+    begins: dict[int, int] = {}
+    offsets, kept, size = [], [], 0
+    for table in tables:
+        if table is None:
+            offsets.append(-1)
+            continue
+        if id(table) not in begins:
+            begins[id(table)] = size
+            kept.append(table)
+            size += table.size
+        offsets.append(begins[id(table)])
+    packed = np.concatenate(kept).astype(dtype, copy=False) if kept else np.zeros(0, dtype)
+    return packed, np.array(offsets, np.int64)
