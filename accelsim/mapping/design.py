@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from accelsim.errors import collected
 from accelsim.hardware.accelerator import Accelerator
-from accelsim.mapping.mapping import Mapping
+from accelsim.mapping.mapping import Granularity, Mapping
 from accelsim.mapping.roles import Link, Role, assign_roles
 from accelsim.mapping.stages import Group, group_layers
 from accelsim.mapping.unrolling import Unroll
@@ -128,9 +128,10 @@ def bind(net: Network, accelerator: Accelerator, mapping: Mapping) -> Design:
     return Design(net, accelerator, mapping, stages, edges)
 
 
-def with_capacities(design: Design, capacities: ReadOnly[str, int]) -> Design:
-    """`design` with other buffer capacities (tokens by edge; edges left out are unbounded)."""
-    mapping = replace(design.mapping, capacities=MappingProxyType(dict(capacities)))
+def with_capacities(design: Design, capacities: ReadOnly[str, int], granularity: Granularity = "row") -> Design:
+    """`design` with other buffer capacities (tokens of `granularity` by edge; edges left out are unbounded)."""
+    held = MappingProxyType(dict(capacities))
+    mapping = replace(design.mapping, capacities=held, granularity=granularity)
     edges = tuple(replace(edge, capacity=capacities.get(edge.name)) for edge in design.edges)
     return replace(design, mapping=mapping, edges=edges)
 
@@ -248,4 +249,3 @@ def _budget_problems(accelerator: Accelerator, mapping: Mapping) -> list[str]:
         f"{mapping.where('segments', 0, 'unroll')}: the unrolling takes {used:,} multipliers, "
         f"engine.multipliers is {budget:,} (short by {used - budget:,})"
     ]
-

@@ -114,4 +114,3 @@ def _kept(layers: ReadOnly[str, Folded], like: Design, interval: int | None) -> 
         and loop_nest(like.network, stage.group.node) == layers[stage.name].nest
     }
     return {name: max(known.get(name, 0), fewest[name]) for name in layers}
-

@@ -14,7 +14,6 @@ from accelsim.network.layers import (
     Combine,
     Concat,
     Convolution,
-    Input,
     Normalise,
     Pool,
     Product,
@@ -27,6 +26,9 @@ from accelsim.network.reach import token_reach
 
 Role = Literal["window", "gate", "skip", "pyramid", "stationary", "rate"]
 ROLES: tuple[Role, ...] = ("window", "gate", "skip", "pyramid", "stationary", "rate")
+
+
+Rows = NDArray[np.int64]
 
 
 class Link(NamedTuple):
@@ -46,18 +48,17 @@ def assign_roles(net: Network, groups: Sequence[Group]) -> dict[Link, Role]:
     leaves and regains the resolution. stationary: the held operand of a product. rate: all else.
     """
     ancestry = _Ancestry(net, groups)
-    leads = _source_rows(net, groups)
     roles: dict[Link, Role] = {}
     for group in groups:
         links = [Link(producer, group.name, operand) for operand, producer in group.operands]
         if isinstance(group.node.layer, Combine | Concat) and len(links) > 1:
-            roles |= _join_roles(net, group, links, ancestry, leads, roles)
+            roles |= _join_roles(group, links, ancestry, roles)
         else:
-            roles |= {link: _single_role(net, group, link) for link in links}
+            roles |= {link: _single_role(group, link) for link in links}
     return roles
 
 
-def _single_role(net: Network, group: Group, link: Link) -> Role:
+def _single_role(group: Group, link: Link) -> Role:
     layer = group.node.layer
     if isinstance(layer, Product):
         return "stationary" if link.operand == 1 else "rate"
@@ -72,54 +73,23 @@ def _single_role(net: Network, group: Group, link: Link) -> Role:
 
 
 def _join_roles(
-    net: Network,
-    group: Group,
-    links: Sequence[Link],
-    ancestry: _Ancestry,
-    leads: Mapping[str, NDArray[np.int64]],
-    known: Mapping[Link, Role],
+    group: Group, links: Sequence[Link], ancestry: _Ancestry, known: Mapping[Link, Role]
 ) -> dict[Link, Role]:
-    lead = [_lead(net, group, link, leads) for link in links]
-    longest = links[lead.index(max(lead))]
-    multiplies = isinstance(group.node.layer, Combine) and group.node.layer.operation in ("multiply", "divide")
-    roles: dict[Link, Role] = {}
-    for link in links:
-        others = [other.producer for other in links if other != link]
-        if multiplies and any(ancestry.gates(link.producer, other) for other in others):
-            roles[link] = "gate"
-        elif link == longest:
-            roles[link] = "rate"
-        else:
-            regained = ancestry.regains(link.producer, longest.producer, known)
-            roles[link] = "pyramid" if regained else "skip"
-    return roles
-
-
-def _lead(net: Network, group: Group, link: Link, leads: Mapping[str, NDArray[np.int64]]) -> int:
-    """Source rows the operand needs, summed over the firings of the join and over sources."""
-    node = group.node
-    reach = token_reach(node.layer, link.operand, net.sources(node), net.tensors[node.name], "row")
-    return int(_rows_at(leads[link.producer], reach.last).sum())
-
-
-def _rows_at(needed: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.where(last >= 0, needed[:, last], 0)
-
-
-def _source_rows(net: Network, groups: Sequence[Group]) -> dict[str, NDArray[np.int64]]:
-    """For every stage, the rows of each source that its output rows depend on, int64[sources, rows]."""
-    sources = [group.name for group in groups if isinstance(group.node.layer, Input)]
-    needed: dict[str, NDArray[np.int64]] = {}
-    for group in groups:
-        node, output = group.node, net.tensors[group.node.name]
-        rows = np.zeros((max(len(sources), 1), output.rows), np.int64)
-        if isinstance(node.layer, Input):
-            rows[sources.index(group.name)] = np.arange(1, output.rows + 1)
-        for operand, producer in group.operands:
-            last = token_reach(node.layer, operand, net.sources(node), output, "row").last
-            rows = np.maximum(rows, _rows_at(needed[producer], last))
-        needed[group.name] = np.maximum.accumulate(rows, axis=1)
-    return needed
+    layer = group.node.layer
+    if isinstance(layer, Combine) and layer.operation in ("multiply", "divide"):
+        gates = {link for link in links if any(ancestry.gates(link.producer, other.producer) for other in links)}
+        if gates:
+            return {link: "gate" if link in gates else "rate" for link in links}
+    leads = ancestry.leads(group, links)
+    longest = links[leads.index(max(leads))]
+    return {
+        link: "rate"
+        if link == longest
+        else "pyramid"
+        if ancestry.regains(link.producer, longest.producer, known)
+        else "skip"
+        for link in links
+    }
 
 
 class _Ancestry:
@@ -136,10 +106,44 @@ class _Ancestry:
                 bits |= self._above[self._index[producer]]
             self._above.append(bits)
 
+    def leads(self, join: Group, links: Sequence[Link]) -> list[int]:
+        """How much each operand of a join needs of the last stage they all come from: its rows, summed over firings."""
+        shared = -1
+        for link in links:
+            shared &= self._above[self._index[link.producer]]
+        fork = shared.bit_length() - 1
+        if fork < 0:
+            return [0] * len(links)
+        end = max(self._index[link.producer] for link in links)
+        needed = {fork: np.arange(1, self._rows(fork) + 1)}
+        for position in range(fork + 1, end + 1):
+            if self._above[position] >> fork & 1:
+                needed[position] = self._needed(self._groups[position], needed)
+        return [int(self._through(join, link.operand, needed[self._index[link.producer]]).sum()) for link in links]
+
+    def _needed(self, group: Group, needed: Mapping[int, Rows]) -> Rows:
+        ways = [
+            self._through(group, operand, needed[self._index[producer]])
+            for operand, producer in group.operands
+            if self._index[producer] in needed
+        ]
+        return np.maximum.accumulate(np.maximum.reduce(ways))
+
+    def _through(self, group: Group, operand: int, needed: Rows) -> Rows:
+        """Fork rows behind each output row of a stage, by one of its operands."""
+        node = group.node
+        last = token_reach(node.layer, operand, self._net.sources(node), self._net.tensors[node.name], "row").last
+        return np.where(last >= 0, needed[last], 0)
+
+    def _rows(self, position: int) -> int:
+        return self._net.tensors[self._groups[position].name].rows
+
     def gates(self, waiting: str, other: str) -> bool:
         """Whether `other` comes from `waiting`, or from what it is point by point, through a spatial reduction."""
         end = self._index[other]
-        return any(self._reduced(root, end) for root in self._pointwise_roots(self._index[waiting]))
+        return other != waiting and any(
+            self._reduced(root, end) for root in self._pointwise_roots(self._index[waiting])
+        )
 
     def _pointwise_roots(self, position: int) -> list[int]:
         roots = [position]

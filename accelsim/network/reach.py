@@ -7,7 +7,7 @@ is read through its index map. Both end as first and last input token of every o
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import singledispatch
+from functools import lru_cache, singledispatch
 from math import prod
 from typing import Literal, NamedTuple
 
@@ -65,12 +65,20 @@ class TokenReach(NamedTuple):
     tail: int
 
 
+@lru_cache(maxsize=2048)
 def token_reach(layer: Layer, operand: int, inputs: Inputs, output: Tensor, granularity: Granularity) -> TokenReach:
-    """Input tokens of `operand` that each output token of `layer` reads, both in raster order."""
+    """Input tokens of `operand` that each output token of `layer` reads, both in raster order.
+
+    Layers of one form share the answer, so its arrays are read-only.
+    """
     source = inputs[operand]
     if isinstance(layer, Rearrange):
-        return _of_pixels(*_rearranged(layer, source, output), source, output, granularity)
-    return _of_spans(spans(layer, operand, inputs, output), source, output, granularity)
+        reach = _of_pixels(*_rearranged(layer, source, output), source, output, granularity)
+    else:
+        reach = _of_spans(spans(layer, operand, inputs, output), source, output, granularity)
+    reach.first.setflags(write=False)
+    reach.last.setflags(write=False)
+    return reach
 
 
 @singledispatch

@@ -114,7 +114,7 @@ def _making(net: Network, stage: Stage, granularity: Granularity) -> tuple[Table
     if not isinstance(layer, Reduce):
         return None, None
     output = net.tensors[stage.name]
-    made = _reach(layer, 0, (stage.fired,), output, granularity).last.astype(np.int32)
+    made = token_reach(layer, 0, (stage.fired,), output, granularity).last.astype(np.int32)
     made_by = np.full(tokens_of(stage.fired, granularity), -1, np.int32)
     made_by[made] = np.arange(made.size, dtype=np.int32)
     return made_by, made
@@ -148,16 +148,13 @@ def _token_flow(
     if isinstance(layer, Reduce):
         each = np.arange(arriving, dtype=np.int32)
         return _Flow(each, each, 1, 1)
-    reach = _reach(layer, operand, inputs, output, granularity)
+    reach = token_reach(layer, operand, inputs, output, granularity)
     need = np.maximum.accumulate(reach.last)
     if together > 1:
         need = np.repeat(need.reshape(-1, together).max(axis=1), together)
     held = np.minimum.accumulate(reach.first[::-1])[::-1]
     freed = np.searchsorted(held[1:], np.arange(arriving), side="right")
     return _Flow(need.astype(np.int32), freed.astype(np.int32), reach.head, reach.tail)
-
-
-_reach = lru_cache(maxsize=512)(token_reach)
 
 
 def _head(edge: Edge, flow: _Flow, stages: Sequence[Stage], index: dict[str, int], granularity: Granularity) -> int:

@@ -219,10 +219,14 @@ def _slot_free(
 
 
 @njit(cache=True)
-def frame_shift(first_firing: Ints, first: NDArray[np.int64], last: NDArray[np.int64], now: int, then: int) -> int:
-    """Cycles between two rows of the time arrays if they differ by the same everywhere, else -1."""
-    shift = last[now, 0] - last[then, 0]
-    for k in range(first_firing[-1]):
-        if last[now, k] - last[then, k] != shift or first[now, k] - first[then, k] != shift:
-            return -1
-    return int(shift)
+def frame_shift(p: Pipeline, state: State, now: int, then: int, shifts: Ints) -> None:
+    """Writes, for each stage, by how many cycles all its times differ between two rows; -1 if not by the same."""
+    for stage in range(p.firings.size):
+        begin, end = p.first_firing[stage], p.first_firing[stage + 1]
+        shift = state.last[now, begin] - state.last[then, begin]
+        for k in range(begin, end):
+            alike = state.last[now, k] - state.last[then, k] == shift
+            if not alike or state.first[now, k] - state.first[then, k] != shift:
+                shift = np.int64(-1)
+                break
+        shifts[stage] = shift

@@ -1,0 +1,200 @@
+"""Running a design frame after frame until it repeats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.errors import DeadlockError, InputError
+from accelsim.mapping.design import Design
+from accelsim.network.reach import Granularity
+from accelsim.timing.kernels.pipeline import Pipeline, State, frame_shift, run_frame
+from accelsim.timing.lower import lower
+from accelsim.timing.waits import describe_deadlock
+
+Ints = NDArray[np.int64]
+
+#: Frames to try when the steady state is to be found, and the longest period looked for.
+MOST_FRAMES = 512
+LONGEST_PERIOD = 8
+#: Firings simulated at most while looking for the steady state, and held in memory at most.
+MOST_FIRINGS = 10**9
+MOST_FIRINGS_HELD = 2**25
+
+
+@dataclass(frozen=True)
+class Trace:
+    """When everything happened, in cycles.
+
+    `first` and `last`, int64[frames, firings], are the arrivals of each token's first and last element in
+    the last frames simulated; where `steady`, these frames are one period, repeated every `period_cycles`
+    for ever. Where it is `growing`, every stage keeps a rate of its own and some buffer fills for ever: the
+    interval is that of the outputs, and nothing else is steady. `alone_first` and `alone_last`, int64[firings],
+    are those of the first frame, which finds the machine empty. `waited` and `waited_on` are of the
+    frames in `last`.
+    """
+
+    design: Design
+    granularity: Granularity
+    source: str
+    pipeline: Pipeline
+    frames: int
+    steady: bool
+    growing: bool
+    period_cycles: int
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    alone_first: Ints
+    alone_last: Ints
+    waited: NDArray[np.int64]
+    waited_on: NDArray[np.int64]
+    completions: Ints
+
+    @property
+    def period_frames(self) -> int:
+        return int(self.last.shape[0])
+
+    @property
+    def interval_cycles(self) -> Fraction:
+        """Mean cycles between the completions of successive frames."""
+        return Fraction(self.period_cycles, self.period_frames)
+
+    @cached_property
+    def stage_index(self) -> dict[str, int]:
+        return {stage.name: position for position, stage in enumerate(self.design.stages)}
+
+    def starts(self, stage: int, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
+        """When each firing of a stage started, int64[..., firings], from its arrival times."""
+        p, span = self.pipeline, self._span(stage)
+        arrival, offset = (last, p.interval[stage]) if p.at_end[stage] else (first, p.first_offset[stage])
+        times: NDArray[np.int64] = arrival[..., span] - (offset + p.latency[stage])
+        return times
+
+    def ends(self, stage: int, last: NDArray[np.int64]) -> NDArray[np.int64]:
+        """When each firing of a stage ended, int64[..., firings]."""
+        times: NDArray[np.int64] = last[..., self._span(stage)] - self.pipeline.latency[stage]
+        return times
+
+    def _span(self, stage: int) -> slice:
+        return slice(self.pipeline.first_firing[stage], self.pipeline.first_firing[stage + 1])
+
+
+def schedule(
+    design: Design, granularity: Granularity = "row", source: str | None = None, frames: int | None = None
+) -> Trace:
+    """Simulates `design` for `frames` frames, or until its frames repeat.
+
+    `source` is "paced" or "greedy"; None takes the machine's. Raises `DeadlockError` with the cycle of
+    waits, and `InputError` where `frames` is not positive.
+    """
+    if frames is not None and frames < 1:
+        raise InputError(f"frames = {frames} must be at least 1")
+    source = source or design.accelerator.source
+    pipeline = lower(design, granularity, source)
+    return _Run(design, granularity, source, pipeline).until(frames)
+
+
+class _Run:
+    """The frames simulated so far, in a ring as long as a period and a capacity can reach back."""
+
+    def __init__(self, design: Design, granularity: Granularity, source: str, pipeline: Pipeline) -> None:
+        self.design, self.granularity, self.source, self.pipeline = design, granularity, source, pipeline
+        firings, stages, edges = pipeline.first_firing[-1], len(design.stages), len(design.edges)
+        tokens = np.maximum(pipeline.tokens[pipeline.producer], 1)
+        self.depth = int((pipeline.capacity // tokens).max(initial=0)) + 1
+        longest = LONGEST_PERIOD if (self.depth + LONGEST_PERIOD) * firings <= MOST_FIRINGS_HELD else 1
+        self.longest_period = longest
+        self.ring = self.depth + longest + 1
+        self.most_frames = max(self.ring + 1, min(MOST_FRAMES, MOST_FIRINGS // int(firings)))
+        times = np.zeros((self.ring, firings), np.int64)
+        first = times if granularity == "pixel" else np.zeros_like(times)
+        self.state = State(
+            first=first,
+            last=times,
+            free_at=np.zeros(stages, np.int64),
+            done=np.zeros(stages, np.int64),
+            waited=np.zeros((stages, 3), np.int64),
+            waited_on=np.zeros((edges, 2), np.int64),
+        )
+        self.outputs = [i for i, s in enumerate(design.stages) if s.name in design.output_stages]
+        self.completions: list[int] = []
+        self.waits: list[tuple[Ints, Ints]] = []
+        self.same: dict[int, int] = {}
+
+    def until(self, frames: int | None) -> Trace:
+        self._frame()
+        alone = self.state.first[0].copy(), self.state.last[0].copy()
+        limit = self.most_frames if frames is None else frames
+        period, growing = 0, False
+        while len(self.completions) < limit and not (frames is None and (period or growing)):
+            self._frame()
+            period = self._period()
+            growing = not period and self._grows()
+        return self._trace(alone, period, growing)
+
+    def _frame(self) -> None:
+        frame, state = len(self.completions), self.state
+        state.waited[:] = 0
+        state.waited_on[:] = 0
+        if run_frame(self.pipeline, state, frame, self.design.pace_cycles):
+            raise DeadlockError(describe_deadlock(self.design, self.pipeline, state, frame, self.granularity))
+        row, ends = state.last[frame % self.ring], self.pipeline.first_firing[1:] - 1
+        self.completions.append(max(int(row[ends[stage]]) for stage in self.outputs))
+        self.waits = [*self.waits[-self.longest_period :], (state.waited.copy(), state.waited_on.copy())]
+
+    def _shifts(self, period: int) -> Ints:
+        now = len(self.completions) - 1
+        shifts = np.empty(self.pipeline.firings.size, np.int64)
+        frame_shift(self.pipeline, self.state, now % self.ring, (now - period) % self.ring, shifts)
+        return shifts
+
+    def _period(self) -> int:
+        """Frames after which everything repeats, if it has for as long as a capacity reaches back; else 0."""
+        for period in range(1, min(self.longest_period, len(self.completions) - 1) + 1):
+            shifts = self._shifts(period)
+            repeats = shifts[0] >= 0 and bool(np.all(shifts == shifts[0]))
+            self.same[period] = self.same.get(period, 0) + 1 if repeats else 0
+            if self.same[period] >= self.depth:
+                return period
+        return 0
+
+    def _grows(self) -> bool:
+        """Whether every stage goes at the rate of its own work or of its slowest producer, for ever."""
+        p = self.pipeline
+        if p.capacity.any() or self.source == "paced":
+            return False
+        shifts, settled = self._shifts(1), np.array([s.work_cycles for s in self.design.stages])
+        for edge in range(p.producer.size):
+            settled[p.consumer[edge]] = max(settled[p.consumer[edge]], settled[p.producer[edge]])
+        return bool(np.array_equal(shifts, settled))
+
+    def _trace(self, alone: tuple[Ints, Ints], period: int, growing: bool) -> Trace:
+        steady = period > 0
+        frames = len(self.completions)
+        kept = period if steady else 1
+        rows = [(frames - kept + k) % self.ring for k in range(kept)]
+        return Trace(
+            design=self.design,
+            granularity=self.granularity,
+            source=self.source,
+            pipeline=self.pipeline,
+            frames=frames,
+            steady=steady,
+            growing=growing,
+            period_cycles=self._period_cycles(kept),
+            first=self.state.first[rows],
+            last=self.state.last[rows],
+            alone_first=alone[0],
+            alone_last=alone[1],
+            waited=sum((w for w, _ in self.waits[-kept:]), np.zeros_like(self.state.waited)),
+            waited_on=sum((w for _, w in self.waits[-kept:]), np.zeros_like(self.state.waited_on)),
+            completions=np.array(self.completions, np.int64),
+        )
+
+    def _period_cycles(self, kept: int) -> int:
+        done = self.completions
+        return done[-1] - done[-1 - kept] if len(done) > kept else max(self.design.pace_cycles, done[-1])
