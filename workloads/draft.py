@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 from accelsim.errors import InputError
 from accelsim.network.graph import Network, Node, network
 from accelsim.network.layers import KIND_NAMES, Input, Layer, Padding
@@ -36,15 +38,16 @@ class Draft:
 
         Raises `InputError` where the shape has not as many axes as `published`, or sizes below 1.
         """
-        shape = tuple(published if input_shape is None else input_shape)
+        given = published if input_shape is None else input_shape
+        shape = tuple(given) if isinstance(given, tuple | list) else ()
         if len(shape) == len(published) + 1 and shape[0] == 1:
             shape = shape[1:]
-        if len(shape) != len(published) or not all(isinstance(size, int) and size > 0 for size in shape):
+        if len(shape) != len(published) or not all(isinstance(size, Integral) and size > 0 for size in shape):
             raise InputError(
                 f"{self.name}: input_shape = {input_shape} is not {len(published)} positive integers, channels first, "
                 f"with or without a leading 1; the published shape is {published}"
             )
-        return self.add(name, Input(shape[0], shape[1:]))
+        return self.add(name, Input(int(shape[0]), tuple(int(size) for size in shape[1:])))
 
     def tensor(self, name: str) -> Tensor:
         """Shape of a layer already added."""
