@@ -1,0 +1,84 @@
+"""Simulates dataflow (pipelined, streaming) neural-network accelerators.
+
+Everything a user needs is here; names are loaded when first used.
+
+    net = load_network("efficientdet_d2")
+    design = map_network(tile_attention(net, rows=7), load_accelerator("streaming-asic"), target_fps=30)
+    print(simulate(design))
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from accelsim.errors import AccelsimError, DeadlockError, InfeasibleError, InputError, NotModelled, UnsupportedError
+    from accelsim.hardware.accelerator import Accelerator, load_accelerator
+    from accelsim.mapping.design import Design, bind, with_capacities
+    from accelsim.mapping.mapper import map_network
+    from accelsim.mapping.mapping import Mapping, read_mapping
+    from accelsim.network.graph import Network
+    from accelsim.network.load import load_network
+    from accelsim.network.rewrites.fold import fold
+    from accelsim.network.rewrites.tile_attention import tile_attention
+    from accelsim.report.build import simulate
+    from accelsim.report.report import Report
+    from accelsim.timing.simulate import schedule
+    from accelsim.timing.size import size_buffers
+
+_HOMES = {
+    "accelsim.errors": (
+        "AccelsimError", "DeadlockError", "InfeasibleError", "InputError", "NotModelled", "UnsupportedError",
+    ),
+    "accelsim.hardware.accelerator": ("Accelerator", "load_accelerator"),
+    "accelsim.mapping.design": ("Design", "bind", "with_capacities"),
+    "accelsim.mapping.mapper": ("map_network",),
+    "accelsim.mapping.mapping": ("Mapping", "read_mapping"),
+    "accelsim.network.graph": ("Network",),
+    "accelsim.network.load": ("load_network",),
+    "accelsim.network.rewrites.fold": ("fold",),
+    "accelsim.network.rewrites.tile_attention": ("tile_attention",),
+    "accelsim.report.build": ("simulate",),
+    "accelsim.report.report": ("Report",),
+    "accelsim.timing.simulate": ("schedule",),
+    "accelsim.timing.size": ("size_buffers",),
+}  # fmt: skip
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AccelsimError",
+    "Accelerator",
+    "DeadlockError",
+    "Design",
+    "InfeasibleError",
+    "InputError",
+    "Mapping",
+    "Network",
+    "NotModelled",
+    "Report",
+    "UnsupportedError",
+    "bind",
+    "fold",
+    "load_accelerator",
+    "load_network",
+    "map_network",
+    "read_mapping",
+    "schedule",
+    "simulate",
+    "size_buffers",
+    "tile_attention",
+    "with_capacities",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'accelsim' has no attribute '{name}'")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -13,6 +13,9 @@ from accelsim.timing.simulate import Trace
 
 Ints = NDArray[np.int64]
 
+#: Longest period, in cycles, for which a table of one entry a cycle is cheaper than sorting.
+LARGEST_CYCLE_TABLE = 2**24
+
 
 def slots(trace: Trace, edge: int, alone: bool = False) -> tuple[Ints, Ints]:
     """When the slots of an edge's tokens are taken and freed, int64[tokens], over one period, or the first frame.
@@ -54,9 +57,9 @@ def simultaneous_peak_elements(trace: Trace, edges: Sequence[int]) -> int:
 
 
 def levels(trace: Trace, edges: Sequence[int]) -> tuple[Ints, Ints]:
-    """Elements held by `edges` together over one period: the times of change, from 0, and the level from each on.
+    """Elements held by `edges` together over one period: the times of change, and the level from each on.
 
-    Slots freed at a time are counted before those taken at it.
+    What is freed and taken in the same cycle cancels out.
     """
     period = trace.period_cycles
     base, moments, changes = 0, [], []
@@ -67,5 +70,10 @@ def levels(trace: Trace, edges: Sequence[int]) -> tuple[Ints, Ints]:
         moments += [taken % period, freed % period]
         changes += [np.full(taken.size, size), np.full(freed.size, -size)]
     moment, change = np.concatenate(moments), np.concatenate(changes)
-    order = np.lexsort((change, moment))
-    return moment[order], base + np.cumsum(change[order])
+    if period <= LARGEST_CYCLE_TABLE:
+        net = np.bincount(moment, weights=change, minlength=period).astype(np.int64)
+        times = np.union1d(np.zeros(1, np.int64), np.flatnonzero(net))
+        return times, base + np.cumsum(net[times])
+    order = np.argsort(moment, kind="stable")
+    times, begins = np.unique(moment[order], return_index=True)
+    return times, base + np.cumsum(np.add.reduceat(change[order], begins))

@@ -1,0 +1,313 @@
+"""From a design to a report: simulate, measure the buffers, and put every figure where it belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from importlib.metadata import version
+from typing import NamedTuple
+
+import numpy as np
+
+from accelsim.mapping.design import Design, Stage, with_capacities
+from accelsim.mapping.roles import ROLES
+from accelsim.network.attention import attention_buffering, find_attention
+from accelsim.network.reach import Granularity
+from accelsim.report import report as parts
+from accelsim.timing.bounds import edge_bounds, interval_bound_cycles, latency_bound_cycles
+from accelsim.timing.critical import critical_cycle, slack_cycles
+from accelsim.timing.kernels.pipeline import INPUT, SOURCE, SPACE
+from accelsim.timing.lower import token_elements
+from accelsim.timing.occupancy import peak_tokens, simultaneous_peak_elements, stored_tokens
+from accelsim.timing.simulate import Trace, schedule
+
+
+class _Peaks(NamedTuple):
+    """Elements an edge: bound, peak with one frame alone, peak in the steady state, peak as simulated."""
+
+    bound: list[int]
+    alone: list[int]
+    steady: list[int]
+    held: list[int] | None
+
+
+def simulate(
+    design: Design, frames: int | None = None, granularity: Granularity = "row", source: str | None = None
+) -> parts.Report:
+    """Simulates `design` and reports buffers, stages, throughput and latency.
+
+    `frames` None runs until frames repeat, else exactly that many; `granularity` is "row" or "pixel";
+    `source` is "paced" or "greedy", None for the machine's. Figures of buffers are those of a paced source
+    and unbounded buffers, whatever the design's own; what its own come to is reported beside them.
+    Raises `DeadlockError` with the cycle of waits, `InputError` for a `frames` below 1.
+    """
+    trace = schedule(design, granularity, source, frames)
+    free = trace if _is_free(design, trace.source) else schedule(_unbounded(design), granularity, "paced", frames)
+    peaks = _peaks(trace, free)
+    body = parts.Body(
+        network=design.network.name,
+        accelerator=design.accelerator.name,
+        granularity=granularity,
+        source=trace.source,
+        fork=design.accelerator.fork,
+        pace_cycles=design.pace_cycles,
+        clock_hz=design.accelerator.clock_hz,
+        activation_bits=design.accelerator.activation_bits,
+        throughput=_throughput(trace),
+        critical=_critical(trace),
+        attention_buffering=_attention(design),
+        buffering={role: _role(free, peaks, role) for role in ROLES},
+        buffers=tuple(_buffer(trace, peaks, k) for k in range(len(design.edges))),
+        stages=tuple(_stage_rows(trace)),
+        work=_work(design),
+        segments=(parts.Segment(name="pipeline", stages=len(design.stages), multipliers=design.multipliers),),
+        traffic=None,
+        memories=None,
+        energy=None,
+        not_modelled=parts.NOT_MODELLED,
+        warnings=tuple(_warnings(trace, free)),
+        version=version("accelsim"),
+    )
+    return parts.Report(body)
+
+
+def _is_free(design: Design, source: str) -> bool:
+    return source == "paced" and all(edge.capacity is None for edge in design.edges)
+
+
+def _unbounded(design: Design) -> Design:
+    """`design` without capacities, its source no faster than the slowest stage, so that it can be steady."""
+    free = with_capacities(design, {})
+    pace = max(design.pace_cycles, design.bottleneck_cycles)
+    return replace(free, mapping=replace(free.mapping, interval_cycles=pace))
+
+
+def _peaks(trace: Trace, free: Trace) -> _Peaks:
+    design, granularity = trace.design, trace.granularity
+    bounds = edge_bounds(design, granularity)
+    sizes = [token_elements(edge.tensor, granularity) for edge in design.edges]
+    edges = range(len(design.edges))
+    return _Peaks(
+        bound=[bounds[edge.name] * size for edge, size in zip(design.edges, sizes, strict=True)],
+        alone=[peak_tokens(free, k, alone=True) * sizes[k] for k in edges],
+        steady=[peak_tokens(free, k) * sizes[k] for k in edges],
+        held=None if trace.growing else [peak_tokens(trace, k) * sizes[k] for k in edges],
+    )
+
+
+def _number(value: Fraction) -> float:
+    return value.numerator / value.denominator
+
+
+def _throughput(trace: Trace) -> parts.Throughput:
+    design, interval = trace.design, trace.interval_cycles
+    latency = None if trace.growing else _latency(trace, trace.first, trace.last, np.max)
+    loss, utilisation, of_total = _utilisation(trace)
+    return parts.Throughput(
+        interval_cycles=_number(interval),
+        interval_bound_cycles=interval_bound_cycles(design, trace.source),
+        latency_cycles=latency,
+        latency_bound_cycles=latency_bound_cycles(design, trace.granularity),
+        first_output_cycles=None if trace.growing else _first_output(trace),
+        idle_latency_cycles=_latency(trace, trace.alone_first[None], trace.alone_last[None], np.max),
+        frames_in_flight=None if latency is None else _number(latency / interval),
+        frames_per_second=_number(design.accelerator.clock_hz / interval),
+        mac_utilisation=utilisation,
+        mac_utilisation_of_total=of_total,
+        utilisation_loss=loss,
+        bottleneck=max(design.stages, key=lambda stage: stage.work_cycles).name,
+        steady=trace.steady,
+        frames_simulated=trace.frames,
+    )
+
+
+def _entered(trace: Trace, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """When each frame's first input token was taken, int64[frames]."""
+    sources = [trace.stage_index[stage.name] for stage in trace.design.stages if stage.is_source]
+    return np.min([trace.starts(k, first, last)[:, 0] for k in sources], axis=0)
+
+
+def _latency(trace: Trace, first: np.ndarray, last: np.ndarray, over: np.ufunc) -> int:
+    ends = [int(trace.pipeline.first_firing[trace.stage_index[name] + 1]) - 1 for name in trace.design.output_stages]
+    return int(over(last[:, ends].max(axis=1) - _entered(trace, first, last)))
+
+
+def _first_output(trace: Trace) -> int:
+    p = trace.pipeline
+    outputs = [trace.stage_index[name] for name in trace.design.output_stages]
+    made = [int(p.first_firing[k]) + (0 if p.made_at[k] < 0 else int(p.made[p.made_at[k]])) for k in outputs]
+    return int((trace.first[:, made].min(axis=1) - _entered(trace, trace.first, trace.last)).max())
+
+
+def _utilisation(trace: Trace) -> tuple[parts.UtilisationLoss, float, float]:
+    design, interval = trace.design, trace.interval_cycles
+    stages = [stage for stage in design.stages if stage.multipliers]
+    macs = sum(stage.macs for stage in stages)
+    allotted = sum(stage.multipliers for stage in stages) * interval
+    if not allotted:
+        return parts.UtilisationLoss(rounding=0.0, rate_mismatch=0.0, stalls=0.0), 0.0, 0.0
+    bound = interval_bound_cycles(design, trace.source)
+    worked = sum(stage.multipliers * stage.work_cycles for stage in stages)
+    loss = parts.UtilisationLoss(
+        rounding=_number((worked - macs) / allotted),
+        rate_mismatch=_number((design.multipliers * bound - worked) / allotted),
+        stalls=_number(design.multipliers * (interval - bound) / allotted),
+    )
+    of_total = macs / (design.accelerator.engine.multipliers * interval)
+    return loss, _number(macs / allotted), _number(of_total)
+
+
+def _critical(trace: Trace) -> parts.Critical | None:
+    cycle = critical_cycle(trace)
+    if cycle is None:
+        return None
+    return parts.Critical(
+        kind=cycle.kind,
+        interval_cycles=_number(cycle.interval_cycles),
+        stages=cycle.stages,
+        edges=cycle.edges,
+        steps=cycle.steps,
+    )
+
+
+def _attention(design: Design) -> parts.AttentionBuffering:
+    found = attention_buffering(design.network)
+    rows = tuple(
+        parts.AttentionBlockRow(
+            block=row.block, rows=row.rows, gate_elements=row.gate_elements, skip_elements=row.skip_elements
+        )
+        for row in found.blocks
+    )
+    return parts.AttentionBuffering(
+        gate_elements=found.gate_elements,
+        skip_elements=found.skip_elements,
+        total_elements=found.total_elements,
+        blocks=rows,
+    )
+
+
+def _bytes(elements: int, design: Design) -> int:
+    return -(-elements * design.accelerator.activation_bits // 8)
+
+
+def _role(free: Trace, peaks: _Peaks, role: str) -> parts.RoleBuffering:
+    design = free.design
+    edges = [k for k, edge in enumerate(design.edges) if edge.role == role]
+    peak = sum(peaks.steady[k] for k in edges)
+    return parts.RoleBuffering(
+        edges=len(edges),
+        bound_elements=sum(peaks.bound[k] for k in edges),
+        one_frame_peak_elements=sum(peaks.alone[k] for k in edges),
+        peak_elements=peak,
+        peak_bytes=_bytes(peak, design),
+        simultaneous_peak_elements=simultaneous_peak_elements(free, edges),
+        stored_elements=_stored(free, edges, peaks),
+    )
+
+
+def _stored(free: Trace, edges: Sequence[int], peaks: _Peaks) -> int:
+    """Elements stored for `edges`: a shared tensor counts once, with the role of its fullest reader."""
+    design = free.design
+    if design.accelerator.fork == "copy":
+        return sum(peaks.steady[k] for k in edges)
+    readers: dict[str, list[int]] = {}
+    for k, edge in enumerate(design.edges):
+        readers.setdefault(edge.producer, []).append(k)
+    total = 0
+    for group in readers.values():
+        if max(group, key=lambda k: peaks.steady[k]) in edges:
+            size = token_elements(design.edges[group[0]].tensor, free.granularity)
+            total += stored_tokens(free, group) * size
+    return total
+
+
+def _buffer(trace: Trace, peaks: _Peaks, k: int) -> parts.BufferRow:
+    edge = trace.design.edges[k]
+    size = token_elements(edge.tensor, trace.granularity)
+    return parts.BufferRow(
+        edge=edge.name,
+        producer=edge.producer,
+        consumer=edge.consumer,
+        role=edge.role,
+        tensor=edge.tensor.label,
+        token_elements=size,
+        bound_elements=peaks.bound[k],
+        one_frame_peak_elements=peaks.alone[k],
+        peak_elements=peaks.steady[k],
+        peak_bytes=_bytes(peaks.steady[k], trace.design),
+        capacity_elements=None if edge.capacity is None else edge.capacity * size,
+        held_elements=None if peaks.held is None else peaks.held[k],
+    )
+
+
+def _stage_rows(trace: Trace) -> Iterable[parts.StageRow]:
+    slack = slack_cycles(trace)
+    worst = _worst_edges(trace)
+    for position, stage in enumerate(trace.design.stages):
+        waited = [Fraction(int(cycles), trace.period_frames) for cycles in trace.waited[position]]
+        yield parts.StageRow(
+            stage=stage.name,
+            kind=stage.group.node.kind,
+            fused=stage.group.fused,
+            output=stage.tensor.label,
+            macs=stage.macs,
+            parameters=stage.parameters,
+            multipliers=stage.multipliers,
+            unroll=_unroll(stage),
+            work_cycles=stage.work_cycles,
+            busy_cycles=stage.work_cycles,
+            waiting_input_cycles=_number(waited[INPUT]),
+            waiting_space_cycles=_number(waited[SPACE]),
+            waiting_port_cycles=0,
+            waiting_source_cycles=_number(waited[SOURCE]),
+            slack_cycles=_number(slack[stage.name]),
+            waits_most_on=worst[position],
+        )
+
+
+def _unroll(stage: Stage) -> dict[str, int]:
+    if stage.unroll is None:
+        return {}
+    return {axis: getattr(stage.unroll, axis) for axis in ("inputs", "outputs", "window", "pixels")}
+
+
+def _worst_edges(trace: Trace) -> list[str | None]:
+    """For each stage the edge that it waited on longest, as a reader for input or as a producer for space."""
+    worst: list[tuple[int, str | None]] = [(0, None)] * len(trace.design.stages)
+    for k, edge in enumerate(trace.design.edges):
+        for stage, cycles in ((edge.consumer, trace.waited_on[k, INPUT]), (edge.producer, trace.waited_on[k, SPACE])):
+            position = trace.stage_index[stage]
+            if cycles > worst[position][0]:
+                worst[position] = (int(cycles), edge.name)
+    return [name for _, name in worst]
+
+
+def _work(design: Design) -> parts.Work:
+    net = design.network
+    excite = {name for block in find_attention(net) for name in block.excite}
+    return parts.Work(
+        macs=net.macs,
+        parameters=net.parameter_count,
+        excitation_macs=sum(net.macs_of(net.by_name[name]) for name in sorted(excite)),
+    )
+
+
+def _warnings(trace: Trace, free: Trace) -> Iterable[str]:
+    if trace.growing:
+        yield (
+            "a greedy source fills unbounded buffers for ever: there is no steady latency; "
+            "bound the buffers, or pace the source"
+        )
+    elif not trace.steady:
+        yield (
+            f"no steady state within {trace.frames} frames: figures are those of the last frame, "
+            "taken as if it repeated"
+        )
+    if free is not trace and not free.steady:
+        yield f"buffer figures: no steady state within {free.frames} frames of the unbounded pipeline"
+    if trace.design.pace_cycles < trace.design.bottleneck_cycles and trace.source == "paced":
+        yield (
+            f"the source offers a frame every {trace.design.pace_cycles:,} cycles, "
+            f"the busiest stage needs {trace.design.bottleneck_cycles:,}"
+        )
