@@ -47,8 +47,8 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "AccelsimError",
     "Accelerator",
+    "AccelsimError",
     "DeadlockError",
     "Design",
     "InfeasibleError",

@@ -175,7 +175,7 @@ def _attention(design: Design) -> parts.AttentionBuffering:
     found = attention_buffering(design.network)
     rows = tuple(
         parts.AttentionBlockRow(
-            block=row.block, rows=row.rows, gate_elements=row.gate_elements, skip_elements=row.skip_elements
+            block=row.block.multiply, rows=row.rows, gate_elements=row.gate_elements, skip_elements=row.skip_elements
         )
         for row in found.blocks
     )
