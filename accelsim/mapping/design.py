@@ -14,7 +14,7 @@ from accelsim.mapping.mapping import Granularity, Mapping
 from accelsim.mapping.roles import Link, Role, assign_roles
 from accelsim.mapping.stages import Group, group_layers
 from accelsim.mapping.unrolling import Unroll
-from accelsim.mapping.work import LoopNest, fired_tensor, loop_nest, moving_cycles
+from accelsim.mapping.work import LoopNest, Pace, fired_tensor, loop_nest, moving_pace
 from accelsim.network.graph import Network
 from accelsim.network.layers import Input
 from accelsim.network.tensor import Tensor
@@ -146,14 +146,14 @@ def _stage(net: Network, group: Group, accelerator: Accelerator, mapping: Mappin
     nest = loop_nest(net, node)
     unroll = mapping.unroll[node.name] if nest else None
     if nest and unroll:
-        interval = nest.macs // (unroll.inputs * unroll.outputs * unroll.window)
+        pace = Pace(nest.macs // (unroll.inputs * unroll.outputs * unroll.window), unroll.pixels)
         latency = engine.mac_latency_cycles
     else:
-        interval = moving_cycles(net, node, tuple(k for k, _ in group.operands), engine.lanes)
+        pace = moving_pace(net, node, tuple(k for k, _ in group.operands), engine.lanes)
         latency = 0 if isinstance(node.layer, Input) else engine.lane_latency_cycles
     measured = mapping.measured.get(node.name)
     if measured:
-        interval = interval if measured.interval_cycles is None else measured.interval_cycles
+        pace = pace if measured.interval_cycles is None else pace._replace(interval_cycles=measured.interval_cycles)
         latency = latency if measured.latency_cycles is None else measured.latency_cycles
     return Stage(
         group=group,
@@ -162,8 +162,8 @@ def _stage(net: Network, group: Group, accelerator: Accelerator, mapping: Mappin
         macs=net.macs_of(node),
         parameters=sum(net.parameters_of(net.by_name[name]) for name in (node.name, *group.fused)),
         unroll=unroll,
-        interval_cycles=interval,
-        together=unroll.pixels if unroll else 1,
+        interval_cycles=pace.interval_cycles,
+        together=pace.together,
         latency_cycles=latency,
     )
 

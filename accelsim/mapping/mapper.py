@@ -12,7 +12,7 @@ from accelsim.mapping.design import Design, bind
 from accelsim.mapping.mapping import Mapping, read_mapping
 from accelsim.mapping.stages import group_layers
 from accelsim.mapping.unrolling import Folded, fastest_multipliers, fewest_multipliers, unroll
-from accelsim.mapping.work import fired_tensor, loop_nest, moving_cycles
+from accelsim.mapping.work import fired_tensor, loop_nest, moving_work_cycles
 from accelsim.network.graph import Network
 
 
@@ -70,8 +70,7 @@ def _floor_cycles(net: Network, accelerator: Accelerator) -> dict[str, int]:
     """Frame cycles of the stages without multiplications, by name."""
     lanes = accelerator.engine.lanes
     return {
-        group.name: fired_tensor(net, group.node).pixels
-        * moving_cycles(net, group.node, tuple(k for k, _ in group.operands), lanes)
+        group.name: moving_work_cycles(net, group.node, tuple(k for k, _ in group.operands), lanes)
         for group in group_layers(net)
         if loop_nest(net, group.node) is None
     }

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.mapping.design import Design, Stage, with_capacities
 from accelsim.mapping.roles import ROLES
@@ -21,6 +22,8 @@ from accelsim.timing.kernels.pipeline import INPUT, SOURCE, SPACE
 from accelsim.timing.lower import token_elements
 from accelsim.timing.occupancy import peak_tokens, simultaneous_peak_elements, stored_tokens
 from accelsim.timing.simulate import Trace, schedule
+
+Times = NDArray[np.int64]
 
 
 class _Peaks(NamedTuple):
@@ -102,7 +105,7 @@ def _number(value: Fraction) -> float:
 
 def _throughput(trace: Trace) -> parts.Throughput:
     design, interval = trace.design, trace.interval_cycles
-    latency = None if trace.growing else _latency(trace, trace.first, trace.last, np.max)
+    latency = None if trace.growing else _latency(trace, trace.first, trace.last)
     loss, utilisation, of_total = _utilisation(trace)
     return parts.Throughput(
         interval_cycles=_number(interval),
@@ -110,7 +113,7 @@ def _throughput(trace: Trace) -> parts.Throughput:
         latency_cycles=latency,
         latency_bound_cycles=latency_bound_cycles(design, trace.granularity),
         first_output_cycles=None if trace.growing else _first_output(trace),
-        idle_latency_cycles=_latency(trace, trace.alone_first[None], trace.alone_last[None], np.max),
+        idle_latency_cycles=_latency(trace, trace.alone_first[None], trace.alone_last[None]),
         frames_in_flight=None if latency is None else _number(latency / interval),
         frames_per_second=_number(design.accelerator.clock_hz / interval),
         mac_utilisation=utilisation,
@@ -122,15 +125,17 @@ def _throughput(trace: Trace) -> parts.Throughput:
     )
 
 
-def _entered(trace: Trace, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+def _entered(trace: Trace, first: Times, last: Times) -> Times:
     """When each frame's first input token was taken, int64[frames]."""
     sources = [trace.stage_index[stage.name] for stage in trace.design.stages if stage.is_source]
-    return np.min([trace.starts(k, first, last)[:, 0] for k in sources], axis=0)
+    starts: list[Times] = [trace.starts(k, first, last)[:, 0] for k in sources]
+    return np.stack(starts).min(axis=0)
 
 
-def _latency(trace: Trace, first: np.ndarray, last: np.ndarray, over: np.ufunc) -> int:
+def _latency(trace: Trace, first: Times, last: Times) -> int:
+    """Longest of the frames given, from first input token to last output token."""
     ends = [int(trace.pipeline.first_firing[trace.stage_index[name] + 1]) - 1 for name in trace.design.output_stages]
-    return int(over(last[:, ends].max(axis=1) - _entered(trace, first, last)))
+    return int((last[:, ends].max(axis=1) - _entered(trace, first, last)).max())
 
 
 def _first_output(trace: Trace) -> int:

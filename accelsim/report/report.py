@@ -208,7 +208,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `to_json` writes."""
-        return _whole(self.body.model_dump(mode="json"))
+        body: dict[str, Any] = _whole(self.body.model_dump(mode="json"))
+        return body
 
     def to_json(self, path: str | Path | None = None) -> str:
         """JSON text, written to `path` too where given; the same inputs give the same bytes."""
@@ -240,7 +241,9 @@ def _unroll(row: dict[str, Any]) -> str:
 def _table(rows: list[dict[str, Any]], model: type[BaseModel]) -> pl.DataFrame:
     import polars as pl
 
-    return pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema=list(model.model_fields))
+    types: dict[Any, Any] = {int: pl.Int64, float: pl.Float64, int | None: pl.Int64}
+    schema = {name: types.get(field.annotation, pl.String) for name, field in model.model_fields.items()}
+    return pl.DataFrame(rows, schema=schema)
 
 
 def _whole(value: Any) -> Any:

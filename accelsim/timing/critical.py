@@ -163,9 +163,11 @@ class _Times:
                 return _Link(_Event(source, needed, frame, True), edge, "input")
             if head >= 0 and self.first(source, needed, frame) + head == start:
                 return _Link(_Event(source, needed, frame, bool(self.p.at_end[source])), edge, "input")
-        for edge, reader, freeing, then in self._slots(stage, n, frame):
+        for edge, reader, freeing, making, then in self._slots(stage, n, frame):
             if self.end(reader, freeing, then) == start:
                 return _Link(_Event(reader, freeing, then, True), edge, "space")
+            if self.last(stage, making, then) == start:
+                return _Link(_Event(stage, making, then, True), edge, "space")
         return self._own_previous(event, start)
 
     def _own_previous(self, event: _Event, start: int) -> _Link:
@@ -183,11 +185,14 @@ class _Times:
             if needed >= 0:
                 yield edge, int(self.p.producer[edge]), needed
 
-    def _slots(self, stage: int, n: int, frame: int) -> Iterator[tuple[int, int, int, int]]:
+    def _slots(self, stage: int, n: int, frame: int) -> Iterator[tuple[int, int, int, int, int]]:
+        """Of each bounded output edge: its reader, the firings that free and that made the slot's last token."""
         made = n if self.p.makes_at[stage] < 0 else int(self.p.makes[self.p.makes_at[stage] + n])
         tokens = int(self.p.tokens[stage])
         for k in range(self.p.out_start[stage], self.p.out_start[stage + 1]):
             edge = int(self.p.out_edges[k])
             if made >= 0 and self.p.capacity[edge] > 0:
                 then, token = divmod(frame * tokens + made - int(self.p.capacity[edge]), tokens)
-                yield edge, int(self.p.consumer[edge]), int(self.p.freed[self.p.freed_at[edge] + token]), then
+                freeing = int(self.p.freed[self.p.freed_at[edge] + token])
+                making = token if self.p.made_at[stage] < 0 else int(self.p.made[self.p.made_at[stage] + token])
+                yield edge, int(self.p.consumer[edge]), freeing, making, then
