@@ -125,24 +125,30 @@ def _throughput(trace: Trace) -> parts.Throughput:
     )
 
 
-def _entered(trace: Trace, first: Times, last: Times) -> Times:
+def _entered(trace: Trace, first: Times) -> Times:
     """When each frame's first input token was taken, int64[frames]."""
     sources = [trace.stage_index[stage.name] for stage in trace.design.stages if stage.is_source]
-    starts: list[Times] = [trace.starts(k, first, last)[:, 0] for k in sources]
+    starts: list[Times] = [trace.starts(k, first)[:, 0] for k in sources]
     return np.stack(starts).min(axis=0)
 
 
 def _latency(trace: Trace, first: Times, last: Times) -> int:
     """Longest of the frames given, from first input token to last output token."""
     ends = [int(trace.pipeline.first_firing[trace.stage_index[name] + 1]) - 1 for name in trace.design.output_stages]
-    return int((last[:, ends].max(axis=1) - _entered(trace, first, last)).max())
+    return int((last[:, ends].max(axis=1) - _entered(trace, first)).max())
 
 
 def _first_output(trace: Trace) -> int:
-    p = trace.pipeline
-    outputs = [trace.stage_index[name] for name in trace.design.output_stages]
-    made = [int(p.first_firing[k]) + (0 if p.made_at[k] < 0 else int(p.made[p.made_at[k]])) for k in outputs]
-    return int((trace.first[:, made].min(axis=1) - _entered(trace, trace.first, trace.last)).max())
+    arrivals = np.stack([_first_arrival(trace, trace.stage_index[name]) for name in trace.design.output_stages])
+    return int((arrivals.min(axis=0) - _entered(trace, trace.first)).max())
+
+
+def _first_arrival(trace: Trace, stage: int) -> Times:
+    """When the first element of a stage's output comes, int64[frames]; of a reduction it comes with the last."""
+    p, begin = trace.pipeline, int(trace.pipeline.first_firing[stage])
+    made_at = int(p.made_at[stage])
+    arrivals: Times = trace.first[:, begin] if made_at < 0 else trace.last[:, begin + int(p.made[made_at])]
+    return arrivals
 
 
 def _utilisation(trace: Trace) -> tuple[parts.UtilisationLoss, float, float]:

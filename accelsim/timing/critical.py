@@ -135,8 +135,6 @@ class _Times:
         return self.last(stage, firing, frame) - int(self.p.latency[stage])
 
     def start(self, stage: int, firing: int, frame: int) -> int:
-        if self.p.at_end[stage]:
-            return self.end(stage, firing, frame) - int(self.p.interval[stage])
         first = self.first(stage, firing, frame)
         return first - int(self.p.first_offset[stage]) - int(self.p.latency[stage])
 
@@ -162,7 +160,7 @@ class _Times:
             if head < 0 and self.last(source, needed, frame) == start:
                 return _Link(_Event(source, needed, frame, True), edge, "input")
             if head >= 0 and self.first(source, needed, frame) + head == start:
-                return _Link(_Event(source, needed, frame, bool(self.p.at_end[source])), edge, "input")
+                return _Link(_Event(source, needed, frame, False), edge, "input")
         for edge, reader, freeing, making, then in self._slots(stage, n, frame):
             if self.end(reader, freeing, then) == start:
                 return _Link(_Event(reader, freeing, then, True), edge, "space")

@@ -79,7 +79,6 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
         together=np.array([s.together if granularity == "pixel" else 1 for s in stages], np.int64),
         first_offset=np.array([s.interval_cycles for s in stages], np.int64),
         latency=np.array([s.latency_cycles for s in stages], np.int64),
-        at_end=np.array([isinstance(s.group.node.layer, Reduce) for s in stages], np.int64),
         makes_at=makes_at,
         makes=makes,
         made_at=made_at,
@@ -158,9 +157,13 @@ def _token_flow(
 
 
 def _head(edge: Edge, flow: _Flow, stages: Sequence[Stage], index: dict[str, int], granularity: Granularity) -> int:
-    """Cycles after its first element until a row has come far enough to start on; -1 to wait for its last."""
+    """Cycles after its first element until a row has come far enough to start on; -1 to wait for its last.
+
+    What a reduction makes is complete only at its end.
+    """
     producer = stages[index[edge.producer]]
-    if granularity == "pixel" or flow.head_pixels >= edge.tensor.row_pixels:
+    whole = isinstance(producer.group.node.layer, Reduce) or flow.head_pixels >= edge.tensor.row_pixels
+    if granularity == "pixel" or whole:
         return -1
     return (max(flow.head_pixels, 1) - 1) // producer.together * producer.interval_cycles
 

@@ -30,7 +30,7 @@ def slots(trace: Trace, edge: int, alone: bool = False) -> tuple[Ints, Ints]:
     freeing = p.freed[p.freed_at[edge] : p.freed_at[edge] + tokens]
     making = slice(None) if p.made_at[producer] < 0 else p.made[p.made_at[producer] : p.made_at[producer] + tokens]
     arrived = last[:, p.first_firing[producer] : p.first_firing[producer + 1]][:, making]
-    taken = trace.starts(producer, first, last)[:, making]
+    taken = trace.starts(producer, first)[:, making]
     freed = np.maximum(trace.ends(reader, last)[:, freeing], arrived)
     return taken.ravel(), freed.ravel()
 

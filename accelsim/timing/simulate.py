@@ -67,11 +67,10 @@ class Trace:
     def stage_index(self) -> dict[str, int]:
         return {stage.name: position for position, stage in enumerate(self.design.stages)}
 
-    def starts(self, stage: int, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
-        """When each firing of a stage started, int64[..., firings], from its arrival times."""
-        p, span = self.pipeline, self._span(stage)
-        arrival, offset = (last, p.interval[stage]) if p.at_end[stage] else (first, p.first_offset[stage])
-        times: NDArray[np.int64] = arrival[..., span] - (offset + p.latency[stage])
+    def starts(self, stage: int, first: NDArray[np.int64]) -> NDArray[np.int64]:
+        """When each firing of a stage started, int64[..., firings], from the arrivals of first elements."""
+        p = self.pipeline
+        times: NDArray[np.int64] = first[..., self._span(stage)] - (p.first_offset[stage] + p.latency[stage])
         return times
 
     def ends(self, stage: int, last: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -43,7 +43,6 @@ class Pipeline(NamedTuple):
     together: Ints  # [stages] firings that share one interval
     first_offset: Ints  # [stages] cycles from the start to the first element
     latency: Ints  # [stages] cycles from the end of a firing to its arrival
-    at_end: Ints  # [stages] 1 where the first element comes with the last
     makes_at: Ints  # [stages] into `makes`: the token a firing makes, or -1
     makes: Tables
     made_at: Ints  # [stages] into `made`: the firing that makes a token
@@ -184,8 +183,8 @@ def _fire(
             if last_edge >= 0:
                 state.waited_on[last_edge, INPUT] += end - own
         end = max(end, own)
+        first[now, base + n] = start + offset + latency
         last[now, base + n] = end + latency
-        first[now, base + n] = end + latency if p.at_end[stage] else start + offset + latency
         free = end if closing else start
         n += 1
     state.free_at[stage] = free
