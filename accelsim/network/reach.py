@@ -215,7 +215,10 @@ def _of_spans(axes: Spans, source: Tensor, output: Tensor, granularity: Granular
         last += high.reshape(shape) * stride
         empty |= (high < low).reshape(shape)
         stride *= source.spatial[axis]
-    head, tail = _along_the_row(axes[-1]) if rows_in and rows_out else (source.row_pixels, output.row_pixels)
+    head, tail = source.row_pixels, output.row_pixels
+    if rows_in and rows_out:
+        head, tail = _along_the_row(axes[-1])
+        empty |= bool((axes[-1].last < axes[-1].first).all())
     nothing = np.int64(source.pixels)
     return TokenReach(np.where(empty, nothing, first).ravel(), np.where(empty, -1, last).ravel(), head, tail)
 

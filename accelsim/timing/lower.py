@@ -152,7 +152,7 @@ def _token_flow(
     if together > 1:
         need = np.repeat(need.reshape(-1, together).max(axis=1), together)
     held = np.minimum.accumulate(reach.first[::-1])[::-1]
-    freed = np.searchsorted(held[1:], np.arange(arriving), side="right")
+    freed = np.searchsorted(held, np.arange(arriving), side="right") - 1
     return _Flow(need.astype(np.int32), freed.astype(np.int32), reach.head, reach.tail)
 
 

@@ -31,7 +31,12 @@ def slots(trace: Trace, edge: int, alone: bool = False) -> tuple[Ints, Ints]:
     making = slice(None) if p.made_at[producer] < 0 else p.made[p.made_at[producer] : p.made_at[producer] + tokens]
     arrived = last[:, p.first_firing[producer] : p.first_firing[producer + 1]][:, making]
     taken = trace.starts(producer, first)[:, making]
-    freed = np.maximum(trace.ends(reader, last)[:, freeing], arrived)
+    ends = trace.ends(reader, last)
+    # what nobody reads, before the first token that is read, goes after the frame before
+    previous = np.zeros((1, 1), np.int64) if alone else np.roll(ends[:, -1:], 1, axis=0)
+    if not alone:
+        previous[0] -= trace.period_cycles
+    freed = np.maximum(np.where(freeing < 0, previous, ends[:, freeing]), arrived)
     return taken.ravel(), freed.ravel()
 
 
