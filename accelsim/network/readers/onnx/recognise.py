@@ -1,0 +1,5 @@
+"""stub"""
+
+
+def simplified(nodes, parameters, outputs):
+    return list(nodes.values()), parameters
