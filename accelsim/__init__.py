@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from accelsim.hardware.accelerator import Accelerator, load_accelerator
     from accelsim.mapping.design import Design, bind, with_capacities
     from accelsim.mapping.mapper import map_network
-    from accelsim.mapping.mapping import Mapping, read_mapping
+    from accelsim.mapping.mapping import Mapping, Measured, read_mapping
+    from accelsim.mapping.unrolling import Unroll
     from accelsim.network.graph import Network
     from accelsim.network.load import load_network
     from accelsim.network.rewrites.fold import fold
@@ -34,7 +35,8 @@ _HOMES = {
     "accelsim.hardware.accelerator": ("Accelerator", "load_accelerator"),
     "accelsim.mapping.design": ("Design", "bind", "with_capacities"),
     "accelsim.mapping.mapper": ("map_network",),
-    "accelsim.mapping.mapping": ("Mapping", "read_mapping"),
+    "accelsim.mapping.mapping": ("Mapping", "Measured", "read_mapping"),
+    "accelsim.mapping.unrolling": ("Unroll",),
     "accelsim.network.graph": ("Network",),
     "accelsim.network.load": ("load_network",),
     "accelsim.network.rewrites.fold": ("fold",),
@@ -54,9 +56,11 @@ __all__ = [
     "InfeasibleError",
     "InputError",
     "Mapping",
+    "Measured",
     "Network",
     "NotModelled",
     "Report",
+    "Unroll",
     "UnsupportedError",
     "bind",
     "fold",

@@ -243,6 +243,7 @@ def _buffer(trace: Trace, peaks: _Peaks, k: int) -> parts.BufferRow:
         role=edge.role,
         tensor=edge.tensor.label,
         token_elements=size,
+        frame_elements=edge.tensor.elements,
         bound_elements=peaks.bound[k],
         one_frame_peak_elements=peaks.alone[k],
         peak_elements=peaks.steady[k],

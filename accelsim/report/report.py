@@ -97,6 +97,7 @@ class BufferRow(_Part):
     role: str
     tensor: str = Field(description="shape, channels first")
     token_elements: int
+    frame_elements: int = Field(description="the whole tensor; peak / frame is how many frames wait on the edge")
     bound_elements: int
     one_frame_peak_elements: int
     peak_elements: int

@@ -71,7 +71,7 @@ def levels(trace: Trace, edges: Sequence[int]) -> tuple[Ints, Ints]:
     for edge in edges:
         taken, freed = slots(trace, edge)
         size = token_elements(trace.design.edges[edge].tensor, trace.granularity)
-        base += size * int((-(-freed // period) - -(-taken // period)).sum())
+        base += size * int((freed // period - taken // period).sum())
         moments += [taken % period, freed % period]
         changes += [np.full(taken.size, size), np.full(freed.size, -size)]
     moment, change = np.concatenate(moments), np.concatenate(changes)

@@ -1,4 +1,9 @@
-"""Running a design frame after frame until it repeats."""
+"""Running a design frame after frame until it repeats.
+
+Parts of a pipeline may go at different rates for thousands of frames until a buffer between them is full.
+While every firing keeps its own rate nothing new can happen, so those frames are skipped: the times are
+moved on by as many frames as the first constraint needs to bind.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ from numpy.typing import NDArray
 from accelsim.errors import DeadlockError, InputError
 from accelsim.mapping.design import Design
 from accelsim.network.reach import Granularity
-from accelsim.timing.kernels.pipeline import Pipeline, State, frame_shift, run_frame
+from accelsim.timing.kernels.pipeline import Pipeline, State, frame_shift, frames_until_change, run_frame
 from accelsim.timing.lower import lower
 from accelsim.timing.waits import describe_deadlock
 
@@ -35,7 +40,7 @@ class Trace:
     for ever. Where it is `growing`, every stage keeps a rate of its own and some buffer fills for ever: the
     interval is that of the outputs, and nothing else is steady. `alone_first` and `alone_last`, int64[firings],
     are those of the first frame, which finds the machine empty. `waited` and `waited_on` are of the
-    frames in `last`.
+    frames in `last`. `frames` have passed; `completions` are of those that were fired one by one.
     """
 
     design: Design
@@ -104,7 +109,7 @@ class _Run:
         self.design, self.granularity, self.source, self.pipeline = design, granularity, source, pipeline
         firings, stages, edges = pipeline.first_firing[-1], len(design.stages), len(design.edges)
         tokens = np.maximum(pipeline.tokens[pipeline.producer], 1)
-        self.depth = int((pipeline.capacity // tokens).max(initial=0)) + 1
+        self.depth = int((pipeline.capacity // tokens).max(initial=0)) + 2 if pipeline.capacity.any() else 1
         longest = LONGEST_PERIOD if (self.depth + LONGEST_PERIOD) * firings <= MOST_FIRINGS_HELD else 1
         self.longest_period = longest
         self.ring = self.depth + longest + 1
@@ -120,9 +125,12 @@ class _Run:
             waited_on=np.zeros((edges, 2), np.int64),
         )
         self.outputs = [i for i, s in enumerate(design.stages) if s.name in design.output_stages]
+        self.frames = 0
         self.completions: list[int] = []
         self.waits: list[tuple[Ints, Ints]] = []
         self.same: dict[int, int] = {}
+        self.rates = (np.full(firings, -1, np.int64), np.full(firings, -1, np.int64))
+        self.constant_for = 0
 
     def until(self, frames: int | None) -> Trace:
         self._frame()
@@ -132,28 +140,29 @@ class _Run:
         while len(self.completions) < limit and not (frames is None and (period or growing)):
             self._frame()
             period = self._period()
-            growing = not period and self._grows()
+            growing = not period and self._goes_on_for_ever(may_skip=frames is None)
         return self._trace(alone, period, growing)
 
     def _frame(self) -> None:
-        frame, state = len(self.completions), self.state
+        state = self.state
         state.waited[:] = 0
         state.waited_on[:] = 0
-        if run_frame(self.pipeline, state, frame, self.design.pace_cycles):
-            raise DeadlockError(describe_deadlock(self.design, self.pipeline, state, frame, self.granularity))
-        row, ends = state.last[frame % self.ring], self.pipeline.first_firing[1:] - 1
+        if run_frame(self.pipeline, state, self.frames, self.design.pace_cycles):
+            raise DeadlockError(describe_deadlock(self.design, self.pipeline, state, self.frames, self.granularity))
+        row, ends = state.last[self.frames % self.ring], self.pipeline.first_firing[1:] - 1
         self.completions.append(max(int(row[ends[stage]]) for stage in self.outputs))
         self.waits = [*self.waits[-self.longest_period :], (state.waited.copy(), state.waited_on.copy())]
+        self.frames += 1
 
     def _shifts(self, period: int) -> Ints:
-        now = len(self.completions) - 1
+        now = self.frames - 1
         shifts = np.empty(self.pipeline.firings.size, np.int64)
         frame_shift(self.pipeline, self.state, now % self.ring, (now - period) % self.ring, shifts)
         return shifts
 
     def _period(self) -> int:
         """Frames after which everything repeats, if it has for as long as a capacity reaches back; else 0."""
-        for period in range(1, min(self.longest_period, len(self.completions) - 1) + 1):
+        for period in range(1, min(self.longest_period, self.frames - 1) + 1):
             shifts = self._shifts(period)
             repeats = shifts[0] >= 0 and bool(np.all(shifts == shifts[0]))
             self.same[period] = self.same.get(period, 0) + 1 if repeats else 0
@@ -161,27 +170,40 @@ class _Run:
                 return period
         return 0
 
-    def _grows(self) -> bool:
-        """Whether every stage goes at the rate of its own work or of its slowest producer, for ever."""
-        p = self.pipeline
-        if p.capacity.any() or self.source == "paced":
+    def _goes_on_for_ever(self, may_skip: bool) -> bool:
+        """Whether all firings have settled to rates of their own; skips the frames until those change."""
+        now, then = (self.frames - 1) % self.ring, (self.frames - 2) % self.ring
+        last = self.state.last[now] - self.state.last[then]
+        first = last if self.granularity == "pixel" else self.state.first[now] - self.state.first[then]
+        same = np.array_equal(first, self.rates[0]) and np.array_equal(last, self.rates[1])
+        self.rates, self.constant_for = (first, last), self.constant_for + 1 if same else 0
+        if self.constant_for < self.depth:
             return False
-        shifts, settled = self._shifts(1), np.array([s.work_cycles for s in self.design.stages])
-        for edge in range(p.producer.size):
-            settled[p.consumer[edge]] = max(settled[p.consumer[edge]], settled[p.producer[edge]])
-        return bool(np.array_equal(shifts, settled))
+        left = frames_until_change(self.pipeline, self.state, self.frames - 1, self.design.pace_cycles, first, last)
+        if left >= self.ring and may_skip:
+            self._skip(left // self.ring * self.ring)
+        return bool(left < 0)
+
+    def _skip(self, frames: int) -> None:
+        """Moves all times on; a multiple of the ring leaves every frame in its row."""
+        first, last = self.rates
+        self.state.free_at[:] += last[self.pipeline.first_firing[1:] - 1] * frames
+        self.state.last[:] += last * frames
+        if self.granularity != "pixel":
+            self.state.first[:] += first * frames
+        self.frames += frames
+        self.same, self.constant_for = {}, 0
 
     def _trace(self, alone: tuple[Ints, Ints], period: int, growing: bool) -> Trace:
         steady = period > 0
-        frames = len(self.completions)
         kept = period if steady else 1
-        rows = [(frames - kept + k) % self.ring for k in range(kept)]
+        rows = [(self.frames - kept + k) % self.ring for k in range(kept)]
         return Trace(
             design=self.design,
             granularity=self.granularity,
             source=self.source,
             pipeline=self.pipeline,
-            frames=frames,
+            frames=self.frames,
             steady=steady,
             growing=growing,
             period_cycles=self._period_cycles(kept),

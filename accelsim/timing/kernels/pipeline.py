@@ -234,3 +234,77 @@ def frame_shift(p: Pipeline, state: State, now: int, then: int, shifts: Ints) ->
                 shift = np.int64(-1)
                 break
         shifts[stage] = shift
+
+
+@njit(cache=True)
+def frames_until_change(p: Pipeline, state: State, frame: int, pace: int, first_rate: Ints, last_rate: Ints) -> int:
+    """How many more frames every firing keeps its own rate, given that each has for as long as a capacity reaches back.
+
+    The rates, int64[firings], are by how many cycles an arrival comes later from frame to frame, and `frame` is the
+    last one fired. What is held up by something slower gets closer to it by the difference each frame;
+    the first to meet ends the run. Returns -1 if none ever does.
+    """
+    least = np.int64(-1)
+    now = frame % state.last.shape[0]
+    first, last = state.first, state.last
+    for stage in range(p.firings.size):
+        base = p.first_firing[stage]
+        for n in range(p.firings[stage]):
+            k = base + n
+            start = first[now, k] - p.first_offset[stage] - p.latency[stage]
+            end = last[now, k] - p.latency[stage]
+            least = _sooner(least, end - start - p.interval[stage], first_rate[k] - last_rate[k])
+            if n % p.together[stage]:
+                before = first[now, k - 1] - p.first_offset[stage] - p.latency[stage]
+                least = _sooner(least, start - before, first_rate[k - 1] - first_rate[k])
+            elif n:
+                least = _sooner(least, start - last[now, k - 1] + p.latency[stage], last_rate[k - 1] - first_rate[k])
+            for edge in range(p.in_start[stage], p.in_start[stage + 1]):
+                needed = p.need[p.need_at[edge] + n]
+                if needed < 0:
+                    continue
+                token = p.first_firing[p.producer[edge]] + needed
+                complete = last[now, token]
+                least = _sooner(least, end - complete - p.tail[edge], last_rate[token] - last_rate[k])
+                if p.head[edge] < 0:
+                    least = _sooner(least, start - complete, last_rate[token] - first_rate[k])
+                else:
+                    arrival = first[now, token] + p.head[edge]
+                    least = _sooner(least, start - arrival, first_rate[token] - first_rate[k])
+            if p.offer_at[stage] >= 0:
+                offered = frame * pace + p.offer_first[p.offer_at[stage] + n]
+                least = _sooner(least, start - offered, pace - first_rate[k])
+                offered = frame * pace + p.offer_last[p.offer_at[stage] + n] + p.first_offset[stage]
+                least = _sooner(least, end - offered, pace - last_rate[k])
+            made = n if p.makes_at[stage] < 0 else np.int64(p.makes[p.makes_at[stage] + n])
+            for j in range(p.out_start[stage], p.out_start[stage + 1]):
+                edge = p.out_edges[j]
+                if made < 0 or p.capacity[edge] == 0:
+                    continue
+                rate = _slot_rate(p, edge, stage, frame, made, last_rate)
+                if rate > first_rate[k]:
+                    spare = start - _slot_free(p, state, edge, stage, frame, made)
+                    least = _sooner(least, spare, rate - first_rate[k])
+    return int(least)
+
+
+@njit(cache=True)
+def _sooner(least: int, spare: int, closing: int) -> int:
+    """`least`, or the frames in which `spare` cycles are used up at `closing` a frame if these are fewer."""
+    if closing <= 0:
+        return least
+    frames = spare // closing
+    return frames if least < 0 else min(least, frames)
+
+
+@njit(cache=True)
+def _slot_rate(p: Pipeline, edge: int, stage: int, frame: int, made: int, last_rate: Ints) -> int:
+    """Cycles a frame by which the slot for token `made` comes free later."""
+    tokens, reader = p.tokens[stage], p.consumer[edge]
+    before = frame * tokens + made - p.capacity[edge]
+    if before < 0:
+        return 0
+    token = before % tokens
+    freeing = p.freed[p.freed_at[edge] + token] % p.firings[reader]
+    making = token if p.made_at[stage] < 0 else np.int64(p.made[p.made_at[stage] + token])
+    return int(max(last_rate[p.first_firing[reader] + freeing], last_rate[p.first_firing[stage] + making]))

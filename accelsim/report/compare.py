@@ -1,0 +1,122 @@
+"""Reports beside each other: what changes, as a tree of ratios and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from accelsim.report.facts import ATTENTION, LATENCY, THROUGHPUT, WAITING, WORK, Fact, Section, Value, value_text
+from accelsim.report.report import Body
+from accelsim.report.tables import Table, lines_table, plain
+from accelsim.report.text import MOST_BUFFERS, ROLE_MEASURES, title_line
+
+#: Fields by which the rows of a report's tables are matched.
+ROW_NAMES = ("edge", "stage", "block", "name")
+
+
+class Run(NamedTuple):
+    """A report in a comparison, under the head of its column."""
+
+    label: str
+    body: Body
+
+
+def change(baseline: Any, other: Any) -> Any:
+    """The tree of two reports (`Report.to_dict`) with other / baseline in place of every number.
+
+    The tree is that of the baseline. A ratio is null where the baseline is 0 or one of the two is no
+    number; text, truth values and lists of text have none. Rows of a table (buffers, stages, blocks,
+    segments) are matched by their name, which stays; rows that only one of the two has are left out.
+    """
+    if isinstance(baseline, dict):
+        there = other if isinstance(other, dict) else {}
+        return {key: change(value, there.get(key)) for key, value in baseline.items()}
+    if isinstance(baseline, list):
+        return _changed_rows(baseline, other if isinstance(other, list) else [])
+    return other / baseline if _is_number(baseline) and _is_number(other) and baseline else None
+
+
+def _changed_rows(baseline: list[Any], other: list[Any]) -> list[Any] | None:
+    if not all(isinstance(row, dict) for row in (*baseline, *other)):
+        return None
+    matching = {_row_name(row): row for row in other}
+    shared = [(row, matching[name]) for row in baseline if (name := _row_name(row)) in matching]
+    return [change(row, match) | dict([_row_name(row)]) for row, match in shared]
+
+
+def _row_name(row: dict[str, Any]) -> tuple[str, Any]:
+    """The field that tells a row from its neighbours, and its value."""
+    return next((field, row[field]) for field in ROW_NAMES if field in row)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def comparison_text(runs: Sequence[Run]) -> str:
+    """The comparison in 100 columns of plain text."""
+    return plain(comparison_tables(runs))
+
+
+def comparison_tables(runs: Sequence[Run]) -> list[Table]:
+    """The figures of every run in a column of its own, with their ratio where there are two."""
+    titles = dict.fromkeys(title_line(run.body) for run in runs)
+    tables = [lines_table("Runs", [f"{run.label}: {title_line(run.body)}" for run in runs])]
+    if len(titles) == 1:
+        tables = [lines_table(next(iter(titles)), [])]
+    sections = (THROUGHPUT, LATENCY, ATTENTION, *_role_sections(runs), WAITING, WORK)
+    tables += [_section(section, runs) for section in sections]
+    tables.append(_buffers(runs))
+    warnings = [f"{run.label}: {text}" for run in runs for text in run.body.warnings]
+    return [*tables, lines_table("Warnings", warnings)] if warnings else tables
+
+
+def _section(section: Section, runs: Sequence[Run]) -> Table:
+    rows = ((fact.name, fact.unit, [fact.value(run.body) for run in runs]) for fact in section.facts)
+    return _columns(section.title, runs, rows)
+
+
+def _columns(title: str, runs: Sequence[Run], rows: Iterable[tuple[str, str, list[Value]]]) -> Table:
+    """Rows of (name, unit, value a run) as a table."""
+    labels = tuple(run.label for run in runs)
+    heads = ("|", "|", *labels, "ratio") if len(runs) == 2 else ("|", "|", *labels)
+    return Table(title, heads, tuple(_row(*row) for row in rows))
+
+
+def _row(name: str, unit: str, values: list[Value]) -> tuple[str, ...]:
+    texts = (name, unit, *(value_text(value, unit) for value in values))
+    return (*texts, _ratio(*values)) if len(values) == 2 else texts
+
+
+def _ratio(before: Value, after: Value) -> str:
+    ratio = change(before, after)
+    return "" if ratio is None else f"{ratio:.3g}"
+
+
+def _role_sections(runs: Sequence[Run]) -> Iterable[Section]:
+    """A section for every role that any run has an edge of."""
+    roles = dict.fromkeys(role for run in runs for role, row in run.body.buffering.items() if row.edges)
+    for role in roles:
+        facts = (Fact(name, _unit(measure), _measure(role, measure)) for measure, name in ROLE_MEASURES.items())
+        yield Section(f"Buffering, simulated: {role}", tuple(facts))
+
+
+def _unit(measure: str) -> str:
+    return measure.rpartition("_")[2]
+
+
+def _measure(role: str, measure: str) -> Any:
+    return lambda body: getattr(body.buffering[role], measure)
+
+
+def _buffers(runs: Sequence[Run]) -> Table:
+    """The edges with the largest peaks in any run."""
+    peaks: dict[str, list[Value]] = {}
+    roles: dict[str, str] = {}
+    for position, run in enumerate(runs):
+        for row in run.body.buffers:
+            peaks.setdefault(row.edge, [None] * len(runs))[position] = row.peak_elements
+            roles[row.edge] = row.role
+    largest = sorted(peaks, key=lambda edge: (-max(int(p or 0) for p in peaks[edge]), edge))[:MOST_BUFFERS]
+    rows = ((edge, roles[edge], peaks[edge]) for edge in largest)
+    return _columns(f"Largest buffers, steady peak in elements ({len(largest)} of {len(peaks)} edges)", runs, rows)
