@@ -11,7 +11,7 @@ from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.design import Design, bind
 from accelsim.mapping.mapping import Mapping, read_mapping
 from accelsim.mapping.stages import group_layers
-from accelsim.mapping.unrolling import Folded, fastest_multipliers, fewest_multipliers, unroll
+from accelsim.mapping.unrolling import Folded, extended_multipliers, fastest_multipliers, fewest_multipliers, unroll
 from accelsim.mapping.work import fired_tensor, loop_nest, moving_work_cycles
 from accelsim.network.graph import Network
 
@@ -27,7 +27,7 @@ def map_network(
 
     Without `mapping`: the fastest pipeline for the machine's multipliers, or with `target_fps` the one
     with the fewest that reaches it, its source paced at that rate. `like` keeps the unrolling of
-    every layer that another design has too, as far as that does not slow the pipeline down.
+    every layer that another design has too, and adds to it only where a layer has more to do here.
     `mapping` is a `Mapping`, a file, or "pipeline" for the choice above.
     Raises `InfeasibleError` where the machine is too small or too slow.
     """
@@ -87,9 +87,12 @@ def _multipliers(
             f"{slowest} moves its elements in {floor[slowest]:,} cycles a frame, the target allows {interval:,} "
             f"(over by {floor[slowest] - interval:,}); raise engine.lanes or the clock, or lower the frame rate"
         )
-    if like is not None:
-        return _kept(layers, like, interval)
     budget = accelerator.engine.multipliers
+    if like is not None:
+        known = _multipliers_alike(layers, like)
+        if interval is None:
+            return extended_multipliers(layers, known, budget, max(like.bottleneck_cycles, floor[slowest]))
+        return {name: max(known.get(name, 0), count) for name, count in fewest_multipliers(layers, interval).items()}
     if interval is None:
         return fastest_multipliers(layers, budget, floor[slowest])
     fewest = fewest_multipliers(layers, interval)
@@ -101,15 +104,12 @@ def _multipliers(
     return fewest
 
 
-def _kept(layers: ReadOnly[str, Folded], like: Design, interval: int | None) -> dict[str, int]:
-    """Multipliers of `like` where a layer has the same loops; more only where its work would now set the pace."""
-    pace = interval or like.bottleneck_cycles
-    fewest = fewest_multipliers(layers, pace)
-    known = {
+def _multipliers_alike(layers: ReadOnly[str, Folded], like: Design) -> dict[str, int]:
+    """Multipliers in another design of the layers that have the same name and loops there."""
+    return {
         stage.name: stage.multipliers
         for stage in like.stages
         if stage.unroll
         and stage.name in layers
         and loop_nest(like.network, stage.group.node) == layers[stage.name].nest
     }
-    return {name: max(known.get(name, 0), fewest[name]) for name in layers}

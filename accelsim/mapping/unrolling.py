@@ -109,16 +109,44 @@ def fastest_multipliers(layers: Mapping[str, Folded], budget: int, floor_cycles:
         )
     if not layers:
         return {}
+    chosen = _smallest_interval(layers, {}, budget, floor_cycles)
+    return _spend(layers, chosen, budget - sum(chosen.values()))
+
+
+def extended_multipliers(
+    layers: Mapping[str, Folded], known: Mapping[str, int], budget: int, floor_cycles: int
+) -> dict[str, int]:
+    """`known` multipliers kept, and raised or added to only as far as the smallest interval the budget allows needs.
+
+    Raises `InfeasibleError` where `known` and a multiplier for every other layer are beyond the budget.
+    """
+    least = sum(known.get(name, 1) for name in layers)
+    if least > budget:
+        raise InfeasibleError(
+            f"the multipliers kept and one for every new layer are {least:,}, the engine has {budget:,} "
+            f"(short by {least - budget:,}); raise engine.multipliers"
+        )
+    return _smallest_interval(layers, known, budget, floor_cycles)
+
+
+def _smallest_interval(
+    layers: Mapping[str, Folded], known: Mapping[str, int], budget: int, floor_cycles: int
+) -> dict[str, int]:
+    """Bisection over the intervals that can occur, for the first whose multipliers fit."""
     bounds = _candidate_intervals(layers, floor_cycles)
     low, high = 0, len(bounds) - 1
     while low < high:
         middle = (low + high) // 2
-        if _fits(layers, int(bounds[middle]), budget):
+        if sum(_at_least(layers, known, int(bounds[middle])).values()) <= budget:
             high = middle
         else:
             low = middle + 1
-    chosen = fewest_multipliers(layers, int(bounds[low]))
-    return _spend(layers, chosen, budget - sum(chosen.values()))
+    return _at_least(layers, known, int(bounds[low]))
+
+
+def _at_least(layers: Mapping[str, Folded], known: Mapping[str, int], interval_cycles: int) -> dict[str, int]:
+    fewest = fewest_multipliers(layers, interval_cycles)
+    return {name: max(known.get(name, 0), count) for name, count in fewest.items()}
 
 
 def _candidate_intervals(layers: Mapping[str, Folded], floor_cycles: int) -> NDArray[np.int64]:
@@ -126,10 +154,6 @@ def _candidate_intervals(layers: Mapping[str, Folded], floor_cycles: int) -> NDA
     least = max(f.macs // multiplier_choices(f.nest)[-1] for f in layers.values())
     cycles = np.concatenate([f.macs // np.array(multiplier_choices(f.nest)) for f in set(layers.values())])
     return np.unique(np.maximum(cycles, max(least, floor_cycles)))
-
-
-def _fits(layers: Mapping[str, Folded], interval_cycles: int, budget: int) -> bool:
-    return sum(fewest_multipliers(layers, interval_cycles).values()) <= budget
 
 
 def _spend(layers: Mapping[str, Folded], chosen: Mapping[str, int], left: int) -> dict[str, int]:
