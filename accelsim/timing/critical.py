@@ -162,9 +162,8 @@ class _Times:
             if head >= 0 and self.first(source, needed, frame) + head == start:
                 return _Link(_Event(source, needed, frame, False), edge, "input")
         for edge, reader, freeing, making, then in self._slots(stage, n, frame):
-            before, reading = divmod(then * int(self.p.firings[reader]) + freeing, int(self.p.firings[reader]))
-            if self.end(reader, reading, before) == start:
-                return _Link(_Event(reader, reading, before, True), edge, "space")
+            if freeing >= 0 and self.end(reader, freeing, then) == start:
+                return _Link(_Event(reader, freeing, then, True), edge, "space")
             if self.last(stage, making, then) == start:
                 return _Link(_Event(stage, making, then, True), edge, "space")
         return self._own_previous(event, start)

@@ -32,12 +32,11 @@ def slots(trace: Trace, edge: int, alone: bool = False) -> tuple[Ints, Ints]:
     arrived = last[:, p.first_firing[producer] : p.first_firing[producer + 1]][:, making]
     taken = trace.starts(producer, first)[:, making]
     ends = trace.ends(reader, last)
-    # what nobody reads, before the first token that is read, goes after the frame before
-    previous = np.zeros((1, 1), np.int64) if alone else np.roll(ends[:, -1:], 1, axis=0)
+    freed = np.where(freeing < 0, arrived, np.maximum(ends[:, freeing], arrived)).ravel()
+    # tokens leave in order: what nobody reads leaves as it comes, but not before those of the frame before
     if not alone:
-        previous[0] -= trace.period_cycles
-    freed = np.maximum(np.where(freeing < 0, previous, ends[:, freeing]), arrived)
-    return taken.ravel(), freed.ravel()
+        freed = np.maximum(freed, freed.max() - trace.period_cycles)
+    return taken.ravel(), np.maximum.accumulate(freed)
 
 
 def peak_tokens(trace: Trace, edge: int, alone: bool = False) -> int:

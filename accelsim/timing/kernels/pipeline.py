@@ -57,7 +57,7 @@ class Pipeline(NamedTuple):
     consumer: Ints  # [edges]
     need_at: Ints  # [edges] into `need`: the producer's firing that a firing waits for, or -1
     need: Tables
-    freed_at: Ints  # [edges] into `freed`: the consumer's firing that frees a token; -1: the frame before
+    freed_at: Ints  # [edges] into `freed`: the consumer's firing that frees a token, -1 for none
     freed: Tables
     head: Ints  # [edges] cycles
     tail: Ints  # [edges] cycles
@@ -212,12 +212,8 @@ def _slot_free(
     if then == frame and state.done[reader] <= freeing:
         return -1
     row, last = then % state.last.shape[0], state.last
-    # tokens go in order: one that nobody reads, before any that is read, goes after those of the frame before
-    last_reading = then * p.firings[reader] + freeing
-    ended = np.int64(0)
-    if last_reading >= 0:
-        frame_read, firing = last_reading // p.firings[reader], last_reading % p.firings[reader]
-        ended = last[frame_read % last.shape[0], p.first_firing[reader] + firing] - p.latency[reader]
+    # what nobody waits for leaves as it comes; that those before it have left, their own slots have seen to
+    ended = np.int64(0) if freeing < 0 else last[row, p.first_firing[reader] + freeing] - p.latency[reader]
     making = token if p.made_at[stage] < 0 else np.int64(p.made[p.made_at[stage] + token])
     return int(max(ended, last[row, p.first_firing[stage] + making]))
 
