@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from accelsim.errors import AccelsimError, DeadlockError, InfeasibleError, InputError, NotModelled, UnsupportedError
     from accelsim.hardware.accelerator import Accelerator, load_accelerator
     from accelsim.mapping.design import Design, bind, with_capacities
-    from accelsim.mapping.mapper import map_network
+    from accelsim.mapping.mapper import map_network, widen
     from accelsim.mapping.mapping import Mapping, Measured, read_mapping
     from accelsim.mapping.unrolling import Unroll
     from accelsim.network.graph import Network
@@ -34,7 +34,7 @@ _HOMES = {
     ),
     "accelsim.hardware.accelerator": ("Accelerator", "load_accelerator"),
     "accelsim.mapping.design": ("Design", "bind", "with_capacities"),
-    "accelsim.mapping.mapper": ("map_network",),
+    "accelsim.mapping.mapper": ("map_network", "widen"),
     "accelsim.mapping.mapping": ("Mapping", "Measured", "read_mapping"),
     "accelsim.mapping.unrolling": ("Unroll",),
     "accelsim.network.graph": ("Network",),
@@ -72,6 +72,7 @@ __all__ = [
     "simulate",
     "size_buffers",
     "tile_attention",
+    "widen",
     "with_capacities",
 ]
 

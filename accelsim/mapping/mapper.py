@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Collection
 from collections.abc import Mapping as ReadOnly
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,7 +14,14 @@ from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.design import Design, bind
 from accelsim.mapping.mapping import Mapping, read_mapping
 from accelsim.mapping.stages import group_layers
-from accelsim.mapping.unrolling import Folded, extended_multipliers, fastest_multipliers, fewest_multipliers, unroll
+from accelsim.mapping.unrolling import (
+    Folded,
+    extended_multipliers,
+    fastest_multipliers,
+    fewest_multipliers,
+    multiplier_choices,
+    unroll,
+)
 from accelsim.mapping.work import fired_tensor, loop_nest, moving_work_cycles
 from accelsim.network.graph import Network
 
@@ -44,6 +54,28 @@ def map_network(
     nests = {name: folded.nest for name, folded in _folded(net).items()}
     chosen = {name: unroll(nests[name], count) for name, count in multipliers.items()}
     return bind(net, accelerator, Mapping(MappingProxyType(chosen), interval_cycles=interval))
+
+
+def widen(design: Design, stages: Collection[str], factor: int) -> Design:
+    """`design` with about `factor` times the multipliers in `stages`, its source paced as before.
+
+    Each gets the next larger number that an unrolling has, or all it can use. Stages without multiplications
+    stay as they are. Raises `InputError` for an unknown stage, a factor below 1, or more multipliers than there are.
+    """
+    unknown = sorted(set(stages) - set(design.stage_by_name))
+    if unknown:
+        raise InputError(f"{', '.join(unknown)}: no stage of {design.network.name}")
+    if factor < 1:
+        raise InputError(f"factor = {factor} must be at least 1")
+    unrolls = dict(design.mapping.unroll)
+    for stage in (design.stage_by_name[name] for name in stages):
+        nest = loop_nest(design.network, stage.group.node)
+        if nest is not None:
+            choices = multiplier_choices(nest)
+            wanted = min(bisect_left(choices, factor * stage.multipliers), len(choices) - 1)
+            unrolls[stage.name] = unroll(nest, choices[wanted])
+    mapping = replace(design.mapping, unroll=MappingProxyType(unrolls), interval_cycles=design.pace_cycles)
+    return bind(design.network, design.accelerator, mapping)
 
 
 def _interval_cycles(accelerator: Accelerator, target_fps: float) -> int:
