@@ -39,7 +39,9 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """What an operator that could not be read would have made."""
+    """What an operator that could not be read would have made; `reason` where nothing has told yet."""
+
+    reason: str = ""
 
 
 Value = View | Weight | Unknown
@@ -220,7 +222,7 @@ def _check_finite(key: str, array: Array) -> None:
 
 def _factors_of_axis(view: View, layout: InputLayout, axis: int) -> range:
     """As many numbers as the declared `axis` has factors in `view`, which cuts the input's axes in their order."""
-    before = [own for own in (*layout.spatial, *layout.channels)]
+    before = (*layout.spatial, *layout.channels)
     start = prod(layout.shape[own] for own in before[: before.index(axis)])
     bounds = [prod(view.factors[:count]) for count in range(len(view.factors) + 1)]
     return range(bounds.index(start), bounds.index(start * layout.shape[axis]))

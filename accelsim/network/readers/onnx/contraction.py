@@ -108,10 +108,11 @@ def _product(
     leading = [label for label in batch if label not in groups]
     rows = [label for label in first.labels if label not in (*batch, *summed, ONE)]
     columns = [label for label in second.labels if label not in (*batch, *summed, ONE)]
-    spatial = sorted((*leading, *rows), key=lambda label: first.factors([label]) or (len(first.value.factors),))
+    last = (len(first.value.factors),)
+    spatial = sorted((*leading, *rows), key=lambda label: first.factors([label]) or last)
     if rows and spatial[-1] in leading:
-        last = next(label for label in reversed(spatial) if label in rows)
-        spatial = [label for label in spatial if label != last] + [last]
+        streaming = next(label for label in reversed(spatial) if label in rows)
+        spatial = [label for label in spatial if label != streaming] + [streaming]
     source = _streaming(build, first, spatial, bool(rows), leading, (*groups, *summed))
     outer = spatial[:-1] if rows else spatial
     transposed = isinstance(second.value, Weight) or all(_in_channels(second, label) for label in summed)

@@ -26,8 +26,9 @@ CHANNELS_FIRST = frozenset((
 CHANNELS_LAST = frozenset(("MatMul", "Gemm", "LayerNormalization", "RMSNormalization", "MatMulInteger"))
 #: Operators that keep an input's axes where they are.
 TRANSPARENT = frozenset((
-    "Add", "Sub", "Mul", "Div", "Pow", "Cast", "Identity", "Dropout", "Relu", "Clip", "Sigmoid", "Tanh", "Pad", "Concat",
-    "Slice", "Split", "Sqrt", "Neg", "Abs", "LeakyRelu", "Max", "Min", "Sum", "QuantizeLinear", "DequantizeLinear",
+    "Add", "Sub", "Mul", "Div", "Pow", "Cast", "Identity", "Dropout", "Relu", "Clip", "Sigmoid", "Tanh", "Pad",
+    "Concat", "Slice", "Split", "Sqrt", "Neg", "Abs", "LeakyRelu", "Max", "Min", "Sum", "QuantizeLinear",
+    "DequantizeLinear",
 ))  # fmt: skip
 #: Operators that move axes only, so that what reads them decides.
 MOVING = frozenset(("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Cast", "Dropout"))

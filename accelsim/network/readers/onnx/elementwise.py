@@ -60,7 +60,7 @@ def swish(op: Operator, inputs: Values, build: Builder) -> list[Value]:
 
 
 def celu(op: Operator, inputs: Values, build: Builder) -> list[Value]:
-    """alpha * elu(x / alpha), which is elu itself where alpha is 1."""
+    """Alpha * elu(x / alpha), which is elu itself where alpha is 1."""
     alpha = op.real("alpha", 1.0)
     source = activation(inputs, 0)
     if alpha == 1.0:
@@ -93,18 +93,27 @@ def arithmetic(op: Operator, inputs: Values, build: Builder) -> list[Value]:
 
 
 def prelu(op: Operator, inputs: Values, build: Builder) -> list[Value]:
-    """One slope for all, or one a channel; other slopes are refused."""
-    source = activation(inputs, 0)
-    weight = weight_of(inputs, 1, "slopes")
+    """One slope for all, or one a channel; other slopes are written out as max(x, 0) + slope * min(x, 0)."""
+    source, weight = activation(inputs, 0), operand(inputs, 1)
+    if isinstance(weight, View):
+        return [_written_out(build, source, weight)]
     slope = weight.array
     if slope.size == 1:
         return [applied_with(build, PRelu(shared=True), source, {"slope": reshaped(slope, (1,))})]
     shape = (1,) * (len(source.shape) - slope.ndim) + weight.shape
     axis = 1 if len(shape) > 1 else 0
     if len(shape) != len(source.shape) or slope.size != source.size(axis) or shape[axis] != slope.size:
-        raise NotReadable(f"slopes of shape {list(weight.shape)}, neither one nor one a channel")
+        return [_written_out(build, source, weight)]
     source = build.pixelwise(source, [axis])
     return [applied_with(build, PRelu(), source, {"slope": reshaped(slope, (slope.size,))})]
+
+
+def _written_out(build: Builder, source: View, slope: View | Weight) -> View:
+    above = applied(build, Activation("relu"), source, "above")
+    below = applied(build, Activation("clip", (-np.inf, 0.0)), source, "below")
+    with build.inner("slope"):
+        sloped = combine(build, "multiply", [below, slope])
+    return combine(build, "add", [above, sloped])
 
 
 def applied_with(build: Builder, layer: Layer, source: View, arrays: dict[str, Array]) -> View:

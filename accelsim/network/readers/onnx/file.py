@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, inliner
 
 from accelsim.errors import InputError, collected
@@ -123,8 +123,8 @@ def ordered(place: str, graph: GraphProto, known: Iterable[str]) -> list[NodePro
     order = _sorted([{makers[name] for name in names if name in makers} for names in reads])
     if len(order) < len(graph.node):
         stuck = sorted(set(range(len(graph.node))) - set(order))
-        names = ", ".join(_title(graph.node[index]) for index in stuck[:8])
-        raise InputError(f"{place}: nodes form a cycle: {names}{' ...' if len(stuck) > 8 else ''}")
+        titles = ", ".join(_title(graph.node[index]) for index in stuck[:8])
+        raise InputError(f"{place}: nodes form a cycle: {titles}{' ...' if len(stuck) > 8 else ''}")
     return [graph.node[index] for index in order]
 
 
@@ -134,10 +134,10 @@ def _title(node: NodeProto) -> str:
 
 def _reads(node: NodeProto) -> list[str]:
     """Values a node needs, those its subgraphs take from outside included."""
-    names = {name: None for name in node.input if name}
+    names = [name for name in node.input if name]
     for graph in subgraphs(node):
-        names |= dict.fromkeys(_captured(graph))
-    return list(names)
+        names += _captured(graph)
+    return list(dict.fromkeys(names))
 
 
 def _captured(graph: GraphProto) -> list[str]:

@@ -24,7 +24,7 @@ LARGEST_FOLD = 2**27
 #: Elements the reference evaluator is given.
 LARGEST_REFERENCE = 2**20
 
-Constants = list["Array | None"]
+Constants = list[Array | None]
 
 BINARY: dict[str, Callable[[Array, Array], Array]] = {
     "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Pow": np.power, "Max": np.maximum, "Min": np.minimum,
@@ -75,7 +75,7 @@ def reshaped(array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _first(array: Array) -> Array:
-    return array[(0,) * array.ndim].reshape(1)
+    return np.asarray(array[(0,) * array.ndim]).reshape(1)
 
 
 def _limit(elements: int, largest: int = LARGEST_FOLD) -> None:

@@ -255,7 +255,7 @@ def _joined(build: Builder, operand: View | Weight, plan: Plan, axis: int) -> st
 
 
 def isolate(build: Builder, view: View, axis: int) -> tuple[View, int]:
-    """A view in which an axis of the file is a spatial axis (its number), or the outermost part of the channels (-1)."""
+    """A view in which an axis of the file is a spatial axis (its number), or the outer part of the channels (-1)."""
     own = view.axes[axis]
     groups = build.groups(view)
     if own and own in groups:

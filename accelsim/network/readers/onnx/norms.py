@@ -48,15 +48,22 @@ def instance_norm(op: Operator, inputs: Values, build: Builder) -> list[Value]:
     """Over all but the first two axes, which may hold more than space: a group norm written out."""
     source = activation(inputs, 0)
     scale, shift = weight_of(inputs, 1, "scale").array, weight_of(inputs, 2, "shift").array
+    _one_frame(source)
     if len(source.axes) < 3 or scale.shape != (source.size(1),) or shift.shape != scale.shape:
         raise InputError(f"scale {list(scale.shape)} and shift {list(shift.shape)} on shape {list(source.shape)}")
     return [_over_maps(build, source, source.size(1), scale, shift, op.real("epsilon", 1e-5))]
+
+
+def _one_frame(source: View) -> None:
+    if source.axes and source.size(0) > 1:
+        raise NotReadable(f"a batch of {source.size(0)} frames; give input_shape=1,... to read it for one")
 
 
 def group_norm(op: Operator, inputs: Values, build: Builder) -> list[Value]:
     source = activation(inputs, 0)
     scale, shift = weight_of(inputs, 1, "scale").array, weight_of(inputs, 2, "shift").array
     groups = op.integer("num_groups", 0)
+    _one_frame(source)
     if len(source.axes) < 2 or groups < 1 or source.size(1) % groups:
         raise InputError(f"num_groups = {groups} does not divide the channels of shape {list(source.shape)}")
     if scale.shape not in ((groups,), (source.size(1),)) or shift.shape != scale.shape:
@@ -89,8 +96,6 @@ def _grouped_outermost(build: Builder, view: View, groups: int) -> View:
 
 
 def layer_norm(op: Operator, inputs: Values, build: Builder) -> list[Value]:
-    if any(op.outputs[1:]):
-        raise NotReadable("mean and deviation as outputs")
     bias = optional_weight(inputs, 2, "bias")
     return [_from_axis(op, build, activation(inputs, 0), weight_of(inputs, 1, "scale"), bias, True)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def _labelled(left: Shape, right: Shape) -> tuple[Labels, Labels]:
 
 
 def gemm(op: Operator, inputs: Values, build: Builder) -> list[Value]:
-    """alpha A' B' + beta C; with constant weights and a C along the columns, a fully connected layer."""
+    """Alpha A' B' + beta C; with constant weights and a C along the columns, a fully connected layer."""
     left, right = operand(inputs, 0), operand(inputs, 1)
     if len(left.shape) != 2 or len(right.shape) != 2:
         raise InputError(f"needs matrices, not shapes {list(left.shape)} and {list(right.shape)}")
@@ -82,7 +83,9 @@ def _bias(added: Value | None, columns: int, beta: float) -> Weight | None:
 def einsum(op: Operator, inputs: Values, build: Builder) -> list[Value]:
     """A transposition of one operand, or a product of two; other sums are refused."""
     equation = op.text("equation", "").replace(" ", "")
-    match = re.fullmatch(r"([A-Za-z]+)(?:,([A-Za-z]+))?->([A-Za-z]*)", equation)
+    operands = [operand(inputs, position) for position in range(len(inputs))]
+    written = _without_ellipsis(equation, [len(operand.shape) for operand in operands])
+    match = re.fullmatch(r"([A-Za-z0-9]+)(?:,([A-Za-z0-9]+))?->([A-Za-z0-9]*)", written)
     if match is None:
         raise NotReadable(f"equation '{equation}'")
     terms = [tuple(term) for term in match.groups()[:2] if term]
@@ -90,7 +93,6 @@ def einsum(op: Operator, inputs: Values, build: Builder) -> list[Value]:
     for term in (*terms, result):
         if len(set(term)) < len(term) or not set(result) <= {label for term in terms for label in term}:
             raise NotReadable(f"equation '{equation}'")
-    operands = [operand(inputs, position) for position in range(len(inputs))]
     if len(operands) != len(terms) or any(len(o.shape) != len(t) for o, t in zip(operands, terms, strict=True)):
         raise InputError(f"equation '{equation}' does not fit the shapes of its operands")
     if len(terms) == 1:
@@ -100,3 +102,13 @@ def einsum(op: Operator, inputs: Values, build: Builder) -> list[Value]:
         return [source.transposed([terms[0].index(label) for label in result])]
     first, second = (Operand(o, t) for o, t in zip(operands, terms, strict=True))
     return [contract(build, first, second, result)]
+
+
+def _without_ellipsis(equation: str, ranks: Sequence[int]) -> str:
+    """Digits for the axes that `...` stands for in operands that all have as many of them."""
+    left, arrow, right = equation.partition("->")
+    counts = {rank - len(term.replace("...", "")) for term, rank in zip(left.split(","), ranks, strict=False)
+              if "..." in term}  # fmt: skip
+    if len(counts) != 1 or not 0 <= max(counts) < 10:
+        return equation
+    return f"{left}{arrow}{right}".replace("...", "0123456789"[: max(counts)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from accelsim.network.readers.onnx.builder import Builder, Unknown, Value, Weigh
 from accelsim.network.readers.onnx.declared import Readers, input_shapes, layout
 from accelsim.network.readers.onnx.file import load_model, opsets, ordered
 from accelsim.network.readers.onnx.folding import fold, foldable
+from accelsim.network.readers.onnx.merging import simplify
 from accelsim.network.readers.onnx.operator import NotReadable, Operator
 from accelsim.network.readers.onnx.operators import OPERATORS
-from accelsim.network.readers.onnx.recognise import simplified
+from accelsim.network.readers.onnx.rewriting import Rewriting
 from accelsim.network.readers.onnx.tensors import Array, array_of
 from accelsim.network.readers.onnx.view import View, laid_out
 from accelsim.network.tensor import Tensor
@@ -82,9 +83,11 @@ class _Reading:
 
     def _checked(self, outputs: Sequence[Port]) -> Network:
         inputs = [Port(name, name, own.shape, own.spatial, own.channels) for name, own in self.build.inputs.items()]
-        nodes, parameters = simplified(self.build.nodes, self.build.parameters, {port.node for port in outputs})
+        graph = Rewriting(self.build.nodes, self.build.tensors, self.build.parameters, {port.node for port in outputs})
+        simplify(graph)
+        ports = [replace(port, node=graph.replaced.get(port.node, port.node)) for port in outputs]
         try:
-            return network(self.path.stem, nodes, outputs, inputs, parameters)
+            return network(self.path.stem, list(graph.nodes.values()), ports, inputs, graph.parameters)
         except InputError as error:
             raise InputError(f"{self.path}: {error}") from None
 
@@ -112,8 +115,10 @@ class _Reading:
             operator = self._operator(node)
             inputs = [scope[name] if name else None for name in operator.inputs]
             results = self._results(operator, inputs, scope)
-            results += [Unknown()] * (len(operator.outputs) - len(results))
             scope.update((name, value) for name, value in zip(operator.outputs, results, strict=False) if name)
+            for position, name in enumerate(operator.outputs[len(results) :], len(results)):
+                told = not results
+                scope[name] = Unknown("" if told else f"output {position} of {operator.name} ({operator.label})")
 
     def _operator(self, node: NodeProto) -> Operator:
         """The node, named by its own name where no other has it, else by its first output."""
@@ -148,8 +153,9 @@ class _Reading:
         if op.domain != "" or (op.kind not in OPERATORS and not foldable(op.kind)):
             self.unsupported.append(f"{op.name} ({op.label})")
             return []
-        if any(isinstance(value, Unknown) for value in inputs):
-            return []
+        unknown = [value for value in inputs if isinstance(value, Unknown)]
+        if unknown:
+            return self._unread(unknown)
         arrays = [value.array if isinstance(value, Weight) else None for value in inputs]
         if all(isinstance(value, Weight) for value in inputs if value is not None) and foldable(op.kind):
             return self._folded(op, inputs, arrays)
@@ -157,6 +163,12 @@ class _Reading:
             raise NotReadable("of the network's input")
         self.build.place = op.name
         return OPERATORS[op.kind](op, inputs, self.build)
+
+    def _unread(self, unknown: Sequence[Unknown]) -> list[Value]:
+        """No outputs; secondary outputs that nothing needed until now are told as not supported."""
+        reasons = [value.reason for value in unknown if value.reason]
+        self.unsupported += [reason for reason in reasons if reason not in self.unsupported]
+        return []
 
     def _folded(self, op: Operator, inputs: Sequence[Value | None], arrays: list[Array | None]) -> list[Value]:
         if op.kind == "ConstantOfShape":
@@ -196,6 +208,7 @@ class _Reading:
     def _output(self, name: str, value: Value) -> Port | None:
         """An output as the file shapes it; None where it could not be read."""
         if isinstance(value, Unknown):
+            self._unread([value])
             return None
         self.build.place = f"{name}.output"
         if isinstance(value, Weight):

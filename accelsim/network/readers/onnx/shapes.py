@@ -306,7 +306,7 @@ def _pad_amounts(op: Operator, inputs: Values, source: View) -> dict[int, tuple[
     """What is put before and after each axis that changes; attributes to opset 10, inputs after."""
     pads = op.integers("pads") if op.opset < 11 else sizes_in(inputs, 1, "pads")
     rank = len(source.axes)
-    axes = range(rank)
+    axes: Sequence[int] = range(rank)
     if op.opset >= 18 and optional(inputs, 3) is not None:
         axes = [axis_of(axis, rank) for axis in sizes_in(inputs, 3, "axes")]
     if len(pads) != 2 * len(axes):
@@ -491,7 +491,8 @@ def space_to_depth(op: Operator, inputs: Values, build: Builder) -> list[Value]:
     if height % block or width % block:
         raise InputError(f"blocksize {block} does not divide a {height}x{width} map")
     split = (batch, channels, height // block, block, width // block, block)
-    moved = reshaped(build, source, split).transposed((0, 3, 5, 1, 2, 4))
+    order = (0, 1, 3, 5, 2, 4) if op.text("mode", "DCR") == "CRD" else (0, 3, 5, 1, 2, 4)
+    moved = reshaped(build, source, split).transposed(order)
     return [reshaped(build, moved, (batch, channels * block**2, height // block, width // block))]
 
 

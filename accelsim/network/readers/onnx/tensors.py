@@ -75,7 +75,7 @@ def _from_bytes(tensor: TensorProto, shape: tuple[int, ...]) -> Array:
         raise InputError(f"dims {list(shape)} need {expected:,} bytes, {len(data):,} are stored")
     if tensor.data_type in WORDS:
         return np.frombuffer(data, WORDS[tensor.data_type]).reshape(shape)
-    return numpy_helper.to_array(tensor)
+    return np.asarray(numpy_helper.to_array(tensor))
 
 
 def _from_fields(tensor: TensorProto, shape: tuple[int, ...]) -> Array:
@@ -84,7 +84,7 @@ def _from_fields(tensor: TensorProto, shape: tuple[int, ...]) -> Array:
     if len(field) != expected:
         raise InputError(f"dims {list(shape)} need {prod(shape):,} elements, {len(field):,} are stored")
     try:
-        return numpy_helper.to_array(tensor)
+        return np.asarray(numpy_helper.to_array(tensor))
     except (ValueError, OverflowError, TypeError) as error:
         raise InputError(f"elements do not fit their type: {error}") from None
 

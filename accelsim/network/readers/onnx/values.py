@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from accelsim.errors import InputError
-from accelsim.network.readers.onnx.builder import Value, View, Weight
+from accelsim.network.readers.onnx.builder import Value, Weight
 from accelsim.network.readers.onnx.operator import NotReadable
 from accelsim.network.readers.onnx.tensors import Array
+from accelsim.network.readers.onnx.view import View
 
 Values = Sequence[Value | None]
 

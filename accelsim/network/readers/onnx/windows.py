@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-
 from accelsim.errors import InputError
 from accelsim.network.layers import Convolution, Padding, Pool, Reduce, TransposedConvolution
 from accelsim.network.readers.onnx.builder import Builder, Value, Weight
@@ -172,7 +171,7 @@ def pool(op: Operator, inputs: Sequence[Value | None], build: Builder) -> list[V
 def _tiles(space: Sizes, kernel: Sizes, stride: Sizes, dilation: Sizes, partial: bool) -> bool:
     """Whether the windows do not overlap and leave nothing out: such a pooling accumulates and keeps no lines."""
     axes = zip(space, kernel, stride, dilation, strict=True)
-    return all(k == n and d == 1 or k == s and d == 1 and k < n and (partial or n % k == 0) for n, k, s, d in axes)
+    return all((k == n and d == 1) or (k == s and d == 1 and k < n and (partial or n % k == 0)) for n, k, s, d in axes)
 
 
 def _lp(op: Operator, reduction: str) -> str:
