@@ -28,9 +28,12 @@ class Document:
         self.place = place
         self.data = data
         self.lines = lines
+        self.settings: set[tuple[str | int, ...]] = set()
 
     def where(self, path: tuple[str | int, ...]) -> str:
-        """`file:line`, the line being that of the nearest parent where the path is absent."""
+        """`file:line`, the line of the nearest parent where the path is absent; `settings` for what was set."""
+        if any(path[:depth] in self.settings for depth in range(1, len(path) + 1)):
+            return "settings"
         for depth in range(len(path), -1, -1):
             if path[:depth] in self.lines:
                 return f"{self.place}:{self.lines[path[:depth]]}"
@@ -45,7 +48,7 @@ class Document:
             if not isinstance(level, dict):
                 raise InputError(f"{dotted}: '{name}' has no fields below it")
         level[leaf] = value
-        self.lines.pop((*parents, leaf), None)
+        self.settings.add((*parents, leaf))
 
 
 def dotted_name(path: tuple[str | int, ...]) -> str:

@@ -72,7 +72,7 @@ class _SegmentEntry(BaseModel):
     buffers: dict[str, int] = {}
 
 
-class _MappingFile(BaseModel):
+class MappingFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     granularity: Granularity = "row"
@@ -83,7 +83,7 @@ class _MappingFile(BaseModel):
 def read_mapping(path: str | Path) -> Mapping:
     """A mapping file. Raises `InputError` with file, line, dotted path, value and rule."""
     document = read_document(Path(path))
-    entry = validated(_MappingFile, document)
+    entry = validated(MappingFile, document)
     if len(entry.segments) > 1:
         raise InputError(
             f"{document.where(('segments', 1))}: segments has {len(entry.segments)} entries; "

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from accelsim.report.facts import ATTENTION, LATENCY, THROUGHPUT, WAITING, WORK, Fact, Section, Value, value_text
+from pydantic import BaseModel, ConfigDict, Field
+
+from accelsim.report.facts import ATTENTION, LATENCY, THROUGHPUT, WAITING, WORK, Section, Value, value_text
 from accelsim.report.report import Body
-from accelsim.report.tables import Table, lines_table, plain
+from accelsim.report.tables import Table, lines_table, plain, quantity
 from accelsim.report.text import MOST_BUFFERS, ROLE_MEASURES, title_line
 
 #: Fields by which the rows of a report's tables are matched.
@@ -19,6 +21,19 @@ class Run(NamedTuple):
 
     label: str
     body: Body
+
+
+class Comparison(BaseModel):
+    """What `compare --json` prints; `baseline`, `tiled` and `change` come with tiled attention only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    runs: tuple[Body, ...]
+    baseline: Body | None = Field(None, description="the first run: the network as it is")
+    tiled: Body | None = Field(None, description="the second run: the network at the first tile rows asked for")
+    change: dict[str, Any] | None = Field(
+        None, description="the baseline's tree with tiled / baseline in place of numbers, null where there is no ratio"
+    )
 
 
 def change(baseline: Any, other: Any) -> Any:
@@ -64,8 +79,11 @@ def comparison_tables(runs: Sequence[Run]) -> list[Table]:
     tables = [lines_table("Runs", [f"{run.label}: {title_line(run.body)}" for run in runs])]
     if len(titles) == 1:
         tables = [lines_table(next(iter(titles)), [])]
-    sections = (THROUGHPUT, LATENCY, ATTENTION, *_role_sections(runs), WAITING, WORK)
-    tables += [_section(section, runs) for section in sections]
+    tables += [_section(section, runs) for section in (THROUGHPUT, LATENCY, ATTENTION)]
+    tables.append(
+        _columns("Buffering by role, simulated, elements summed over the edges of a role", runs, _roles(runs))
+    )
+    tables += [_section(section, runs) for section in (WAITING, WORK)]
     tables.append(_buffers(runs))
     warnings = [f"{run.label}: {text}" for run in runs for text in run.body.warnings]
     return [*tables, lines_table("Warnings", warnings)] if warnings else tables
@@ -90,23 +108,15 @@ def _row(name: str, unit: str, values: list[Value]) -> tuple[str, ...]:
 
 def _ratio(before: Value, after: Value) -> str:
     ratio = change(before, after)
-    return "" if ratio is None else f"{ratio:.3g}"
+    return "" if ratio is None else quantity(ratio)
 
 
-def _role_sections(runs: Sequence[Run]) -> Iterable[Section]:
-    """A section for every role that any run has an edge of."""
+def _roles(runs: Sequence[Run]) -> Iterable[tuple[str, str, list[Value]]]:
+    """Every measure of every role that any run has an edge of."""
     roles = dict.fromkeys(role for run in runs for role, row in run.body.buffering.items() if row.edges)
     for role in roles:
-        facts = (Fact(name, _unit(measure), _measure(role, measure)) for measure, name in ROLE_MEASURES.items())
-        yield Section(f"Buffering, simulated: {role}", tuple(facts))
-
-
-def _unit(measure: str) -> str:
-    return measure.rpartition("_")[2]
-
-
-def _measure(role: str, measure: str) -> Any:
-    return lambda body: getattr(body.buffering[role], measure)
+        for measure, name in ROLE_MEASURES.items():
+            yield role, name, [getattr(run.body.buffering[role], measure) for run in runs]
 
 
 def _buffers(runs: Sequence[Run]) -> Table:

@@ -8,7 +8,8 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Group, RenderableType
+    from rich.table import Table as Grid
 
 #: Columns of the text that `str(report)` gives.
 PLAIN_WIDTH = 100
@@ -67,7 +68,7 @@ def rendered(tables: Iterable[Table]) -> Group:
     from rich.padding import Padding
     from rich.text import Text
 
-    parts: list[object] = []
+    parts: list[RenderableType] = []
     for table in tables:
         if parts:
             parts.append(Text())
@@ -75,10 +76,10 @@ def rendered(tables: Iterable[Table]) -> Group:
         if table.rows:
             parts.append(Padding(_grid(table), (0, 0, 0, 2)))
         parts += [Padding(Text(printable(note)), (0, 0, 0, 2)) for note in table.notes]
-    return Group(*parts)  # type: ignore[arg-type]
+    return Group(*parts)
 
 
-def _grid(table: Table) -> object:
+def _grid(table: Table) -> Grid:
     from rich.table import Table as Grid
     from rich.text import Text
 

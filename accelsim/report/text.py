@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from accelsim.report.facts import ATTENTION, LATENCY, THROUGHPUT, WAITING, WORK, Fact, Section, critical_text, frames_waiting, value_text
+from accelsim.report.facts import (
+    ATTENTION,
+    LATENCY,
+    THROUGHPUT,
+    WAITING,
+    WORK,
+    Fact,
+    Section,
+    critical_text,
+    frames_waiting,
+    value_text,
+)
 from accelsim.report.report import Body, BufferRow, RoleBuffering, StageRow
 from accelsim.report.tables import Table, facts_table, lines_table, plain, quantity
 

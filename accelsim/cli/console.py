@@ -1,0 +1,73 @@
+"""What reaches the user: results on standard output, all else on standard error, colour on terminals only."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from accelsim.report.tables import PLAIN_WIDTH, Table, printable, rendered
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def show(tables: Iterable[Table]) -> None:
+    """Prints tables: in colour and as wide as a terminal is, or plain at 100 columns."""
+    from accelsim.report.tables import plain
+
+    if sys.stdout.isatty():
+        _console(sys.stdout).print(rendered(tables))
+    else:
+        sys.stdout.write(plain(tables, PLAIN_WIDTH))
+
+
+def show_text(text: str) -> None:
+    """Prints text as it is."""
+    sys.stdout.write(text)
+
+
+def show_json(data: dict[str, Any]) -> None:
+    """Prints one JSON object."""
+    sys.stdout.write(json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+
+def note(text: str) -> None:
+    """One line on standard error."""
+    sys.stderr.write(printable(text) + "\n")
+
+
+def warn(warnings: Iterable[str], shown: bool = False) -> None:
+    """Warnings on standard error, unless a terminal has them already as part of what was `shown` on it."""
+    if not (shown and sys.stdout.isatty()):
+        for text in warnings:
+            note(f"warning: {text}")
+
+
+def fail(message: str) -> None:
+    """An error on standard error, one line a problem, red on terminals."""
+    from rich.text import Text
+
+    for line in message.splitlines():
+        if sys.stderr.isatty():
+            _console(sys.stderr).print(Text(printable(line), style="red"))
+        else:
+            note(line)
+
+
+@contextmanager
+def working(on: str) -> Iterator[None]:
+    """Says on a terminal what is being worked on, and takes it away afterwards."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with _console(sys.stderr).status(printable(on)):
+        yield
+
+
+def _console(stream: TextIO) -> Console:
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False, markup=False, emoji=False)

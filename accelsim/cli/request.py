@@ -1,0 +1,167 @@
+"""From options to a design: one frozen value with what was asked for, and the steps to what it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from accelsim.errors import InputError, NotModelled
+
+if TYPE_CHECKING:
+    from accelsim.hardware.accelerator import Accelerator
+    from accelsim.mapping.design import Design
+    from accelsim.mapping.mapping import Granularity
+    from accelsim.network.graph import Network
+    from accelsim.network.load import InputShape
+
+GRANULARITIES = ("row", "pixel")
+DEFAULT_ACCELERATOR = "streaming-asic"
+
+
+@dataclass(frozen=True)
+class Request:
+    """Options as given, before anything is loaded."""
+
+    network: str
+    accelerator: str = DEFAULT_ACCELERATOR
+    mapping: str | None = None
+    tile_attention: int | None = None
+    tile_count: int | None = None
+    tile_columns: int | None = None
+    target_fps: float | None = None
+    granularity: str | None = None
+    source: str | None = None
+    settings: Sequence[str] = ()
+    input_shapes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A design ready to be simulated, the granularity to do it at, and what the user should know."""
+
+    design: Design
+    granularity: Granularity
+    warnings: tuple[str, ...] = ()
+
+
+def prepare(request: Request, network: Network | None = None) -> Prepared:
+    """Everything that was asked for, loaded, rewritten and mapped; `network` saves loading it again."""
+    net, warnings = tiled(request, network or load(request))
+    design = mapped(request, net, machine(request))
+    return Prepared(design, granularity_of(request, design), warnings)
+
+
+def prepare_like(request: Request, network: Network, baseline: Design) -> Prepared:
+    """The same, with the unrolling and the pace of `baseline` for all layers that both have."""
+    from accelsim.mapping.design import with_interval
+    from accelsim.mapping.mapper import map_network
+
+    net, warnings = tiled(request, network)
+    design = map_network(net, baseline.accelerator, target_fps=request.target_fps, like=baseline)
+    design = with_interval(design, baseline.mapping.interval_cycles)
+    return Prepared(design, granularity_of(request, baseline), warnings)
+
+
+def load(request: Request) -> Network:
+    """The network, at the shapes asked for."""
+    from accelsim.network.load import load_network
+
+    return load_network(request.network, input_shape=input_shape(request.input_shapes))
+
+
+def machine(request: Request) -> Accelerator:
+    """The accelerator with all settings in place."""
+    from accelsim.hardware.accelerator import load_accelerator
+
+    settings = dict(setting(text) for text in request.settings)
+    if request.source is not None:
+        settings["source"] = request.source
+    return load_accelerator(request.accelerator, settings)
+
+
+def mapped(request: Request, net: Network, accelerator: Accelerator) -> Design:
+    """`net` on `accelerator` as the mapping file says, or as the mapper chooses."""
+    from accelsim.mapping.mapper import map_network
+
+    if request.target_fps is not None and request.mapping not in (None, "pipeline"):
+        raise InputError(
+            f"--target-fps chooses an unrolling, and {request.mapping} has one; set interval_cycles in it instead"
+        )
+    return map_network(net, accelerator, target_fps=request.target_fps, mapping=request.mapping)
+
+
+def tiled(request: Request, net: Network) -> tuple[Network, tuple[str, ...]]:
+    """`net` with its squeeze-excite tiled if that was asked for, and a warning where it has none."""
+    from accelsim.network.attention import find_attention
+    from accelsim.network.rewrites.tile_attention import tile_attention
+
+    if request.tile_attention is None:
+        given = [name for name in ("tile_count", "tile_columns") if getattr(request, name) is not None]
+        if given:
+            raise InputError(f"--{given[0].replace('_', '-')} needs --tile-attention ROWS")
+        return net, ()
+    rewritten = tile_attention(net, request.tile_attention, request.tile_count, request.tile_columns)
+    if find_attention(net):
+        return rewritten, ()
+    return rewritten, (f"{net.name} has no squeeze-excite block; tile_attention changes nothing",)
+
+
+def granularity_of(request: Request, design: Design) -> Granularity:
+    """What was asked for, or what the mapping is in."""
+    if request.granularity is None:
+        return design.mapping.granularity
+    if request.granularity == "word":
+        raise NotModelled("granularity 'word' needs engines that move words, which are not modelled; use row or pixel")
+    if request.granularity not in GRANULARITIES:
+        raise InputError(f"--granularity {request.granularity}: use {' or '.join(GRANULARITIES)}")
+    return "row" if request.granularity == "row" else "pixel"
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Path and value of `path=value`, the value read as YAML reads it."""
+    from accelsim.yaml_file import parse_document
+
+    path, equals, value = text.partition("=")
+    path = path.strip()
+    if not equals or not all(path.split(".")):
+        raise InputError(f"--set {text}: expected a path and a value, such as engine.lanes=128")
+    if len(value.splitlines()) > 1:
+        raise InputError(f"--set {path}: the value must be one line")
+    parsed = parse_document(f"value: {value}", f"--set {path}").data["value"]
+    if isinstance(parsed, dict | list):
+        raise InputError(f"--set {path} = {value}: expected a single value")
+    return path, parsed
+
+
+def input_shape(texts: Sequence[str]) -> InputShape | None:
+    """One shape, or shapes by input name; None where none is given."""
+    if not texts:
+        return None
+    shapes = [_named_shape(text) for text in texts]
+    if len(shapes) == 1 and shapes[0][0] is None:
+        return shapes[0][1]
+    unnamed = [text for text, (name, _) in zip(texts, shapes, strict=True) if name is None]
+    if unnamed:
+        raise InputError(f"--input-shape {unnamed[0]}: with several shapes each needs its input's name (name=1,3,8,8)")
+    named = {str(name): shape for name, shape in shapes}
+    if len(named) < len(shapes):
+        raise InputError(f"--input-shape: an input's shape is given twice ({', '.join(texts)})")
+    return named
+
+
+def _named_shape(text: str) -> tuple[str | None, tuple[int, ...]]:
+    name, equals, sizes = text.rpartition("=")
+    parts = sizes.split(",")
+    if not all(part.strip().isascii() and part.strip().isdigit() for part in parts) or (equals and not name):
+        raise InputError(f"--input-shape {text}: expected sizes such as 1,3,224,224, or name=1,3,224,224")
+    if any(len(part) > 18 or int(part) == 0 for part in parts):
+        raise InputError(f"--input-shape {text}: sizes must be positive and below 10^18")
+    return name if equals else None, tuple(int(part) for part in parts)
+
+
+def with_tiles(request: Request, rows: int | None) -> Request:
+    """The same request at other tile rows; None for no tiles at all."""
+    if rows is None:
+        return replace(request, tile_attention=None, tile_count=None, tile_columns=None)
+    return replace(request, tile_attention=rows)

@@ -1,0 +1,80 @@
+"""`accelsim simulate`: one design, one report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from accelsim.cli.options import (
+    AcceleratorOption,
+    FolderOption,
+    FramesOption,
+    GranularityOption,
+    InputShapeOption,
+    JsonOption,
+    MappingOption,
+    NetworkArgument,
+    SetOption,
+    SourceOption,
+    TargetFpsOption,
+    TileAttentionOption,
+    TileColumnsOption,
+    TileCountOption,
+)
+from accelsim.cli.request import DEFAULT_ACCELERATOR, Prepared, Request, prepare
+
+if TYPE_CHECKING:
+    from accelsim.report.report import Report
+
+
+def simulate_command(
+    network: NetworkArgument,
+    accelerator: AcceleratorOption = DEFAULT_ACCELERATOR,
+    mapping: MappingOption = None,
+    tile_attention: TileAttentionOption = None,
+    tile_count: TileCountOption = None,
+    tile_columns: TileColumnsOption = None,
+    target_fps: TargetFpsOption = None,
+    granularity: GranularityOption = None,
+    source: SourceOption = None,
+    frames: FramesOption = None,
+    settings: SetOption = None,
+    input_shape: InputShapeOption = None,
+    as_json: JsonOption = False,
+    output: FolderOption = None,
+) -> None:
+    """Simulate a network: throughput, latency, buffering."""
+    from accelsim.cli import console
+    from accelsim.report.folder import write_run
+    from accelsim.report.text import report_tables
+
+    request = Request(
+        network, accelerator, mapping, tile_attention, tile_count, tile_columns, target_fps, granularity, source,
+        settings or (), input_shape or (),
+    )  # fmt: skip
+    with console.working(f"simulating {network}"):
+        prepared = prepare(request)
+        report = simulated(prepared, frames)
+    if output is not None:
+        write_run(output, prepared.design, report, frames)
+        console.note(f"wrote {output}")
+    console.warn(report.warnings, shown=not as_json)
+    if as_json:
+        console.show_json(report.to_dict())
+    else:
+        console.show(report_tables(report.body))
+
+
+def simulated(prepared: Prepared, frames: int | None) -> Report:
+    """The report of a prepared design, with what preparing it gave to warn of."""
+    from accelsim.report.build import simulate
+
+    report = simulate(prepared.design, frames=frames, granularity=prepared.granularity)
+    return with_warnings(report, prepared.warnings)
+
+
+def with_warnings(report: Report, warnings: Iterable[str]) -> Report:
+    """`report` with more warnings in front."""
+    from accelsim.report.report import Report
+
+    return Report(report.body.model_copy(update={"warnings": (*warnings, *report.warnings)}))

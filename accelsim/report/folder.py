@@ -1,0 +1,171 @@
+"""Run folders: the inputs as used, the report, its tables and the versions, from which a run can be had again."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from accelsim.errors import InputError
+from accelsim.mapping.design import Design, bind
+from accelsim.mapping.mapping import Granularity, mapping_text, read_mapping
+from accelsim.report.report import Body, Report
+
+#: The file that makes a folder a run folder.
+MARK = "run.json"
+NETWORK, ARRAYS, ACCELERATOR, MAPPING = "network.yaml", "network.npz", "accelerator.yaml", "mapping.yaml"
+REPORT = "report.json"
+PACKAGES = ("accelsim", "numpy", "numba")
+
+#: More than the report of any network that can be simulated.
+LARGEST_JSON_BYTES = 2**30
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Options(BaseModel):
+    """How a run was simulated: what neither network, machine nor mapping says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["run"] = "run"
+    granularity: Granularity
+    frames: int | None = Field(None, ge=1)
+
+
+class RunNames(BaseModel):
+    """The runs of a comparison, each in a folder of this name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["comparison"] = "comparison"
+    runs: tuple[str, ...] = Field(min_length=1)
+
+
+class SavedRun(NamedTuple):
+    """A run folder: its name in tables, and where it is."""
+
+    label: str
+    folder: Path
+
+
+def write_run(folder: str | Path, design: Design, report: Report, frames: int | None = None) -> None:
+    """Writes a run folder; the same design and report give the same bytes.
+
+    Raises `InputError` where `folder` holds anything else than an earlier run, and leaves that alone.
+    """
+    from accelsim.network.writers.yaml import write_yaml_network
+
+    place = _claimed(folder, "run")
+    (place / ARRAYS).unlink(missing_ok=True)
+    write_yaml_network(design.network, place / NETWORK)
+    _write_yaml(place / ACCELERATOR, design.accelerator.model_dump(mode="json"))
+    (place / MAPPING).write_text(mapping_text(design.mapping), encoding="utf-8")
+    report.to_json(place / REPORT)
+    report.buffers.write_parquet(place / "buffers.parquet")
+    report.stages.write_parquet(place / "stages.parquet")
+    _write_json(place / "versions.json", versions())
+    granularity: Any = report.body.granularity
+    _write_json(place / MARK, Options(granularity=granularity, frames=frames).model_dump())
+
+
+def write_comparison(folder: str | Path, names: Sequence[str]) -> list[Path]:
+    """Makes a folder for runs that belong together; where each of them goes.
+
+    Raises `InputError` where `folder` holds anything else than an earlier comparison.
+    """
+    place = _claimed(folder, "comparison")
+    _write_json(place / MARK, RunNames(runs=tuple(names)).model_dump())
+    return [place / name for name in names]
+
+
+def versions() -> dict[str, str]:
+    """What the figures of a run may depend on besides its inputs."""
+    return {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
+
+
+def saved_runs(folder: str | Path) -> list[SavedRun]:
+    """The run in a run folder, or all of a comparison's. Raises `InputError` for any other folder."""
+    place = Path(folder)
+    mark = _read_json(place / MARK)
+    if mark.get("kind") == "run":
+        return [SavedRun(place.name or str(place), place)]
+    comparison = _checked(RunNames, mark, place / MARK)
+    names = [name for name in comparison.runs if Path(name).name != name]
+    if names:
+        raise InputError(f"{place / MARK}: runs: {', '.join(names)} is no name of a folder in {place}")
+    return [SavedRun(name, place / name) for name in comparison.runs]
+
+
+def is_run_folder(path: str | Path) -> bool:
+    return (Path(path) / MARK).is_file()
+
+
+def read_report(folder: Path) -> Body:
+    """The report in a run folder."""
+    return _checked(Body, _read_json(folder / REPORT), folder / REPORT)
+
+
+def read_design(folder: Path) -> tuple[Design, Options]:
+    """The design that a run folder was made from, and how it was simulated."""
+    from accelsim.hardware.accelerator import load_accelerator
+    from accelsim.network.load import load_network
+
+    options = _checked(Options, _read_json(folder / MARK), folder / MARK)
+    accelerator = load_accelerator(folder / ACCELERATOR)
+    return bind(load_network(folder / NETWORK), accelerator, read_mapping(folder / MAPPING)), options
+
+
+def _claimed(folder: str | Path, kind: str) -> Path:
+    """The folder, made if need be, once it is sure that nothing but a run of the same kind is in it."""
+    place = Path(folder)
+    if place.exists() and not place.is_dir():
+        raise InputError(f"{place}: is no folder; name one that is new, empty or an earlier {kind}")
+    if place.is_dir() and any(place.iterdir()):
+        earlier = _read_json(place / MARK).get("kind") if is_run_folder(place) else None
+        if earlier != kind:
+            raise InputError(f"{place}: is neither empty nor an earlier {kind}; name another folder")
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def _write_yaml(path: Path, data: dict[str, Any]) -> None:
+    from ruamel.yaml import YAML
+
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    with path.open("w", encoding="utf-8") as stream:
+        writer.dump(data, stream)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > LARGEST_JSON_BYTES:
+            raise InputError(f"{path}: {path.stat().st_size:,} bytes; the most is {LARGEST_JSON_BYTES:,}")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; expected a run folder, as -o writes it") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not readable as JSON ({str(error).splitlines()[0]})") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: expected an object at the top")
+    return data
+
+
+def _checked(model: type[Model], data: dict[str, Any], path: Path) -> Model:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: {place}: {first['msg']} ({error.error_count()} problems in all)") from None
