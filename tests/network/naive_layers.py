@@ -193,7 +193,9 @@ def _(layer: kinds.Slice, sources, weights, output):
 def _(layer: kinds.Pad, sources, weights, output):
     padding = (*layer.padding, layer.channel_padding)
     grown = [(max(before, 0), max(after, 0)) for before, after in padding]
-    cut = tuple(slice(max(-before, 0), n - max(-after, 0)) for n, (before, after) in zip(sources[0].shape, padding))  # noqa: B905
+    cut = tuple(
+        slice(max(-before, 0), n - max(-after, 0)) for n, (before, after) in zip(sources[0].shape, padding, strict=True)
+    )
     if layer.mode == "constant":
         return np.pad(sources[0][cut], grown, constant_values=layer.value)
     return np.pad(sources[0][cut], grown, mode=layer.mode)
@@ -234,7 +236,8 @@ FUNCTIONS = {
     "floor": np.floor, "gelu": lambda x: x * (1 + np.vectorize(erf)(x / 2**0.5)) / 2,
     "gelu_tanh": lambda x: x * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3))) / 2,
     "hard_sigmoid": lambda x, alpha, beta: np.clip(alpha * x + beta, 0, 1),
-    "hard_swish": lambda x: x * np.clip(x / 6 + 0.5, 0, 1), "leaky_relu": lambda x, alpha: np.where(x < 0, alpha * x, x),
+    "hard_swish": lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
+    "leaky_relu": lambda x, alpha: np.where(x < 0, alpha * x, x),
     "log": np.log, "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))), "neg": np.negative,
     "power": lambda x, exponent: x**exponent, "reciprocal": np.reciprocal, "relu": lambda x: np.maximum(x, 0),
     "relu6": lambda x: np.clip(x, 0, 6), "round": np.round,
