@@ -129,7 +129,8 @@ def _entered(trace: Trace, first: Times) -> Times:
     """When each frame's first input token was taken, int64[frames]."""
     sources = [trace.stage_index[stage.name] for stage in trace.design.stages if stage.is_source]
     starts: list[Times] = [trace.starts(k, first)[:, 0] for k in sources]
-    return np.stack(starts).min(axis=0)
+    entered: Times = np.stack(starts).min(axis=0)
+    return entered
 
 
 def _latency(trace: Trace, first: Times, last: Times) -> int:

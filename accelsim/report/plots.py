@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 from accelsim.errors import InputError
 from accelsim.mapping.roles import ROLES
 from accelsim.report.report import Body
+from accelsim.report.tables import printable
 from accelsim.timing.lower import token_elements
 from accelsim.timing.occupancy import levels, peak_tokens
 from accelsim.timing.simulate import Trace
@@ -54,6 +56,8 @@ STYLE: Any = {
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "legend.frameon": False,
+    "figure.titlesize": 10,
+    "legend.fontsize": 8,
     "savefig.dpi": 150,
 }
 #: Metadata that would differ from run to run, by file format.
@@ -64,19 +68,19 @@ METADATA: dict[str, dict[str, None]] = {
 }
 MOST_LAYERS = 20
 MOST_EDGES = 4
-LONGEST_LABEL = 44
 
 
 class Occupancy(NamedTuple):
     """How full some edges are over one period: for each, times in cycles and elements held from each time on."""
 
+    subject: str
     period_cycles: int
     clock_hz: int
     curves: tuple[tuple[str, np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]], ...]
 
 
 def plot_buffers(runs: Sequence[tuple[str, Body]], path: str | Path) -> None:
-    """Bytes held at their peak in front of each layer, stacked by role; a panel a run.
+    """Bytes held at their peak in front of each layer, stacked by role; a panel a run, all to one scale.
 
     The `MOST_LAYERS` layers that hold most in any run have a bar each, the rest one together.
     """
@@ -86,17 +90,21 @@ def plot_buffers(runs: Sequence[tuple[str, Body]], path: str | Path) -> None:
         for layer, roles in layers.items():
             totals[layer] = max(totals.get(layer, 0), sum(roles.values()))
     shown = sorted(totals, key=lambda layer: (-totals[layer], layer))[:MOST_LAYERS]
-    bars = [*shown, *(["all others"] if len(totals) > len(shown) else [])]
-    figure, panels = _panels(len(runs), (5.2, 1.2 + 0.24 * len(bars)), sharey=True)
-    for panel, (label, body), layers in zip(panels, runs, held, strict=True):
-        _stacks(panel, bars, layers)
-        panel.set_title(f"{label}: {_mebibytes(body)}")
-        panel.set_xlabel("peak in the steady state (KiB)")
-        panel.grid(axis="x")
-    panels[0].set_yticks(range(len(bars)), [_short(bar) for bar in bars])
-    panels[0].invert_yaxis()
-    _legend(figure, panels)
-    _save(figure, path)
+    others = len(totals) - len(shown)
+    bars = [_short(layer) for layer in shown] + [f"{others} other layers"] * (others > 0)
+    unit, name = (2**20, "MiB") if max(totals.values(), default=0) > 2**20 else (2**10, "KiB")
+    with _styled():
+        figure, panels = _panels(len(runs), (5.2, 1.2 + 0.2 * len(bars)), sharex=True)
+        for panel, (label, body), layers in zip(panels, runs, held, strict=True):
+            _stacks(panel, shown, layers, unit)
+            panel.set_title(f"{label}: {_in_all(body, unit)} {name} over {len(body.buffers)} edges")
+            panel.set_xlabel(f"peak in the steady state ({name})")
+            panel.xaxis.set_major_formatter(_thousands)
+            panel.grid(axis="x")
+        panels[0].set_yticks(range(len(bars)), bars)
+        panels[0].set_ylim(len(bars) - 0.4, -0.6)
+        _finish(figure, panels, [f"{body.network} on {body.accelerator}" for _, body in runs])
+        _save(figure, path)
 
 
 def _held(body: Body) -> dict[str, dict[str, int]]:
@@ -108,21 +116,21 @@ def _held(body: Body) -> dict[str, dict[str, int]]:
     return layers
 
 
-def _mebibytes(body: Body) -> str:
-    return f"{sum(row.peak_bytes for row in body.buffers) / 2**20:,.1f} MiB over {len(body.buffers)} edges"
+def _in_all(body: Body, unit: int) -> str:
+    return f"{sum(row.peak_bytes for row in body.buffers) / unit:,.1f}"
 
 
-def _stacks(panel: Axes, bars: Sequence[str], layers: dict[str, dict[str, int]]) -> None:
-    rest = [roles for layer, roles in layers.items() if layer not in bars]
+def _stacks(panel: Axes, shown: Sequence[str], layers: dict[str, dict[str, int]], unit: int) -> None:
+    """A bar for each layer shown, and one for all that are not, if any are left."""
+    bars = [layers.get(layer, {}) for layer in shown]
+    rest = [roles for layer, roles in layers.items() if layer not in shown]
+    if rest:
+        bars.append({role: sum(roles.get(role, 0) for roles in rest) for role in ROLES})
     left = np.zeros(len(bars))
     for role in ROLES:
-        sizes = np.array([layers.get(bar, {}).get(role, 0) for bar in bars], float)
-        if bars[-1] not in layers:
-            sizes[-1] = sum(roles.get(role, 0) for roles in rest)
+        sizes = np.array([roles.get(role, 0) / unit for roles in bars])
         if sizes.any():
-            panel.barh(
-                range(len(bars)), sizes / 1024, left=left / 1024, color=ROLE_COLOURS[role], label=role, height=0.75
-            )
+            panel.barh(range(len(bars)), sizes, left=left, color=ROLE_COLOURS[role], label=role, height=0.75)
         left += sizes
 
 
@@ -142,7 +150,8 @@ def occupancy(trace: Trace, edges: Sequence[str] = ()) -> Occupancy:
         )
     chosen = [index[name] for name in edges] or largest_edges(trace)
     curves = tuple((design.edges[k].name, *levels(trace, [k])) for k in chosen)
-    return Occupancy(trace.period_cycles, design.accelerator.clock_hz, curves)
+    subject = f"{design.network.name} on {design.accelerator.name}"
+    return Occupancy(subject, trace.period_cycles, design.accelerator.clock_hz, curves)
 
 
 def largest_edges(trace: Trace) -> list[int]:
@@ -156,60 +165,68 @@ def plot_occupancy(runs: Sequence[tuple[str, Occupancy]], path: str | Path) -> N
     """Elements held over one period, a step line an edge and a panel a run; an edge looks alike in all panels."""
     names = dict.fromkeys(name for _, run in runs for name, _, _ in run.curves)
     looks = {name: CURVES[position % len(CURVES)] for position, name in enumerate(names)}
-    figure, panels = _panels(len(runs), (5.2, 3.4), sharey=True)
-    for panel, (label, run) in zip(panels, runs, strict=True):
-        for name, times, held in run.curves:
-            colour, dash = looks[name]
-            steps = np.append(times, run.period_cycles), np.append(held, held[-1])
-            panel.step(*steps, where="post", color=colour, linestyle=dash, linewidth=1.2, label=_short(name))
-        panel.set_title(f"{label}: a period of {run.period_cycles:,} cycles")
-        panel.set_xlabel(f"time in the period (cycles at {run.clock_hz / 10**6:,g} MHz)")
-        panel.set_xlim(0, run.period_cycles)
-        panel.set_ylim(bottom=0)
-        panel.xaxis.set_major_formatter(_thousands)
-        panel.yaxis.set_major_formatter(_thousands)
-        panel.grid(axis="y")
-    panels[0].set_ylabel("held (elements)")
-    _legend(figure, panels)
-    _save(figure, path)
+    with _styled():
+        figure, panels = _panels(len(runs), (5.2, 3.0 + 0.2 * len(names)), sharex=False)
+        for panel, (label, run) in zip(panels, runs, strict=True):
+            _curves(panel, run, looks)
+            panel.set_title(f"{label}: a period of {run.period_cycles:,} cycles")
+            panel.set_xlabel(f"time in the period (cycles at {run.clock_hz / 10**6:,g} MHz)")
+            panel.set_xlim(0, run.period_cycles)
+            panel.set_ylim(bottom=0)
+            panel.xaxis.set_major_formatter(_thousands)
+            panel.yaxis.set_major_formatter(_thousands)
+            panel.grid(axis="y")
+        panels[0].set_ylabel("held (elements)")
+        _finish(figure, panels, [run.subject for _, run in runs])
+        _save(figure, path)
+
+
+def _curves(panel: Axes, run: Occupancy, looks: Mapping[str, tuple[str, str]]) -> None:
+    for name, times, held in run.curves:
+        colour, dash = looks[name]
+        until = np.append(times, run.period_cycles), np.append(held, held[-1])
+        panel.step(*until, where="post", color=colour, linestyle=dash, linewidth=1.2, label=_short(name, 90))
 
 
 def _thousands(value: float, _position: float) -> str:
-    return f"{value:,.0f}"
+    return f"{value:,.10g}"
 
 
-def _short(name: str) -> str:
-    """A name that leaves room for the figure."""
-    return name if len(name) <= LONGEST_LABEL else f"...{name[3 - LONGEST_LABEL :]}"
+def _short(name: str, longest: int = 44) -> str:
+    """A name that leaves room for the figure; a dollar sign would start mathematics."""
+    short = name if len(name) <= longest else f"...{name[3 - longest :]}"
+    return printable(short).replace("$", r"\$")
 
 
-def _panels(count: int, size: tuple[float, float], sharey: bool) -> tuple[Figure, list[Axes]]:
+def _styled() -> AbstractContextManager[None]:
     from matplotlib import rc_context
+
+    return rc_context(STYLE)
+
+
+def _panels(count: int, size: tuple[float, float], sharex: bool) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
-    with rc_context(STYLE):
-        figure = Figure(figsize=(size[0] * count + 1.6, size[1]), layout="constrained")
-        panels = figure.subplots(1, count, sharey=sharey, squeeze=False)
+    figure = Figure(figsize=(size[0] * count + 1.6, size[1]), layout="constrained")
+    panels = figure.subplots(1, count, sharex=sharex, sharey=True, squeeze=False)
     return figure, list(panels[0])
 
 
-def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
-    """One legend below all panels, every look once."""
+def _finish(figure: Figure, panels: Sequence[Axes], subjects: Sequence[str]) -> None:
+    """What all panels show above them, and one legend below, every look once; long names get a line each."""
+    figure.suptitle(_short("; ".join(dict.fromkeys(subjects)), 80 * len(panels)), x=0.01, ha="left")
     found: dict[str, Any] = {}
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    columns = min(len(found), 6) if max(map(len, found), default=0) < 12 else 1
-    figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=max(columns, 1))
+    columns = len(ROLES) if found.keys() <= set(ROLES) else 1
+    figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns)
 
 
 def _save(figure: Figure, path: str | Path) -> None:
     """Writes the figure so that the same figure gives the same bytes."""
-    from matplotlib import rc_context
-
     target = Path(path)
     kind = target.suffix.lower().removeprefix(".")
     if kind not in METADATA:
         raise InputError(f"{target}: a figure's file ends in {', '.join(f'.{name}' for name in METADATA)}")
-    with rc_context(STYLE):
-        figure.savefig(target, format=kind, metadata=METADATA[kind])
+    figure.savefig(target, format=kind, metadata=METADATA[kind])
