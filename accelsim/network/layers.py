@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from accelsim.errors import InputError
 from accelsim.network.tensor import Tensor
-from accelsim.network.window import output_size
+from accelsim.network.window import CENTRES, output_size
 from accelsim.units import ceil_div
 
 Padding = tuple[tuple[int, int], ...]
@@ -369,6 +369,7 @@ class Resize(Layer):
 
     def output(self, inputs: Inputs) -> Tensor:
         _require(self.mode in ("nearest", "linear", "cubic"), f"unknown resize mode '{self.mode}'")
+        _require(self.coordinates in CENTRES, f"unknown resize coordinates '{self.coordinates}'")
         _require(len(self.spatial) == len(inputs[0].spatial), f"size {self.spatial} on a {inputs[0].label} map")
         for size in self.spatial:
             _positive(spatial=size)

@@ -177,7 +177,8 @@ def _padded(mode: str, size: int, outputs: int, before: int) -> Span:
 @spans.register
 def _(layer: Resize, operand: int, inputs: Inputs, output: Tensor) -> Spans:
     taps = {"nearest": 1, "linear": 2, "cubic": 4}[layer.mode]
-    return tuple(interpolated(n, o, taps) for n, o in zip(inputs[0].spatial, output.spatial, strict=True))
+    axes = zip(inputs[0].spatial, output.spatial, strict=True)
+    return tuple(interpolated(n, o, taps, layer.coordinates) for n, o in axes)
 
 
 @spans.register

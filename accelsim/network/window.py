@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -73,12 +74,39 @@ def shifted(size: int, outputs: int, offset: int, step: int = 1) -> Span:
     return Span(np.where(inside, source, size), np.where(inside, source, -1))
 
 
-def interpolated(size: int, outputs: int, taps: int) -> Span:
-    """Resampling with `taps` neighbours (1 nearest, 2 linear, 4 cubic), half-pixel centres."""
-    scale = size / outputs
-    centre = (np.arange(outputs, dtype=np.float64) + 0.5) * scale - 0.5
+def interpolated(size: int, outputs: int, taps: int, coordinates: str = "half_pixel") -> Span:
+    """Resampling with `taps` neighbours (1 nearest, 2 linear, 4 cubic) at `coordinates` as ONNX names them.
+
+    Nearest rounds down where `ROUNDED_DOWN` says so, else to the nearest, halves down. A sample that falls on
+    an input point reads that alone: its other neighbours weigh nothing.
+    """
+    position, scale = CENTRES[coordinates](np.arange(outputs, dtype=np.int64), size, outputs)
+    below, rest = np.divmod(position, scale)
     if taps == 1:
-        nearest = np.clip(np.floor(centre + 0.5), 0, size - 1).astype(np.int64)
-        return Span(nearest, nearest)
-    lowest = np.floor(centre).astype(np.int64) - (taps // 2 - 1)
-    return Span(np.clip(lowest, 0, size - 1), np.clip(lowest + taps - 1, 0, size - 1))
+        rounded = below if coordinates in ROUNDED_DOWN else below + (2 * rest > scale)
+        first = last = rounded
+    else:
+        first = np.where(rest > 0, below - (taps // 2 - 1), below)
+        last = np.where(rest > 0, below + taps // 2, below)
+    return Span(np.clip(first, 0, size - 1), np.clip(last, 0, size - 1))
+
+
+def _half_pixel(output: Coordinates, size: int, outputs: int) -> tuple[Coordinates, int]:
+    return (2 * output + 1) * size - outputs, 2 * outputs
+
+
+def _pytorch_half_pixel(output: Coordinates, size: int, outputs: int) -> tuple[Coordinates, int]:
+    return _half_pixel(output, size, outputs) if outputs > 1 else (output, 1)
+
+
+#: Where an output coordinate lies in the input, as numerators and a denominator, by ONNX's name
+#: (Resize, attribute coordinate_transformation_mode); sizes stand for scales.
+CENTRES: dict[str, Callable[[Coordinates, int, int], tuple[Coordinates, int]]] = {
+    "half_pixel": _half_pixel,
+    "half_pixel_symmetric": _half_pixel,
+    "pytorch_half_pixel": _pytorch_half_pixel,
+    "align_corners": lambda output, size, outputs: (output * (size - 1), max(outputs - 1, 1)),
+    "asymmetric": lambda output, size, outputs: (output * size, outputs),
+    "tf_half_pixel_for_nn": lambda output, size, outputs: ((2 * output + 1) * size, 2 * outputs),
+}
+ROUNDED_DOWN = ("asymmetric", "tf_half_pixel_for_nn")
