@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import product
-from math import floor, prod
+from math import ceil, floor, prod
 
 from accelsim.network import layers as kinds
 
@@ -119,13 +119,21 @@ def _padded(position, size, mode) -> list[int]:
 
 
 def _resampled(position, size, outputs, mode, coordinates) -> list[int]:
-    """Taps of a sample, all of which are read though some may weigh nothing."""
+    """Neighbours of a sample that weigh something."""
     half_pixel = Fraction((2 * position + 1) * size, 2 * outputs) - Fraction(1, 2)
-    assert coordinates == "half_pixel" or (mode == "nearest" and outputs % size == 0)
+    first = outputs == 1 and coordinates in ("align_corners", "pytorch_half_pixel")
+    centre = {
+        "asymmetric": Fraction(position * size, outputs),
+        "align_corners": 0 if first else Fraction(position * (size - 1), max(outputs - 1, 1)),
+        "pytorch_half_pixel": Fraction(0) if first else half_pixel,
+    }.get(coordinates, half_pixel)
     if mode == "nearest":
-        return [min(max(floor(half_pixel + Fraction(1, 2)), 0), size - 1)]
-    below = floor(half_pixel)
-    taps = range(below, below + 2) if mode == "linear" else range(below - 1, below + 3)
+        taps = [floor(centre) if coordinates == "asymmetric" else ceil(centre - Fraction(1, 2))]
+    elif centre == floor(centre):
+        taps = [floor(centre)]
+    else:
+        around = 1 if mode == "linear" else 2
+        taps = range(floor(centre) - around + 1, floor(centre) + around + 1)
     return sorted({min(max(x, 0), size - 1) for x in taps})
 
 

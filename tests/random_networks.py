@@ -189,18 +189,20 @@ def cut(draft: Draft, x: str) -> None:
 def pad(draft: Draft, x: str) -> None:
     rng, source = draft.rng, draft.tensors[x]
     mode = rng.choice(("constant", "edge", "reflect", "wrap"))
-    most = min((n - 1 for n in source.spatial), default=0) if mode != "constant" else 2
-    padding = tuple((rng.randint(-1, min(2, most)), rng.randint(-1, min(2, most))) for _ in source.spatial)
+    # what is reflected where the other end is cropped is not the same everywhere
+    least = -1 if mode == "constant" else 0
+    most = 2 if mode == "constant" else min((2, *(n - 1 for n in source.spatial)))
+    padding = tuple((rng.randint(least, most), rng.randint(least, most)) for _ in source.spatial)
     draft.add(kinds.Pad(padding, (0, rng.randint(0, 1)), mode), x)
 
 
 def resize(draft: Draft, x: str) -> None:
     rng, source = draft.rng, draft.tensors[x]
-    if rng.random() < 0.5:
-        draft.add(kinds.Resize(tuple(n * rng.randint(1, 2) for n in source.spatial)), x)
-        return
     mode = rng.choice(("nearest", "linear", "cubic"))
-    draft.add(kinds.Resize(tuple(rng.randint(1, 7) for _ in source.spatial), mode, "half_pixel"), x)
+    coordinates = rng.choice(("asymmetric", "half_pixel", "align_corners", "pytorch_half_pixel"))
+    enlarged = tuple(n * rng.randint(1, 2) for n in source.spatial)
+    other = tuple(rng.randint(1, 7) for _ in source.spatial)
+    draft.add(kinds.Resize(rng.choice((enlarged, other)), mode, coordinates), x)
 
 
 def flatten(draft: Draft, x: str) -> None:
