@@ -147,6 +147,13 @@ class _Spread(NamedTuple):
     times: tuple[int, ...]
 
 
+class _Origin(NamedTuple):
+    """The one average a node is computed from, tile by tile, and whether weights were used on the way."""
+
+    squeeze: str
+    weighted: bool
+
+
 class _Finder:
     """Looks at one multiply after another; what all of them need is computed once."""
 
@@ -155,6 +162,7 @@ class _Finder:
         self._position = {node.name: index for index, node in enumerate(net.nodes)}
         self._fixed = fixed_nodes(net)
         self._parent, self._depth = _pointwise_forest(net, self._fixed)
+        self._origins = _origins(net, self._fixed)
 
     def block_at(self, node: Node) -> AttentionBlock | None:
         """The block that ends at `node`, whichever operand is the gate."""
@@ -171,10 +179,10 @@ class _Finder:
         spread = self._spread(node.inputs[gate])
         if tensors[waiting] != tensors[node.name] or tensors[spread.core].channels != tensors[waiting].channels:
             return None
-        excitation = self._excitation(spread.core)
-        if excitation is None or not self._gated(spread.core):
+        origin = self._origins.get(spread.core)
+        if origin is None or not origin.weighted or not self._gated(spread.core):
             return None
-        region, squeeze = excitation
+        squeeze = origin.squeeze
         squeezed = self._squeezed(squeeze, waiting)
         if squeezed is None:
             return None
@@ -182,6 +190,7 @@ class _Finder:
         served = layer.repeats(gate, tensors[node.inputs[gate]], tensors[node.name])
         if tile is not None and not self._matches(tile, spread, squeeze, served):
             return None
+        region = self._region(spread.core, squeeze)
         names = tuple(sorted((*region, *spread.passed), key=self._position.__getitem__))
         skip = self._skip(node.name, waiting)
         return AttentionBlock(node.name, waiting, squeezed, squeeze, names, spread.core, skip, tile)
@@ -196,39 +205,16 @@ class _Finder:
             name = self._net.by_name[name].inputs[0]
         return _Spread(name, tuple(passed), times)
 
-    def _excitation(self, core: str) -> tuple[frozenset[str], str] | None:
-        """The nodes that make `core` from one average, and that average; None where they are no excitation."""
+    def _region(self, core: str, squeeze: str) -> tuple[str, ...]:
+        """The nodes between `squeeze` and `core`, which is among them."""
         region: set[str] = set()
-        squeezes: set[str] = set()
         stack = [core]
         while stack:
-            node = self._net.by_name[stack.pop()]
-            if node.name in region or node.name in self._fixed:
-                continue
-            if len(node.inputs) == 1 and averaged_tile(node.layer, self._net.sources(node)[0]) is not None:
-                squeezes.add(node.name)
-            elif self._looks_at_one_point(node, core):
-                region.add(node.name)
-                stack += node.inputs
-            else:
-                return None
-        weighted = any(_has_weights(self._net.by_name[name].layer) for name in region)
-        return (frozenset(region), squeezes.pop()) if weighted and len(squeezes) == 1 else None
-
-    def _looks_at_one_point(self, node: Node, core: str) -> bool:
-        """Whether a node of an excitation computes the same at every tile from that tile alone."""
-        layer, tensor = node.layer, self._net.tensors[node.name]
-        if tensor.pixels != self._net.tensors[core].pixels:
-            return False
-        if isinstance(layer, Convolution):
-            return prod(layer.kernel) == prod(layer.stride) == 1 and not any(sum(p) for p in layer.padding)
-        if isinstance(layer, Combine):
-            return not any(layer.repeat)
-        if isinstance(layer, Normalise):
-            return layer.over == "channels"
-        return isinstance(layer, Dense | Activation | BatchNorm | PRelu) or (
-            isinstance(layer, Rearrange) and keeps_pixels(layer, self._net.sources(node)[0])
-        )
+            name = stack.pop()
+            if name != squeeze and name not in region and name not in self._fixed:
+                region.add(name)
+                stack += self._net.by_name[name].inputs
+        return tuple(region)
 
     def _gated(self, core: str) -> bool:
         """Whether a bounded function stands between the last weights and `core`, as one layer or written out."""
@@ -313,6 +299,37 @@ def fixed_nodes(net: Network) -> frozenset[str]:
         if isinstance(node.layer, Constant) or (node.inputs and fixed.issuperset(node.inputs)):
             fixed.add(node.name)
     return frozenset(fixed)
+
+
+def _origins(net: Network, fixed: frozenset[str]) -> dict[str, _Origin]:
+    """The origin of every node that has one."""
+    origins: dict[str, _Origin] = {}
+    for node in net.nodes:
+        if node.name in fixed or not node.inputs:
+            continue
+        if len(node.inputs) == 1 and averaged_tile(node.layer, net.sources(node)[0]) is not None:
+            origins[node.name] = _Origin(node.name, False)
+        elif _looks_at_one_point(net, node, fixed):
+            found = {origins.get(name) for name in node.inputs if name not in fixed}
+            above = [origin for origin in found if origin is not None]
+            if len(above) == len(found) and len({origin.squeeze for origin in above}) == 1:
+                weighted = _has_weights(node.layer) or any(origin.weighted for origin in above)
+                origins[node.name] = _Origin(above[0].squeeze, weighted)
+    return origins
+
+
+def _looks_at_one_point(net: Network, node: Node, fixed: frozenset[str]) -> bool:
+    """Whether a node computes the same at every point from that point alone, as an excitation does."""
+    layer, pixels = node.layer, net.tensors[node.name].pixels
+    if any(net.tensors[name].pixels != pixels for name in node.inputs if name not in fixed):
+        return False
+    if isinstance(layer, Convolution):
+        return prod(layer.kernel) == prod(layer.stride) == 1 and not any(sum(p) for p in layer.padding)
+    if isinstance(layer, Combine):
+        return not any(layer.repeat)
+    if isinstance(layer, Normalise):
+        return layer.over == "channels"
+    return isinstance(layer, Dense | Activation | BatchNorm | PRelu) or keeps_pixels(layer, net.sources(node)[0])
 
 
 def _has_weights(layer: Layer) -> bool:
