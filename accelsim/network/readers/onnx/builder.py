@@ -189,8 +189,14 @@ class Builder:
         wanted = view.factors_of(channels)
         if view.channels == wanted:
             return view
+        if set(view.channels) == set(wanted):
+            return self.arranged(view, self.groups(view), wanted)
         spatial = [axis for axis in range(len(view.axes)) if axis not in set(channels) and view.axes[axis]]
         return self.by_axes(view, spatial, channels)
+
+    def merged(self, view: View) -> View:
+        """The same view in as few factors as its node's axes and the file's allow."""
+        return _on(view.node, view, self.groups(view), view.channels)
 
     def fitting(self, view: View, groups: Groups, channels: Factors) -> View:
         """Arranged for a layer that aligns axes at the last: more or fewer leading axes of size 1 do not matter."""

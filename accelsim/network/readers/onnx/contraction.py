@@ -136,10 +136,12 @@ def _streaming(
     """The first operand with `spatial` axes, the last of them streaming, and `pixel` as channels."""
     assert isinstance(first.value, View)
     channels = first.factors(pixel)
-    if not leading and build.tensors[first.value.node].spatial and first.value.channels == channels:
-        return first.value
+    view = first.value
+    if not leading and build.tensors[view.node].spatial and set(view.channels) == set(channels):
+        return build.arranged(view, build.groups(view), channels)
     groups: Groups = tuple(first.factors([label]) for label in spatial)
-    return build.fitting(first.value, groups if has_rows else (*groups, ()), channels)
+    lay_out = build.fitting if build.tensors[first.value.node].spatial else build.arranged
+    return lay_out(first.value, groups if has_rows else (*groups, ()), channels)
 
 
 def _stationary(

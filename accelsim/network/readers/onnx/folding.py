@@ -22,7 +22,7 @@ from accelsim.network.readers.onnx.tensors import WORDS, Array
 #: Elements an operator on constants may compute; a weight matrix of a large model has 2^26.
 LARGEST_FOLD = 2**27
 #: Elements the reference evaluator is given.
-LARGEST_REFERENCE = 2**20
+LARGEST_REFERENCE = 2**24
 
 Constants = list[Array | None]
 
@@ -42,10 +42,11 @@ REDUCTIONS: dict[str, Callable[..., Array]] = {
 }  # fmt: skip
 #: Operators left to the reference evaluator: none makes more than it reads.
 REFERENCE = frozenset((
-    "ArgMax", "ArgMin", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "BitShift", "Compress", "CumSum",
-    "DepthToSpace", "Erf", "Elu", "GatherElements", "GatherND", "HardSigmoid", "HardSwish", "IsInf",
-    "LayerNormalization", "LeakyRelu", "LogSoftmax", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ScatterElements",
-    "ScatterND", "Softmax", "Softplus", "SpaceToDepth", "TopK", "Trilu", "Unique",
+    "ArgMax", "ArgMin", "BatchNormalization", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor",
+    "Compress", "CumSum", "DepthToSpace", "Elu", "Erf", "GatherElements", "GatherND", "HardSigmoid", "HardSwish",
+    "InstanceNormalization", "IsInf", "LayerNormalization", "LeakyRelu", "LogSoftmax", "ReduceL1", "ReduceL2",
+    "ReduceSumSquare", "ScatterElements", "ScatterND", "Softmax", "Softplus", "SpaceToDepth", "TopK", "Trilu",
+    "Unique",
 ))  # fmt: skip
 
 
@@ -55,7 +56,7 @@ def foldable(kind: str) -> bool:
 
 def fold(operator: Operator, inputs: Constants) -> list[Array]:
     """Outputs of an operator whose inputs are all constant. Raises `InputError` where they cannot be computed."""
-    function = FOLDS.get(operator.kind, _reference)
+    function = FOLDS.get(operator.kind, reference)
     try:
         with np.errstate(all="ignore"):
             return function(operator, inputs)
@@ -68,7 +69,7 @@ def fold(operator: Operator, inputs: Constants) -> list[Array]:
 
 def reshaped(array: Array, shape: tuple[int, ...]) -> Array:
     """The elements as `shape`: a view where there can be one, never a copy of a broadcast."""
-    if array.size and not any(array.strides):
+    if array.ndim and array.size and not any(array.strides):
         return np.broadcast_to(array.reshape(-1)[:1] if array.size == 1 else _first(array), shape)
     _limit(array.size)
     return array.reshape(shape)
@@ -160,7 +161,7 @@ def _cast(operator: Operator, inputs: Constants) -> list[Array]:
         raise InputError(f"cast of a constant to data type {kind} is not supported")
     if array.dtype == np.dtype(WORDS[kind]):
         return [array]
-    if array.size and not any(array.strides):
+    if array.ndim and array.size and not any(array.strides):
         return [np.broadcast_to(_first(array).astype(WORDS[kind]), array.shape)]
     _limit(array.size)
     return [array.astype(WORDS[kind])]
@@ -375,7 +376,8 @@ def _identity(operator: Operator, inputs: Constants) -> list[Array]:
     return [_present(inputs, 0)]
 
 
-def _reference(operator: Operator, inputs: Constants) -> list[Array]:
+def reference(operator: Operator, inputs: Constants) -> list[Array]:
+    """What the onnx package's own evaluator makes of a node."""
     arrays = {f"i{k}": array for k, array in enumerate(inputs) if array is not None}
     for array in arrays.values():
         _limit(array.size, LARGEST_REFERENCE)

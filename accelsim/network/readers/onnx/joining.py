@@ -6,7 +6,7 @@ out as needed, since they cost nothing to turn round.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -74,19 +74,31 @@ def _padded(operand: View | Weight, rank: int) -> View | Weight:
 def _refined(build: Builder, operands: Sequence[View | Weight], axes: Sequence[int]) -> list[View | Weight]:
     """Operands whose views are cut alike on `axes`; where cuts do not agree, all but the largest are rearranged."""
     result = list(operands)
-    for axis in axes:
-        sizes = _common_cut(result, axis)
-        if sizes is None:
-            largest = max(_views(result), key=lambda view: prod(view.shape))
-            result = [_plain(build, o) if isinstance(o, View) and o is not largest else o for o in result]
-            sizes = _common_cut(result, axis)
-            assert sizes is not None
-        for index, operand in enumerate(result):
-            if isinstance(operand, View) and operand.axes[axis] and len(operand.axes[axis]) < len(sizes):
-                fine = operand.refined(axis, sizes)
-                assert fine is not None
-                result[index] = fine
-    return result
+    cuts = _common_cuts(result, axes)
+    if cuts is None:
+        result = [build.merged(o) if isinstance(o, View) else o for o in result]
+        cuts = _common_cuts(result, axes)
+    if cuts is None:
+        largest = max(_views(result), key=lambda view: prod(view.shape))
+        result = [_plain(build, o) if isinstance(o, View) and o is not largest else o for o in result]
+        cuts = _common_cuts(result, axes)
+        assert cuts is not None
+    return [_cut_alike(operand, cuts) if isinstance(operand, View) else operand for operand in result]
+
+
+def _cut_alike(view: View, cuts: Mapping[int, tuple[int, ...]]) -> View:
+    for axis, sizes in cuts.items():
+        if view.axes[axis] and len(view.axes[axis]) < len(sizes):
+            fine = view.refined(axis, sizes)
+            assert fine is not None
+            view = fine
+    return view
+
+
+def _common_cuts(operands: Sequence[View | Weight], axes: Sequence[int]) -> Mapping[int, tuple[int, ...]] | None:
+    cuts = {axis: _common_cut(operands, axis) for axis in axes}
+    known = {axis: sizes for axis, sizes in cuts.items() if sizes is not None}
+    return known if len(known) == len(cuts) else None
 
 
 def _views(operands: Sequence[View | Weight]) -> list[View]:
@@ -242,9 +254,8 @@ def _joint_plan(build: Builder, reference: View, axis: int, position: int, total
 def _joined(build: Builder, operand: View | Weight, plan: Plan, axis: int) -> str:
     if isinstance(operand, Weight):
         own = Plan(plan.shape, plan.sizes | {(axis, 0): operand.shape[axis]}, plan.groups, plan.channels)
-        full = tuple(operand.shape[a] if a == axis else size for a, size in enumerate(own.shape))
-        return constant(build, Weight(np.broadcast_to(operand.array, full), operand.stored), own, exact=True)
-    where = {key: (factor,) for factor, key in enumerate(_keys(operand)) if key[0] != axis}
+        return constant(build, operand, own, exact=True)
+    where: dict[Key, Factors] = {key: (factor,) for factor, key in enumerate(_keys(operand)) if key[0] != axis}
     where[axis, 0] = operand.axes[axis]
 
     def own_factors(keys: Keys) -> Factors:
@@ -266,8 +277,16 @@ def isolate(build: Builder, view: View, axis: int) -> tuple[View, int]:
     if any(factor >= view.space for factor in own):
         rest = tuple(tuple(f for f in group if f not in own) for group in groups)
         return build.arranged(view, rest, own + channels), -1
-    apart = _apart(groups, own)
+    apart = _by_file(view) or _apart(groups, own)
     return build.arranged(view, apart, channels), apart.index(own)
+
+
+def _by_file(view: View) -> Groups | None:
+    """A spatial axis for each of the file's axes that is in space, None where one is also in the channels."""
+    inside = [axis for axis in view.axes if any(factor < view.space for factor in axis)]
+    if any(factor >= view.space for axis in inside for factor in axis):
+        return None
+    return tuple(sorted(inside))
 
 
 def isolate_space(build: Builder, view: View, axis: int) -> tuple[View, int]:

@@ -13,7 +13,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from accelsim.errors import InputError, UnsupportedError, collected
 from accelsim.network.graph import Network, Port, network
-from accelsim.network.readers.onnx.builder import Builder, Unknown, Value, Weight
+from accelsim.network.readers.onnx.builder import Builder, InputLayout, Unknown, Value, Weight
 from accelsim.network.readers.onnx.declared import Readers, input_shapes, layout
 from accelsim.network.readers.onnx.file import load_model, opsets, ordered
 from accelsim.network.readers.onnx.folding import fold, foldable
@@ -22,11 +22,15 @@ from accelsim.network.readers.onnx.operator import NotReadable, Operator
 from accelsim.network.readers.onnx.operators import OPERATORS
 from accelsim.network.readers.onnx.rewriting import Rewriting
 from accelsim.network.readers.onnx.tensors import Array, array_of
+from accelsim.network.readers.onnx.values import constants
 from accelsim.network.readers.onnx.view import View, laid_out
 from accelsim.network.tensor import Tensor
 
 #: Operators on a stored constant whose result is still that constant's values.
 KEEPING = frozenset(("Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Cast", "Dropout"))
+
+#: Operations on constants that are computed while reading.
+LARGEST_REHEARSAL = 2**26
 
 Scope = dict[str, Value]
 
@@ -146,21 +150,24 @@ class _Reading:
         return []
 
     def _converted(self, op: Operator, inputs: list[Value | None], scope: Scope) -> list[Value]:
-        if op.domain == "" and op.kind == "Constant":
-            return [self._constant(op)]
-        if op.domain == "" and op.kind == "If":
-            return self._branch(op, inputs, scope)
+        """Outputs of an operator whose inputs may be anything; none where one of them is unknown."""
+        if op.domain == "" and op.kind in ("Constant", "If"):
+            return [self._constant(op)] if op.kind == "Constant" else self._branch(op, inputs, scope)
         if op.domain != "" or (op.kind not in OPERATORS and not foldable(op.kind)):
             self.unsupported.append(f"{op.name} ({op.label})")
             return []
         unknown = [value for value in inputs if isinstance(value, Unknown)]
-        if unknown:
-            return self._unread(unknown)
-        arrays = [value.array if isinstance(value, Weight) else None for value in inputs]
-        if all(isinstance(value, Weight) for value in inputs if value is not None) and foldable(op.kind):
-            return self._folded(op, inputs, arrays)
+        return self._unread(unknown) if unknown else self._known(op, inputs)
+
+    def _known(self, op: Operator, inputs: Sequence[Value | None]) -> list[Value]:
+        """An operator whose inputs are known: folded where they are constant, a layer elsewhere."""
+        constant = all(isinstance(value, Weight) for value in inputs if value is not None)
+        if constant and foldable(op.kind):
+            return self._folded(op, inputs, constants(inputs))
         if op.kind not in OPERATORS:
             raise NotReadable("of the network's input")
+        if constant:
+            return self._rehearsed(op, inputs)
         self.build.place = op.name
         return OPERATORS[op.kind](op, inputs, self.build)
 
@@ -177,6 +184,25 @@ class _Reading:
         first = inputs[0] if inputs else None
         stored = op.kind == "ConstantOfShape" or (op.kind in KEEPING and isinstance(first, Weight) and first.stored)
         return [Weight(array, stored) for array in fold(op, arrays)]
+
+    def _rehearsed(self, op: Operator, inputs: Sequence[Value | None]) -> list[Value]:
+        """An operator on constants that is a layer elsewhere: read as one to learn its size, then computed."""
+        scratch = Builder(place=op.name)
+        first = inputs[0]
+        if not isinstance(first, Weight) or not first.array.size:
+            raise NotReadable("on nothing but constants")
+        channel = [1] if len(first.shape) > 2 else [len(first.shape) - 1] if first.shape else []
+        spatial = tuple(axis for axis in range(len(first.shape)) if axis not in channel)
+        source = scratch.input("constant", InputLayout(first.shape, spatial, tuple(channel), free=False))
+        OPERATORS[op.kind](op, [source, *inputs[1:]], scratch)
+        work = sum(
+            node.layer.macs(tuple(scratch.tensors[name] for name in node.inputs), scratch.tensors[node.name])
+            + scratch.tensors[node.name].elements
+            for node in scratch.nodes.values()
+        )
+        if work > LARGEST_REHEARSAL:
+            raise NotReadable(f"on constants, with {work:,} operations")
+        return [Weight(array) for array in fold(op, constants(inputs))]
 
     def _constant(self, op: Operator) -> Value:
         """The value of a Constant node, in whichever attribute it is."""

@@ -63,7 +63,7 @@ def reshape(op: Operator, inputs: Values, build: Builder) -> list[Value]:
 
 def reshaped(build: Builder, source: View, target: Sequence[int]) -> View:
     """A view where there is one, else the elements are put in the file's order first."""
-    view = source.reshaped(target)
+    view = source.reshaped(target) or build.merged(source).reshaped(target)
     if view is None:
         plain = _in_file_order(build, source)
         view = plain.reshaped(target)
