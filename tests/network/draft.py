@@ -1,5 +1,7 @@
 """Squeeze-excite blocks in many dialects, for the tests of what finds and rewrites them."""
 
+import numpy as np
+
 from accelsim.network.graph import Node, network
 from accelsim.network.layers import (
     Activation,
@@ -13,6 +15,7 @@ from accelsim.network.layers import (
     Rearrange,
     Reduce,
 )
+from tests.network.naive_layers import random_weights
 
 HARD_SIGMOID = Activation("hard_sigmoid", (1 / 6, 0.5))
 SIGMOID = Activation("sigmoid")
@@ -174,3 +177,19 @@ def block(spatial=(9, 6), squeeze="global pool", excitation="convolutions", gate
     scaled = draft.scale("scale", wide, GATES[gate](draft, chain), swapped)
     projected = draft.add("project.bn", BatchNorm(), draft.conv("project", scaled, 4))
     return draft, draft.add("add", Combine("add"), projected, draft.image)
+
+
+def bare(spatial, squeeze, excitation, gate):
+    """A squeeze-excite block on the input itself."""
+    draft = Draft(4, spatial)
+    chain = EXCITATIONS[excitation](draft, SQUEEZES[squeeze](draft, draft.image))
+    draft.scale("scale", draft.image, GATES[gate](draft, chain))
+    return draft
+
+
+def weighted(draft, *outputs, seed=0):
+    """The finished network with random weights, the constants having the values they are named for."""
+    shapes = draft.finished(*outputs)
+    arrays = random_weights(shapes, seed)
+    arrays |= {f"{name}.value": np.array([value], np.float32) for name, value in CONSTANTS.items()}
+    return draft.finished(*outputs, parameters=arrays)
