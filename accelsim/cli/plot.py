@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from accelsim.report.folder import SavedRun
     from accelsim.timing.simulate import Trace
 
-KINDS = ("buffers", "occupancy")
+KINDS = ("buffers", "roles", "occupancy")
 NOT_MODELLED = ("timeline", "bandwidth", "roofline", "pareto")
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="a run folder, or a comparison's, as -o writes it")]
-KindOption = Annotated[str, typer.Option("--kind", metavar="buffers|occupancy", help="what to show")]
+KindOption = Annotated[str, typer.Option("--kind", metavar="|".join(KINDS), help="what to show")]
 EdgesOption = Annotated[
     str | None, typer.Option("--edges", metavar="A,B", help="edges of an occupancy plot; the four largest")
 ]
@@ -25,23 +25,24 @@ FigureOption = Annotated[Path, typer.Option("-o", "--output", metavar="FIGURE", 
 
 
 def plot_command(folder: FolderArgument, kind: KindOption, output: FigureOption, edges: EdgesOption = None) -> None:
-    """Draw buffers by role, or their occupancy over time."""
+    """Draw buffers by layer, their sums by role, or their occupancy over time."""
     from accelsim.cli import console
     from accelsim.report.folder import read_report, saved_runs
-    from accelsim.report.plots import plot_buffers
+    from accelsim.report.plots import plot_buffers, plot_roles
 
     if kind in NOT_MODELLED:
-        raise NotModelled(f"--kind {kind} is not available; use {' or '.join(KINDS)}")
+        raise NotModelled(f"--kind {kind} is not available; use {', '.join(KINDS)}")
     if kind not in KINDS:
-        raise InputError(f"--kind {kind}: use {' or '.join(KINDS)}")
+        raise InputError(f"--kind {kind}: use {', '.join(KINDS)}")
     if edges is not None and kind != "occupancy":
         raise InputError("--edges goes with --kind occupancy")
     runs = saved_runs(folder)
     with console.working(f"drawing {folder}"):
-        if kind == "buffers":
-            plot_buffers([(run.label, read_report(run.folder)) for run in runs], output)
-        else:
+        if kind == "occupancy":
             _plot_occupancy(runs, _names(edges), output)
+        else:
+            draw = plot_buffers if kind == "buffers" else plot_roles
+            draw([(run.label, read_report(run.folder)) for run in runs], output)
     console.note(f"wrote {output}")
 
 

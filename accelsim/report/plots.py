@@ -66,6 +66,9 @@ METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None},
 }
+#: Panels of `plot_roles`: title and the figure shown.
+ROLE_FIGURES = {"one frame in the machine": "one_frame_peak_elements", "steady state": "peak_elements"}
+STACKING = ("gate", "skip", "pyramid", "window", "stationary", "rate")
 MOST_LAYERS = 20
 MOST_EDGES = 4
 
@@ -132,6 +135,36 @@ def _stacks(panel: Axes, shown: Sequence[str], layers: dict[str, dict[str, int]]
         if sizes.any():
             panel.barh(range(len(bars)), sizes, left=left, color=ROLE_COLOURS[role], label=role, height=0.75)
         left += sizes
+
+
+def plot_roles(runs: Sequence[tuple[str, Body]], path: str | Path) -> None:
+    """Elements by role, a bar a run: with one frame in the machine and in the steady state.
+
+    The mark on each bar is the squeeze-excite accounting of the same network, where it has such blocks:
+    gates and skips stand lowest, to be compared with it.
+    """
+    with _styled():
+        figure, panels = _panels(2, (1.6 + 0.55 * len(runs), 4.2), sharex=True)
+        for panel, (title, field) in zip(panels, ROLE_FIGURES.items(), strict=True):
+            _role_bars(panel, [body for _, body in runs], field)
+            panel.set_title(title)
+            panel.set_xticks(range(len(runs)), [_short(label) for label, _ in runs], rotation=30, ha="right")
+            panel.grid(axis="y")
+        panels[0].set_ylabel("sum of edges' peaks (million elements)")
+        _finish(figure, panels, [f"{body.network} on {body.accelerator}" for _, body in runs])
+        _save(figure, path)
+
+
+def _role_bars(panel: Axes, bodies: Sequence[Body], field: str) -> None:
+    bottom = np.zeros(len(bodies))
+    for role in STACKING:
+        sizes = np.array([getattr(body.buffering[role], field) / 10**6 for body in bodies])
+        if sizes.any():
+            panel.bar(range(len(bodies)), sizes, bottom=bottom, color=ROLE_COLOURS[role], label=role, width=0.75)
+        bottom += sizes
+    accounted = [body.attention_buffering.total_elements / 10**6 for body in bodies]
+    if any(accounted):
+        panel.plot(range(len(bodies)), accounted, "k_", ms=16, mew=2, label="gates and skips by the accounting")
 
 
 def occupancy(trace: Trace, edges: Sequence[str] = ()) -> Occupancy:
@@ -219,7 +252,7 @@ def _finish(figure: Figure, panels: Sequence[Axes], subjects: Sequence[str]) -> 
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    columns = len(ROLES) if found.keys() <= set(ROLES) else 1
+    columns = 4 if found.keys() & set(ROLES) else 1
     figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns)
 
 
