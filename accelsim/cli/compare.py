@@ -122,6 +122,8 @@ def _saved(targets: Sequence[str]) -> list[_Variant]:
     from accelsim.report.report import Report
 
     runs = [run for target in targets for run in saved_runs(target)]
+    if len(runs) < 2:
+        raise InputError(f"compare: {targets[0]} is one run; give another run folder to compare it with")
     labels = [run.label for run in runs]
     if len(set(labels)) < len(labels):
         labels = [str(run.folder) for run in runs]

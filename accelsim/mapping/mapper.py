@@ -25,6 +25,9 @@ from accelsim.mapping.unrolling import (
 from accelsim.mapping.work import fired_tensor, loop_nest, moving_work_cycles
 from accelsim.network.graph import Network
 
+#: Cycles between frames that a mapping can ask for at most.
+LONGEST_INTERVAL = 2**40
+
 
 def map_network(
     net: Network,
@@ -81,6 +84,8 @@ def widen(design: Design, stages: Collection[str], factor: int) -> Design:
 def _interval_cycles(accelerator: Accelerator, target_fps: float) -> int:
     if not target_fps > 0:
         raise InputError(f"target_fps = {target_fps} must be positive")
+    if accelerator.clock_hz / LONGEST_INTERVAL > target_fps:
+        raise InputError(f"target_fps = {target_fps} is less than a frame in 2^40 cycles, the slowest pace there is")
     interval = int(accelerator.clock_hz / target_fps)
     if interval < 1:
         raise InfeasibleError(

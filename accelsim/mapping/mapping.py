@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from ruamel.yaml import YAML
@@ -113,14 +113,23 @@ def mapping_text(mapping: Mapping) -> str:
         data["interval_cycles"] = mapping.interval_cycles
     data["segments"] = [segment]
     writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = None
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    writer.default_flow_style = False
+    writer.representer.sort_base_mapping_type_on_output = False
+    writer.representer.add_representer(_OneLine, _in_braces)
     writer.width = 120
     stream = StringIO()
     writer.dump(data, stream)
     return stream.getvalue()
 
 
-def _flow(entry: Unroll | Measured) -> dict[str, int]:
+class _OneLine(dict[str, int]):
+    """An entry that stands on the line of its name."""
+
+
+def _in_braces(representer: Any, entry: _OneLine) -> Any:
+    return representer.represent_mapping("tag:yaml.org,2002:map", entry, flow_style=True)
+
+
+def _flow(entry: Unroll | Measured) -> _OneLine:
     values = ((name, getattr(entry, name)) for name in type(entry).__dataclass_fields__)
-    return {name: value for name, value in values if value is not None}
+    return _OneLine({name: value for name, value in values if value is not None})
