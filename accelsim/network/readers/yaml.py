@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
 from math import isnan, prod
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import InputError, collected
-from accelsim.network.graph import Network, Node, Port, network
+from accelsim.network.graph import Network, Node, Port, channels_first, network
 from accelsim.network.layers import KINDS, BatchNorm, Input
 from accelsim.network.tensor import Tensor
 from accelsim.yaml_file import Document, dotted_name, read_document
@@ -26,6 +26,7 @@ Record = TypeVar("Record")
 
 TOP = ("name", "parameters", "tied", "inputs", "outputs", "layers")
 OF_NODE = ("name", "kind", "inputs", "shares")
+LIST_RULE = "expected a list of at least one"
 #: No size or count in a network comes near it; beyond it, arithmetic and messages grow without end.
 LARGEST_INTEGER = 2**62
 
@@ -71,8 +72,11 @@ class _Reader:
         return network(name, net.nodes, net.outputs, net.inputs, arrays)
 
     def _built(self, name: str, layers: list[Any], outputs: list[Any], inputs: list[Any]) -> Network:
+        sources = {node.name: node.layer for node in layers if isinstance(node.layer, Input)}
+        ports = [self._source_port(index, port, sources) for index, port in enumerate(inputs)]
+        self._stop_at_problems()
         try:
-            net = network(name, layers, outputs, inputs)
+            net = network(name, layers, outputs, [port for port in ports if port is not None])
         except InputError as error:
             raise collected(
                 [self._placed(line.removeprefix(f"{name}: ")) for line in str(error).splitlines()]
@@ -84,6 +88,15 @@ class _Reader:
         ]
         return net
 
+    def _source_port(self, index: int, port: str | Port, sources: Mapping[str, Input]) -> Port | None:
+        """A port given by a layer's name has that layer's shape."""
+        if isinstance(port, Port):
+            return port
+        if port not in sources:
+            self._problem(("inputs", index), port, "is no layer of kind input")
+            return None
+        return channels_first(port, port, Tensor(sources[port].channels, sources[port].spatial))
+
     def _placed(self, problem: str) -> str:
         """A problem of the graph with the line of the layer it starts with."""
         return f"{self._document.where(self._lines.get(problem.split(' ')[0], ()))}: {problem}"
@@ -93,7 +106,7 @@ class _Reader:
         if entries is None and not required:
             return []
         if not isinstance(entries, list) or (required and not entries):
-            self._problem((key,), entries, "expected a list" if entries is not None else "is missing")
+            self._problem((key,), entries, LIST_RULE if entries is not None else "is missing")
             return []
         return [((key, index), entry) for index, entry in enumerate(entries)]
 
