@@ -1,0 +1,80 @@
+"""The README runs, and its figures are those that come out today."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import accelsim as acs
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROWS = (None, 28, 7, 1)
+
+
+@pytest.mark.parametrize("snippet", re.findall(r"```python\n(.*?)```", README, re.S))
+def test_python_in_the_readme_runs(snippet, capsys):
+    exec(compile(snippet, "README.md", "exec"), {})
+    assert "efficientdet_d2" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def reports():
+    net, machine = acs.load_network("efficientdet_d2"), acs.load_accelerator("streaming-asic")
+    found = {}
+    for fps in (None, 30):
+        base = acs.map_network(net, machine, target_fps=fps)
+        for rows in ROWS:
+            tiled = net if rows is None else acs.tile_attention(net, rows=rows)
+            found[fps, rows] = acs.simulate(acs.map_network(tiled, machine, target_fps=fps, like=base))
+    return found
+
+
+def line(title: str) -> list[str]:
+    row = next(row for row in README.splitlines() if row.startswith(f"| {title} |"))
+    return [cell.strip() for cell in row.split("|")[2:-1]]
+
+
+@pytest.mark.parametrize(
+    ("title", "fps", "value"),
+    [
+        ("accounting", None, lambda r: f"{r.attention_buffering.total_elements:,}"),
+        ("gate, one frame in the machine", None, lambda r: f"{r.buffering['gate'].one_frame_peak_elements:,}"),
+        ("gate, full rate", None, lambda r: f"{r.buffering['gate'].peak_elements:,}"),
+        ("skip, full rate", None, lambda r: f"{r.buffering['skip'].peak_elements:,}"),
+        ("pyramid, one frame in the machine", None, lambda r: f"{r.buffering['pyramid'].one_frame_peak_elements:,}"),
+        ("pyramid, full rate", None, lambda r: f"{r.buffering['pyramid'].peak_elements:,}"),
+        ("pyramid, 30 frames/s", 30, lambda r: f"{r.buffering['pyramid'].peak_elements:,}"),
+        ("frames in flight, full rate", None, lambda r: f"{r.throughput.frames_in_flight:.1f}"),
+        ("frames in flight, 30 frames/s", 30, lambda r: f"{r.throughput.frames_in_flight:.1f}"),
+        ("excitation MACs a frame", None, lambda r: f"{r.body.work.excitation_macs:,}"),
+    ],
+)
+def test_the_table_says_what_is_simulated(reports, title, fps, value):
+    assert line(title) == [value(reports[fps, rows]) for rows in ROWS]
+
+
+def test_the_text_says_what_is_simulated(reports):
+    whole, tiled = reports[None, None], reports[None, 7]
+    prose = " ".join(README.split())
+    for figure in (
+        whole.buffering["gate"].bound_elements,
+        tiled.buffering["gate"].bound_elements,
+        tiled.buffering["gate"].peak_elements,
+        whole.buffering["skip"].bound_elements,
+        whole.attention_buffering.skip_elements,
+        int(whole.throughput.interval_cycles),
+    ):
+        assert f"{figure:,}" in prose
+
+
+@pytest.mark.parametrize(("rows", "wider"), [(None, "15.8 M"), (7, "9.7 M")])
+def test_wider_deep_layers_shorten_the_pyramid(rows, wider):
+    net, machine = acs.load_network("efficientdet_d2"), acs.load_accelerator("streaming-asic")
+    tiled = net if rows is None else acs.tile_attention(net, rows=rows)
+    design = acs.map_network(tiled, machine, target_fps=30)
+    deep = [stage.name for stage in design.stages if stage.tensor.pixels <= 48 * 48]
+    widened = acs.widen(design, deep, 2)
+    assert f"{widened.multipliers} instead of {design.multipliers}" in " ".join(README.split())
+    pyramid = acs.simulate(widened).buffering["pyramid"].peak_elements
+    assert f"{pyramid / 10**6:.1f} M" == wider
+    assert wider in README
