@@ -71,6 +71,7 @@ class Builder:
     parameters: dict[str, Array] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     inputs: dict[str, InputLayout] = field(default_factory=dict)
+    settled: dict[View, View] = field(default_factory=dict)
     _arranged: dict[tuple[View, Groups, Factors], View] = field(default_factory=dict)
     _derived: dict[tuple[int, str], tuple[Array, Array]] = field(default_factory=dict)
 
@@ -153,6 +154,9 @@ class Builder:
         key = (view, groups, channels)
         if key not in self._arranged:
             self._arranged[key] = self._rearranged(view, groups, channels, order, tensor)
+            if any(view.mixed(axis) for axis in range(len(view.axes))):
+                # Such a view has to be rearranged sooner or later: all that read it later share the first result.
+                self.settled.setdefault(view, self._arranged[key])
         return self._arranged[key]
 
     def _rearranged(self, view: View, groups: Groups, channels: Factors, order: Factors, tensor: Tensor) -> View:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from accelsim.network.layers import (
     Activation,
     ChannelPool,
     Combine,
+    Concat,
     Convolution,
     Dense,
     Layer,
@@ -18,6 +20,7 @@ from accelsim.network.layers import (
     Pad,
     Padding,
     Pool,
+    Rearrange,
     Reduce,
     TransposedConvolution,
 )
@@ -32,7 +35,7 @@ LOWEST = float(np.finfo(np.float32).min)
 def simplify(graph: Rewriting) -> None:
     """Replace patterns by the single layers they stand for."""
     recognise_activations(graph)
-    for pattern in (_merge_norm, _merge_affine, _merge_bias, _merge_pad):
+    for pattern in (_merge_norm, _merge_affine, _merge_bias, _merge_pad, _merge_scales, _merge_stack):
         for name in list(graph.nodes):
             if name in graph.nodes:
                 pattern(graph, name)
@@ -209,6 +212,64 @@ def _padded(layer: Layer, pad: Pad) -> Layer | None:
     if layer.operation == "maximum" and pad.value <= LOWEST:
         return replace(layer, padding=pad.padding)
     return None
+
+
+def _merge_scales(graph: Rewriting, name: str) -> None:
+    """A number times a number, one after the other, is one number."""
+    outer = _scaled(graph, name)
+    if outer is None or not graph.sole_reader(outer[0]) or not graph.sole_reader(outer[1]):
+        return
+    inner = _scaled(graph, outer[0])
+    if inner is None:
+        return
+    factor = np.array([inner[2] * outer[2]], np.float32)
+    graph.replace(Node(name, Combine("multiply"), (inner[0], outer[1])))
+    graph.replace(graph.nodes[outer[1]], {"value": factor})
+
+
+def _scaled(graph: Rewriting, name: str) -> tuple[str, str, float] | None:
+    """What a node multiplies by a number, the constant that holds it, and the factor."""
+    node = graph.nodes[name]
+    if node.layer not in (Combine("multiply"), Combine("divide")) or len(node.inputs) != 2:
+        return None
+    for source, constant in (node.inputs, node.inputs[::-1]):
+        factor = graph.scalar(constant)
+        if factor is None or (node.layer == Combine("divide") and (constant != node.inputs[1] or not factor)):
+            continue
+        return source, constant, factor if node.layer == Combine("multiply") else 1 / factor
+    return None
+
+
+#: Element-wise form of a reduction over tensors that were stacked for it.
+STACKED = {"sum": "add", "mean": "mean", "maximum": "maximum", "minimum": "minimum", "product": "multiply"}
+
+
+def _merge_stack(graph: Rewriting, name: str) -> None:
+    """Tensors stacked on a new axis and reduced over it are combined element by element."""
+    pool = graph.nodes[name]
+    if not isinstance(pool.layer, ChannelPool) or pool.layer.operation not in STACKED:
+        return
+    moved = graph.nodes[pool.inputs[0]]
+    if not isinstance(moved.layer, Rearrange) or not graph.sole_reader(moved.name):
+        return
+    stack = graph.nodes[moved.inputs[0]]
+    count, channels = pool.layer.factor, graph.tensors[name].channels
+    pixels = graph.tensors[name].spatial
+    if stack.layer != Concat(-1) or len(stack.inputs) != count or not graph.sole_reader(stack.name):
+        return
+    alike = all(graph.tensors[source] == graph.tensors[name] for source in stack.inputs)
+    if alike and _interleaves(moved.layer, prod(pixels), count, channels):
+        graph.replace(Node(name, Combine(STACKED[pool.layer.operation]), stack.inputs))
+
+
+def _interleaves(layer: Rearrange, pixels: int, count: int, channels: int) -> bool:
+    """Whether all that a rearrangement does is to exchange the two axes (count, channels) of a pixel."""
+    moved = np.arange(count * channels).reshape(count, channels).T.ravel()
+    outer = next((k for k in range(len(layer.split) + 1) if prod(layer.split[:k]) == pixels), None)
+    if outer is None or layer.order[:outer] != tuple(range(outer)):
+        return False
+    inside = np.arange(count * channels).reshape(layer.split[outer:])
+    return bool((inside.transpose([axis - outer for axis in layer.order[outer:]]).ravel() == moved).all())
 
 
 def _sum(one: Padding, other: Padding) -> Padding:

@@ -169,6 +169,7 @@ class _Reading:
         if constant:
             return self._rehearsed(op, inputs)
         self.build.place = op.name
+        inputs = [self.build.settled.get(value, value) if isinstance(value, View) else value for value in inputs]
         return OPERATORS[op.kind](op, inputs, self.build)
 
     def _unread(self, unknown: Sequence[Unknown]) -> list[Value]:

@@ -39,6 +39,8 @@ def reduction(op: Operator, inputs: Values, build: Builder) -> list[Value]:
 
 def reduced(build: Builder, source: View, axes: tuple[int, ...], operation: str, suffix: str = "") -> View:
     """Axes reduced to size 1, those in space first."""
+    if any(source.mixed(axis) for axis in axes):
+        source = build.pixelwise(source, axes)
     own = set(source.factors_of(axes))
     spatial = [factor for factor in own if factor < source.space]
     if spatial:

@@ -46,6 +46,11 @@ class View:
         """Factors of several axes, in the order of the axes."""
         return tuple(factor for axis in axes for factor in self.axes[axis])
 
+    def mixed(self, axis: int) -> bool:
+        """Whether an axis runs through space and channels, so that no layout but another node's can show it."""
+        own = self.axes[axis]
+        return bool(own) and min(own) < self.space <= max(own)
+
     def transposed(self, order: Sequence[int]) -> View:
         return replace(self, axes=tuple(self.axes[axis] for axis in order))
 
