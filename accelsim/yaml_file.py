@@ -125,10 +125,14 @@ def _plain(node: Node, path: tuple[str | int, ...], lines: dict[tuple[str | int,
         return _scalar(node, place)
     values: dict[str, Any] = {}
     for key, child in node.value:
-        name = str(key.value)
+        line = key.start_mark.line + 1
+        if not isinstance(key, ScalarNode):
+            raise InputError(f"{place}:{line}: a name must be plain text, not a list or mapping")
+        name = _text(key, place)
         if name in values:
-            raise InputError(f"{place}:{key.start_mark.line + 1}: {dotted_name((*path, name))} is given twice")
+            raise InputError(f"{place}:{line}: {dotted_name((*path, name))} is given twice")
         values[name] = _plain(child, (*path, name), lines, place)
+        lines[*path, name] = line
     return values
 
 
@@ -137,10 +141,19 @@ def _scalar(node: ScalarNode, place: str) -> Any:
     convert = {"int": _integer, "float": _number, "bool": _truth, "null": lambda text: None}.get(
         kind.rpartition(":")[2], str
     )
+    text = _text(node, place)
     try:
-        return convert(node.value)
+        return convert(text)
     except ValueError:
         raise InputError(f"{place}:{node.start_mark.line + 1}: '{node.value[:40]}' is no number") from None
+
+
+def _text(node: ScalarNode, place: str) -> str:
+    """What a scalar says; half a surrogate pair, which YAML can escape, could not even be printed."""
+    text = str(node.value)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError(f"{place}:{node.start_mark.line + 1}: half a surrogate pair is no text")
+    return text
 
 
 def _integer(text: str) -> int:
@@ -158,11 +171,20 @@ def _truth(text: str) -> bool:
 
 def validated(model: type[Model], document: Document) -> Model:
     """`document` as a pydantic model; every problem in it is one line of a single `InputError`."""
+    # pydantic takes true for 1 unless it is strict, and then it takes no text with a unit
+    truths = [fault for fault in _faults(model, document, strict=True) if isinstance(fault["input"], bool)]
+    faults = {fault["loc"]: fault for fault in [*truths, *_faults(model, document, strict=False)]}
+    if faults:
+        raise collected([_problem(model, document, fault) for fault in faults.values()])
+    return model.model_validate(document.data)
+
+
+def _faults(model: type[BaseModel], document: Document, strict: bool) -> list[Any]:
     try:
-        return model.model_validate(document.data)
+        model.model_validate(document.data, strict=strict)
     except ValidationError as error:
-        problems = [_problem(model, document, detail) for detail in error.errors()]
-        raise collected(problems) from None
+        return list(error.errors())
+    return []
 
 
 def _problem(model: type[BaseModel], document: Document, detail: Any) -> str:
