@@ -27,6 +27,7 @@ ACTIVATIONS: dict[str, tuple[str, ...]] = {
     "selu": ("alpha", "gamma"), "sigmoid": (), "sign": (), "silu": (), "sin": (), "softplus": (), "softsign": (),
     "sqrt": (), "tanh": (), "threshold": ("alpha",),
 }  # fmt: skip
+REDUCTIONS = ("mean", "maximum", "minimum", "sum", "product", "l1", "l2", "lp")
 COMBINATIONS = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "mean", "power")
 
 
@@ -84,6 +85,9 @@ class Constant(Layer):
     trained: bool = False
 
     def output(self, inputs: Inputs) -> Tensor:
+        _positive(channels=self.channels)
+        for size in self.spatial:
+            _positive(spatial=size)
         return Tensor(self.channels, self.spatial)
 
     def weights(self, inputs: Inputs) -> dict[str, tuple[int, ...]]:
@@ -131,6 +135,10 @@ class TransposedConvolution(Layer):
     def output(self, inputs: Inputs) -> Tensor:
         _check_window(inputs[0], self.kernel, self.stride, self.padding, self.dilation)
         _check_groups(inputs[0].channels, self.channels, self.groups)
+        _require(
+            len(self.output_padding) == len(self.kernel) and all(extra >= 0 for extra in self.output_padding),
+            f"output_padding {self.output_padding} needs a size of at least 0 an axis",
+        )
         axes = zip(
             inputs[0].spatial, self.kernel, self.stride, self.padding, self.dilation, self.output_padding, strict=True
         )
@@ -180,6 +188,7 @@ class Product(Layer):
 
     def output(self, inputs: Inputs) -> Tensor:
         first, second = inputs
+        _positive(groups=self.groups)
         _require(bool(second.spatial), "the second operand of a product needs a spatial axis")
         inner = first.channels // self.groups
         _require(inner * self.groups == first.channels, f"groups = {self.groups} does not divide {first.channels}")
@@ -233,10 +242,7 @@ class Reduce(Layer):
         return tuple(min(t, n) for t, n in zip(tile, source.spatial, strict=True))
 
     def output(self, inputs: Inputs) -> Tensor:
-        _require(
-            self.operation in ("mean", "maximum", "minimum", "sum", "product", "l1", "l2", "lp"),
-            f"unknown reduction '{self.operation}'",
-        )
+        _require(self.operation in REDUCTIONS, f"unknown reduction '{self.operation}'")
         if self.tile is not None:
             _require(
                 len(self.tile) == len(inputs[0].spatial),
@@ -256,6 +262,7 @@ class ChannelPool(Layer):
     factor: int
 
     def output(self, inputs: Inputs) -> Tensor:
+        _require(self.operation in REDUCTIONS, f"unknown reduction '{self.operation}'")
         _positive(factor=self.factor)
         _require(
             inputs[0].channels % self.factor == 0,
@@ -289,10 +296,14 @@ class Combine(Layer):
         _require(self.operation in COMBINATIONS, f"unknown combination '{self.operation}'")
         _require(not self.repeat or len(self.repeat) == len(inputs), "repeat needs an entry an operand")
         explicit = [bool(self.repeat and self.repeat[k]) for k in range(len(inputs))]
+        _require(not all(explicit), "one operand must have the size of the output, without repeat")
         spatial = _broadcast(tuple(t.spatial for t, tiled in zip(inputs, explicit, strict=True) if not tiled))
         channels = _broadcast(tuple((t.channels,) for t in inputs))[0]
         for operand, tensor in enumerate(inputs):
             if explicit[operand]:
+                _require(len(self.repeat[operand]) == len(spatial), f"repeat {self.repeat} needs {len(spatial)} axes")
+                for times in self.repeat[operand]:
+                    _positive(repeat=times)
                 tiles = tuple(ceil_div(n, r) for n, r in zip(spatial, self.repeat[operand], strict=True))
                 _require(tensor.spatial == tiles, f"operand {operand} is {tensor.spatial}, its repeat needs {tiles}")
         return Tensor(channels, spatial)
@@ -332,6 +343,7 @@ class Slice(Layer):
         source = inputs[0]
         _require(-1 <= self.axis < len(source.spatial), f"axis = {self.axis} is not an axis of {source.label}")
         _positive(size=self.size)
+        _require(self.step != 0, "step must not be 0")
         total = source.channels if self.axis == -1 else source.spatial[self.axis]
         last = self.start + (self.size - 1) * self.step
         _require(min(self.start, last) >= 0 and max(self.start, last) < total, f"slice ends outside {total} elements")
@@ -350,6 +362,7 @@ class Pad(Layer):
     value: float = 0.0
 
     def output(self, inputs: Inputs) -> Tensor:
+        _require(self.mode in ("constant", "edge", "reflect", "wrap"), f"unknown padding mode '{self.mode}'")
         _require(
             len(self.padding) == len(inputs[0].spatial), f"padding of {len(self.padding)} axes on {inputs[0].label}"
         )
@@ -445,6 +458,10 @@ class LocalNorm(Layer):
     beta: float = 0.75
     bias: float = 1.0
 
+    def output(self, inputs: Inputs) -> Tensor:
+        _positive(size=self.size)
+        return inputs[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Softmax(Layer):
@@ -474,6 +491,9 @@ class Rearrange(Layer):
     channels: int
 
     def output(self, inputs: Inputs) -> Tensor:
+        for name, sizes in (("split", self.split), ("spatial", self.spatial), ("channels", (self.channels,))):
+            for size in sizes:
+                _positive(**{name: size})
         _require(
             prod(self.split) == inputs[0].elements,
             f"split {self.split} has {prod(self.split)} elements, the input {inputs[0].elements}",
@@ -494,6 +514,7 @@ class Embedding(Layer):
     channels: int
 
     def output(self, inputs: Inputs) -> Tensor:
+        _positive(count=self.count, channels=self.channels)
         _require(inputs[0].channels == 1, f"indices have one channel, not {inputs[0].channels}")
         return Tensor(self.channels, inputs[0].spatial)
 
