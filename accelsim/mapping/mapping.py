@@ -40,7 +40,7 @@ class Mapping:
     granularity: Granularity = "row"
     interval_cycles: int | None = None
     measured: ReadOnly[str, Measured] = field(default_factory=lambda: MappingProxyType({}))
-    place: str = "mapping"
+    place: str = field(default="mapping", compare=False)
     document: Document | None = field(default=None, repr=False, compare=False)
 
     def where(self, *path: str | int) -> str:
@@ -117,6 +117,7 @@ def mapping_text(mapping: Mapping) -> str:
     writer.representer.sort_base_mapping_type_on_output = False
     writer.representer.add_representer(_OneLine, _in_braces)
     writer.width = 120
+    writer.allow_unicode = False  # left as it is, a line break of Unicode in a name would come back as a space
     stream = StringIO()
     writer.dump(data, stream)
     return stream.getvalue()
