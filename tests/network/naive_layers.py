@@ -216,10 +216,14 @@ def _resampled(source, axis, size, layer):
         centre = here * n / size
     elif layer.coordinates == "align_corners":
         centre = here * (n - 1) / max(size - 1, 1)
+    elif layer.coordinates == "tf_half_pixel_for_nn":
+        centre = (here + 0.5) * n / size
     else:
         centre = (here + 0.5) * n / size - 0.5
     if layer.mode == "nearest":
-        index = np.floor(centre) if layer.coordinates == "asymmetric" else np.ceil(centre - 0.5)
+        index = (
+            np.floor(centre) if layer.coordinates in ("asymmetric", "tf_half_pixel_for_nn") else np.ceil(centre - 0.5)
+        )
         return source.take(np.clip(index, 0, n - 1).astype(int), axis=axis)
     low = np.floor(np.clip(centre, 0, n - 1)).astype(int)
     part = (np.clip(centre, 0, n - 1) - low).reshape([-1 if a == axis else 1 for a in range(source.ndim)])

@@ -63,7 +63,9 @@ PARAMETRIC = {
     "elu": "Elu", "hard_sigmoid": "HardSigmoid", "leaky_relu": "LeakyRelu", "selu": "Selu",
     "threshold": "ThresholdedRelu",
 }  # fmt: skip
-COORDINATES = ("asymmetric", "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners")
+#: Coordinates whose nearest neighbour is not the nearest with halves down, and the pair of attributes for it.
+#: TensorFlow's floor((y + 1/2) scale), which later opsets have no name for, is half_pixel with halves up.
+NEAREST = {"asymmetric": ("asymmetric", "floor"), "tf_half_pixel_for_nn": ("half_pixel", "round_prefer_ceil")}
 #: Axes that pooling and convolution operators are commonly made for.
 MOST_WINDOW_AXES = 3
 
@@ -90,8 +92,8 @@ class Place:
 
 def misfit(layer: Layer, inputs: Inputs, output: Tensor) -> str | None:
     """Why `layer` has no form in ONNX; None where it has."""
-    if isinstance(layer, Resize) and layer.coordinates not in COORDINATES:
-        return f"coordinates '{layer.coordinates}' (known: {', '.join(COORDINATES)})"
+    if isinstance(layer, Resize) and layer.coordinates == "tf_half_pixel_for_nn" and layer.mode != "nearest":
+        return f"coordinates {layer.coordinates} with mode {layer.mode}; they are for nearest"
     windows = isinstance(layer, Convolution | TransposedConvolution | Pool)
     tiles = isinstance(layer, Reduce) and layer.operation == "mean" and output.pixels > 1
     if (windows or tiles) and len(inputs[0].spatial) > MOST_WINDOW_AXES:
@@ -312,12 +314,13 @@ def _(layer: Pad, place: Place) -> str:
 
 @export.register
 def _(layer: Resize, place: Place) -> str:
-    nearest = "floor" if layer.coordinates == "asymmetric" else "round_prefer_floor"
-    attributes = {"nearest_mode": nearest} if layer.mode == "nearest" else {}
+    coordinates, rounding = layer.coordinates, "round_prefer_floor"
+    if layer.mode == "nearest":
+        coordinates, rounding = NEAREST.get(coordinates, (coordinates, rounding))
     sizes = place.graph.integers(place.shape)
     return place.apply(
-        "Resize", place.values[0], "", "", sizes, mode=layer.mode,
-        coordinate_transformation_mode=layer.coordinates, **attributes,
+        "Resize", place.values[0], "", "", sizes, mode=layer.mode, nearest_mode=rounding,
+        coordinate_transformation_mode=coordinates,
     )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ from accelsim.network.layers import (
     Softmax,
     TransposedConvolution,
 )
+from accelsim.network.window import CENTRES
 from accelsim.network.writers.onnx import write_onnx
 from tests.network.naive_layers import random_weights, run
 
@@ -119,6 +120,8 @@ UNARY = [
     (Resize((6, 8)), (2, (3, 4))),
     (Resize((7, 3)), (2, (3, 4))),
     (Resize((6, 8), "nearest", "half_pixel"), (2, (3, 4))),
+    *((Resize((7, 10), "nearest", coordinates), (2, (3, 4))) for coordinates in sorted(CENTRES)),
+    *((Resize((2, 3), "nearest", coordinates), (2, (5, 7))) for coordinates in sorted(CENTRES)),
     (Resize((6, 5), "linear", "half_pixel"), (2, (3, 4))),
     (Resize((6, 5), "linear", "align_corners"), (2, (3, 4))),
     (Resize((9,), "linear", "asymmetric"), (2, (4,))),
@@ -281,8 +284,10 @@ def test_all_layers_without_a_form_are_named(tmp_path):
     nodes = [
         Node("x", Input(2, (3, 3, 3, 3))),
         Node("wide", conv(2, (1, 1, 1, 1)), ("x",)),
-        Node("roi", Resize((6, 6, 6, 6), "nearest", "tf_crop_and_resize"), ("wide",)),
+        Node("smooth", Resize((6, 6, 6, 6), "linear", "tf_half_pixel_for_nn"), ("wide",)),
     ]
-    with pytest.raises(UnsupportedError, match=r"2 unsupported operators: wide .*4 axes.*; roi .*tf_crop_and_resize"):
-        write_onnx(network("odd", nodes, ["roi"]), tmp_path / "odd.onnx")
+    with pytest.raises(
+        UnsupportedError, match=r"2 unsupported operators: wide .*4 axes.*; smooth .*tf_half_pixel_for_nn"
+    ):
+        write_onnx(network("odd", nodes, ["smooth"]), tmp_path / "odd.onnx")
     assert not (tmp_path / "odd.onnx").exists()
