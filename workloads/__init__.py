@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from accelsim.network.graph import Network
+    from workloads.draft import Shape
 
 #: Names by the module that builds them. A module is imported when one of its networks is asked for.
 FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -32,12 +33,13 @@ FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
-def _build(family: str, name: str, input_shape: tuple[int, ...] | None = None) -> Network:
+def _build(family: str, name: str, input_shape: Shape = None) -> Network:
     built: Network = import_module(f"workloads.{family}").build(name, input_shape)
     return built
 
 
-#: Builders by name. `input_shape` is (channels, *spatial) or (1, channels, *spatial), by default the published one.
+#: Builders by name. `input_shape` is (channels, *spatial) or (1, channels, *spatial), or that by the input's name
+#: ("image" or "waveform"); by default the published one.
 NETWORKS: Mapping[str, Callable[..., Network]] = MappingProxyType(
     {name: partial(_build, family, name) for family, names in FAMILIES.items() for name in names}
 )

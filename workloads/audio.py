@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from accelsim.network.graph import Network
 from workloads.blocks import activation, convolution, dense, flatten, normalised, pool, unit
-from workloads.draft import Draft
+from workloads.draft import Draft, Shape
 
 #: Output channels of the convolutions of kernel 3; a maximum over 3 follows each but the first.
 CHANNELS = (128, 128, 128, 256, 256, 256, 256, 256, 256, 512)
@@ -12,7 +12,7 @@ TAGS = 50
 UNPADDED = ((0, 0),)
 
 
-def build(name: str, input_shape: tuple[int, ...] | None = None) -> Network:
+def build(name: str, input_shape: Shape = None) -> Network:
     """SampleCNN for 50 tags on 59,049 = 3^10 samples of one channel.
 
     The classifier reads every position that is left, so its weights grow with lengths from 2 * 59,049.

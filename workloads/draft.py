@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Integral
 
 from accelsim.errors import InputError
@@ -9,6 +10,9 @@ from accelsim.network.graph import Network, Node, network
 from accelsim.network.layers import KIND_NAMES, Input, Layer, Padding
 from accelsim.network.tensor import Tensor
 from accelsim.units import ceil_div
+
+#: Sizes asked for: (channels, *spatial), with or without a leading 1, or that by the input's name; None: as published.
+Shape = tuple[int, ...] | Mapping[str, tuple[int, ...]] | None
 
 
 class Draft:
@@ -33,19 +37,22 @@ class Draft:
         self._nodes.append(Node(name, layer, sources, shares))
         return name
 
-    def offer(self, name: str, input_shape: tuple[int, ...] | None, published: tuple[int, ...]) -> str:
-        """Adds the input: `input_shape` (channels, *spatial), with or without a leading 1, else `published`.
+    def offer(self, name: str, input_shape: Shape, published: tuple[int, ...]) -> str:
+        """Adds the input with the shape asked for, else the `published` one.
 
-        Raises `InputError` where the shape has not as many axes as `published`, or sizes below 1.
+        Raises `InputError` where that has not as many axes as `published`, sizes below 1, or another input's name.
         """
-        given = published if input_shape is None else input_shape
+        given = input_shape
+        if isinstance(given, Mapping):
+            given = given.get(name) if set(given) <= {name} else ()
+        given = published if given is None else given
         shape = tuple(given) if isinstance(given, tuple | list) else ()
         if len(shape) == len(published) + 1 and shape[0] == 1:
             shape = shape[1:]
         if len(shape) != len(published) or not all(isinstance(size, Integral) and size > 0 for size in shape):
             raise InputError(
                 f"{self.name}: input_shape = {input_shape} is not {len(published)} positive integers, channels first, "
-                f"with or without a leading 1; the published shape is {published}"
+                f"with or without a leading 1 (for input '{name}'); the published shape is {published}"
             )
         return self.add(name, Input(int(shape[0]), tuple(int(size) for size in shape[1:])))
 

@@ -12,7 +12,7 @@ from accelsim.network.graph import Network
 from accelsim.network.layers import Combine, Constant, Resize
 from workloads import efficientnet
 from workloads.blocks import activation, convolution, depthwise, normalised, pool, unit
-from workloads.draft import Draft
+from workloads.draft import Draft, Shape
 
 
 class Variant(NamedTuple):
@@ -41,7 +41,7 @@ COORDINATES = 4
 Pyramid = dict[int, str]
 
 
-def build(name: str, input_shape: tuple[int, ...] | None = None) -> Network:
+def build(name: str, input_shape: Shape = None) -> Network:
     """An EfficientDet of `VARIANTS` for 90 classes; outputs are the class maps, then the box maps, finest first."""
     variant = VARIANTS[name]
     draft = Draft(name, same=True, epsilon=1e-3)

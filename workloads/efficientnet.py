@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from accelsim.network.graph import Network
 from workloads.blocks import InvertedResidual, Squeeze, dense, divisible, inverted_residual, mean_vector, unit
-from workloads.draft import Draft
+from workloads.draft import Draft, Shape
 
 
 class Variant(NamedTuple):
@@ -33,7 +33,7 @@ STAGES = (
 )  # fmt: skip
 
 
-def build(name: str, input_shape: tuple[int, ...] | None = None) -> Network:
+def build(name: str, input_shape: Shape = None) -> Network:
     """An EfficientNet of `VARIANTS` for 1000 classes."""
     variant = VARIANTS[name]
     draft = Draft(name, same=True, epsilon=1e-3)

@@ -15,9 +15,8 @@ from workloads.blocks import (
     normalised,
     unit,
 )
-from workloads.draft import Draft
+from workloads.draft import Draft, Shape
 
-Shape = tuple[int, ...] | None
 PUBLISHED = (3, 224, 224)
 
 #: V1: output channels and stride of each depthwise-separable block.

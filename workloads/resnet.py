@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from accelsim.network.graph import Network
 from workloads.blocks import Squeeze, activation, add, dense, mean_vector, pool, squeeze_excite, unit
-from workloads.draft import Draft
+from workloads.draft import Draft, Shape
 
 
 class Variant(NamedTuple):
@@ -24,7 +24,7 @@ VARIANTS = {
 }
 
 
-def build(name: str, input_shape: tuple[int, ...] | None = None) -> Network:
+def build(name: str, input_shape: Shape = None) -> Network:
     """A ResNet of `VARIANTS`, for 1000 classes."""
     draft, variant = Draft(name), VARIANTS[name]
     x = unit(draft, "stem", draft.offer("image", input_shape, (3, 224, 224)), 64, 7, 2, function="relu")

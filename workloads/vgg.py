@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from accelsim.network.graph import Network
 from workloads.blocks import activation, adaptive_mean, convolution, dense, flatten, pool
-from workloads.draft import Draft
+from workloads.draft import Draft, Shape
 
 #: Output channels of each convolution, a stage a row; a 2x2 maximum ends every stage.
 STAGES = {"vgg16": ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))}
 
 
-def build(name: str, input_shape: tuple[int, ...] | None = None) -> Network:
+def build(name: str, input_shape: Shape = None) -> Network:
     """VGG-16 for 1000 classes; at other resolutions the last map is averaged to 7x7 as torchvision does."""
     draft = Draft(name)
     x = draft.offer("image", input_shape, (3, 224, 224))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from accelsim.network.graph import Network
 from workloads.blocks import convolution, pool, unit
-from workloads.draft import Draft
+from workloads.draft import Draft, Shape
 
 #: Output channels of each 3x3 convolution and the stride of the 2x2 maximum behind it, 0 for none.
 BACKBONE = ((16, 2), (32, 2), (64, 2), (128, 2), (256, 2), (512, 1), (1024, 0), (1024, 0))
@@ -14,7 +14,7 @@ CLASSES = 20
 OUTPUTS = ANCHORS * (CLASSES + 5)
 
 
-def build(name: str, input_shape: tuple[int, ...] | None = None) -> Network:
+def build(name: str, input_shape: Shape = None) -> Network:
     """Tiny YOLOv2 for the 20 classes of VOC; the output is the map of predictions before decoding."""
     draft = Draft(name, same=True)
     x = draft.offer("image", input_shape, (3, 416, 416))

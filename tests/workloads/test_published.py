@@ -45,6 +45,23 @@ def test_the_table(capsys):
         sys.stdout.write("\n" + "\n".join([heading, *lines]) + "\n")
 
 
+@pytest.mark.parametrize(
+    ("network", "layers"),
+    [
+        ("resnet50", ("stem.pool", "stage2.block1.shortcut.bn", "stage4.block3.conv3", "stage4.block3.relu")),
+        ("mobilenet_v3_large", ("block4.se.gate", "block15.add", "hidden.hard_swish")),
+        ("efficientnet_b0", ("stem.silu", "stage3.block2.depthwise", "stage3.block2.se.scale", "head.bn")),
+        (
+            "efficientdet_d0",
+            ("bifpn.cell3.p4_up.weighted2", "box_head.p7.conv3.pointwise.bn", "class_head.p3.prediction.depthwise"),
+        ),
+        ("tiny_yolo_v2", ("conv8.leaky_relu", "prediction")),
+    ],
+)
+def test_names_that_people_write_in_mappings(network, layers):
+    assert set(layers) <= set(NETWORKS[network]().by_name)
+
+
 @pytest.mark.parametrize("name", _counted())
 def test_equals_the_implementation(name):
     net, counted = NETWORKS[name](), _counted()[name]

@@ -39,6 +39,13 @@ def test_a_leading_one_changes_nothing(name):
     assert NETWORKS[name](shape).nodes == NETWORKS[name](list(shape[1:])).nodes == NETWORKS[name]().nodes
 
 
+def test_a_shape_by_the_inputs_name():
+    assert NETWORKS["vgg16"]({"image": (3, 96, 64)}).nodes == NETWORKS["vgg16"]((3, 96, 64)).nodes
+    assert NETWORKS["vgg16"]({}).nodes == NETWORKS["vgg16"]().nodes
+    with pytest.raises(InputError, match="for input 'image'"):
+        NETWORKS["vgg16"]({"data": (3, 96, 64)})
+
+
 @pytest.mark.parametrize("name", IMAGES)
 def test_other_channels_change_the_first_layer_only(name):
     published = NETWORKS[name]()
