@@ -56,7 +56,7 @@ def _taps(layer, position, size):
     ]
 
 
-def _windows(layer, source, output):
+def windows_of(layer, source, output):
     """Output position, with the (taps, input coordinates) pairs of its window."""
     for position in np.ndindex(*output.spatial):
         axes = _taps(layer, position, source.shape[:-1])
@@ -72,7 +72,7 @@ def _(layer: kinds.Constant, sources, weights, output):
 def _(layer: kinds.Convolution, sources, weights, output):
     (source,), result = sources, np.zeros((*output.spatial, output.channels))
     ins, outs = source.shape[-1] // layer.groups, layer.channels // layer.groups
-    for position, window in _windows(layer, source, output):
+    for position, window in windows_of(layer, source, output):
         for taps, here in window:
             for group in range(layer.groups):
                 matrix = weights["weight"][(slice(group * outs, (group + 1) * outs), slice(None), *taps)]
@@ -118,7 +118,7 @@ def _(layer: kinds.Product, sources, weights, output):
 @compute.register
 def _(layer: kinds.Pool, sources, weights, output):
     (source,), result = sources, np.zeros((*output.spatial, output.channels))
-    for position, window in _windows(layer, source, output):
+    for position, window in windows_of(layer, source, output):
         values = np.array([source[here] for _, here in window])
         if layer.operation == "maximum":
             result[position] = values.max(axis=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 
 import numpy as np
@@ -132,7 +132,30 @@ def _(layer: Pool, place: Place) -> str:
         extra["count_include_pad"] = int(layer.count_include_pad)
     if layer.operation == "lp":
         extra["p"] = 2
+    if layer.ceil_mode:
+        layer, place = _without_the_unread(layer, place)
     return _windowed(POOLS[layer.operation], layer, place, [], **extra)
+
+
+def _without_the_unread(layer: Pool, place: Place) -> tuple[Pool, Place]:
+    """The same pool without the points behind its last window.
+
+    In ceil mode those may be taken for one more window, which would start in the padding: the operator's
+    definition changed on this between opsets.
+    """
+    source, padding, sizes = place.inputs[0], [], []
+    axes = zip(
+        source.spatial, place.output.spatial, layer.kernel, layer.stride, layer.dilation, layer.padding, strict=True
+    )
+    for n, outputs, k, s, d, (before, after) in axes:
+        unread = max(0, n + before + after - ((outputs - 1) * s + d * (k - 1) + 1))
+        padding.append((before, max(0, after - unread)))
+        sizes.append(n - max(0, unread - after))
+    if tuple(sizes) == source.spatial:
+        return replace(layer, padding=tuple(padding)), place
+    value = place.graph.slice(place.values[0], range(2, 2 + len(sizes)), [0] * len(sizes), sizes)
+    cut = Tensor(source.channels, tuple(sizes))
+    return replace(layer, padding=tuple(padding)), replace(place, values=(value,), inputs=(cut,))
 
 
 def _windowed(

@@ -1,11 +1,15 @@
 """What is written as ONNX computes the same in onnxruntime as every kind of layer in plain NumPy."""
 
+from math import prod
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
 
-from accelsim.errors import UnsupportedError
+from accelsim.errors import InputError, UnsupportedError
 from accelsim.network.graph import Node, Port, network
 from accelsim.network.layers import (
     ACTIVATIONS,
@@ -34,9 +38,10 @@ from accelsim.network.layers import (
     Softmax,
     TransposedConvolution,
 )
+from accelsim.network.tensor import Tensor
 from accelsim.network.window import CENTRES
 from accelsim.network.writers.onnx import write_onnx
-from tests.network.naive_layers import random_weights, run
+from tests.network.naive_layers import random_weights, run, windows_of
 
 
 def execute(path, feeds):
@@ -291,3 +296,71 @@ def test_all_layers_without_a_form_are_named(tmp_path):
     ):
         write_onnx(network("odd", nodes, ["smooth"]), tmp_path / "odd.onnx")
     assert not (tmp_path / "odd.onnx").exists()
+
+
+@st.composite
+def windows(draw):
+    """Any window on a small map, with what it reads."""
+    axes = draw(st.integers(1, 3))
+
+    def sizes(low, high):
+        return draw(st.lists(st.integers(low, high), min_size=axes, max_size=axes).map(tuple))
+
+    kernel = sizes(1, 3)
+    padding = tuple((draw(st.integers(0, k - 1)), draw(st.integers(0, k - 1))) for k in kernel)
+    return sizes(1, 7), kernel, sizes(1, 3), padding, sizes(1, 2)
+
+
+def check_if_it_fits(folder, source, layer):
+    """As `check`, for layers whose window fits the map and, in a pool, always reads something."""
+    nodes = [Node("x", Input(*source)), Node("y", layer, ("x",))]
+    try:
+        network("fits", nodes, ["y"])
+    except InputError:
+        reject()
+    output = layer.output((Tensor(*source),))
+    if isinstance(layer, Pool) and not all(reads for _, reads in windows_of(layer, feed(*source), output)):
+        reject()
+    check(folder, nodes, ["y"], {"x": feed(*source)})
+
+
+@settings(max_examples=60, deadline=None)
+@given(windows(), st.sampled_from(["maximum", "average"]), st.booleans(), st.booleans())
+def test_any_pool(tmp_path_factory, window, operation, ceil_mode, count_include_pad):
+    spatial, kernel, stride, padding, dilation = window
+    layer = Pool(operation, kernel, stride, padding, dilation, ceil_mode, count_include_pad)
+    check_if_it_fits(tmp_path_factory.getbasetemp(), (2, spatial), layer)
+
+
+@settings(max_examples=60, deadline=None)
+@given(windows(), st.sampled_from([1, 2]), st.booleans())
+def test_any_convolution(tmp_path_factory, window, groups, bias):
+    spatial, kernel, stride, padding, dilation = window
+    layer = Convolution(4, kernel, stride, padding, dilation, groups, bias)
+    check_if_it_fits(tmp_path_factory.getbasetemp(), (2, spatial), layer)
+
+
+@settings(max_examples=60, deadline=None)
+@given(windows(), st.sampled_from([1, 2]), st.integers(0, 1))
+def test_any_transposed_convolution(tmp_path_factory, window, groups, extra):
+    spatial, kernel, stride, padding, dilation = window
+    more = tuple(min(extra, s - 1, d) for s, d in zip(stride, dilation, strict=True))
+    layer = TransposedConvolution(4, kernel, stride, padding, dilation, more, groups)
+    check_if_it_fits(tmp_path_factory.getbasetemp(), (2, spatial), layer)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_rearrangement(tmp_path_factory, data):
+    split = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=5).map(tuple))
+    order = data.draw(st.permutations(range(len(split))).map(tuple))
+    cut, joint = (data.draw(st.integers(0, len(split))) for _ in range(2))
+    moved = tuple(split[axis] for axis in order)
+    source = (prod(split[cut:]), split[:cut])
+    layer = Rearrange(split, order, moved[:joint], prod(moved[joint:]))
+    check(
+        tmp_path_factory.getbasetemp(),
+        [Node("x", Input(*source)), Node("y", layer, ("x",))],
+        ["y"],
+        {"x": feed(*source)},
+    )
