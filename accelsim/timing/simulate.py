@@ -128,7 +128,7 @@ class _Run:
         self.frames = 0
         self.completions: list[int] = []
         self.waits: list[tuple[Ints, Ints]] = []
-        self.same: dict[int, int] = {}
+        self.same: dict[int, tuple[int, int]] = {}
         self.rates = (np.full(firings, -1, np.int64), np.full(firings, -1, np.int64))
         self.constant_for = 0
 
@@ -164,9 +164,11 @@ class _Run:
         """Frames after which everything repeats, if it has for as long as a capacity reaches back; else 0."""
         for period in range(1, min(self.longest_period, self.frames - 1) + 1):
             shifts = self._shifts(period)
-            repeats = shifts[0] >= 0 and bool(np.all(shifts == shifts[0]))
-            self.same[period] = self.same.get(period, 0) + 1 if repeats else 0
-            if self.same[period] >= self.depth:
+            shift = int(shifts[0]) if np.all(shifts == shifts[0]) else -1
+            before, times = self.same.get(period, (-1, 0))
+            # frames may all move on alike and yet by turns 4 and 5 cycles, where a capacity reaches further back
+            self.same[period] = shift, (times if shift == before else 0) + 1
+            if shift >= 0 and self.same[period][1] >= self.depth:
                 return period
         return 0
 
@@ -206,7 +208,7 @@ class _Run:
             frames=self.frames,
             steady=steady,
             growing=growing,
-            period_cycles=self._period_cycles(kept),
+            period_cycles=self._slowest_output_cycles() if growing else self._period_cycles(kept),
             first=self.state.first[rows],
             last=self.state.last[rows],
             alone_first=alone[0],
@@ -215,6 +217,10 @@ class _Run:
             waited_on=sum((w for _, w in self.waits[-kept:]), np.zeros_like(self.state.waited_on)),
             completions=np.array(self.completions, np.int64),
         )
+
+    def _slowest_output_cycles(self) -> int:
+        """Cycles a frame of the output that is last in the end, where each goes at a rate of its own."""
+        return max(int(self.rates[1][self.pipeline.first_firing[stage + 1] - 1]) for stage in self.outputs)
 
     def _period_cycles(self, kept: int) -> int:
         done = self.completions
