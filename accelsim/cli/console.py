@@ -8,20 +8,26 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from accelsim.report.tables import PLAIN_WIDTH, Table, printable, rendered
+from accelsim.report.tables import Table, laid_out, plain, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
+#: How the lines of tables look on terminals.
+STYLES = {"title": "bold", "header": "cyan", "": ""}
+
+
 def show(tables: Iterable[Table]) -> None:
     """Prints tables: in colour and as wide as a terminal is, or plain at 100 columns."""
-    from accelsim.report.tables import plain
+    if not sys.stdout.isatty():
+        sys.stdout.write(plain(tables))
+        return
+    from rich.text import Text
 
-    if sys.stdout.isatty():
-        _console(sys.stdout).print(rendered(tables))
-    else:
-        sys.stdout.write(plain(tables, PLAIN_WIDTH))
+    console = _console(sys.stdout)
+    for line in laid_out(tables, console.width):
+        console.print(Text(line.text, STYLES[line.style]), soft_wrap=True)
 
 
 def show_text(text: str) -> None:

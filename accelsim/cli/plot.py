@@ -51,23 +51,34 @@ def _names(edges: str | None) -> list[str]:
 
 
 def _plot_occupancy(runs: list[SavedRun], edges: list[str], output: Path) -> None:
-    """Simulates every run again from its saved inputs, and draws the same edges of each."""
+    """Simulates every run again from its saved inputs, and draws the same edges of each, where it has them."""
     from accelsim.report.plots import largest_edges, occupancy, plot_occupancy
 
     traces = [_trace(run) for run in runs]
-    first = traces[0].design
-    chosen = edges or [first.edges[k].name for k in largest_edges(traces[0])]
-    drawn = []
-    for run, trace in zip(runs, traces, strict=True):
-        there = {edge.name for edge in trace.design.edges}
-        known = edges if len(runs) == 1 else [name for name in chosen if name in there]
-        drawn.append((run.label, occupancy(trace, known)))
+    chosen = edges or [traces[0].design.edges[k].name for k in largest_edges(traces[0])]
+    named = [{edge.name for edge in trace.design.edges} for trace in traces]
+    unknown = [name for name in chosen if not any(name in names for names in named)]
+    if unknown:
+        example = traces[0].design.edges[0].name
+        raise InputError(f"--edges {unknown[0]}: no run has such an edge; they are named like '{example}'")
+    drawn = [
+        (run.label, occupancy(trace, [name for name in chosen if name in names]))
+        for run, trace, names in zip(runs, traces, named, strict=True)
+    ]
     plot_occupancy(drawn, output)
 
 
 def _trace(run: SavedRun) -> Trace:
+    from accelsim.cli import console
     from accelsim.report.folder import read_design
     from accelsim.timing.simulate import schedule
 
     design, options = read_design(run.folder)
-    return schedule(design, options.granularity, frames=options.frames)
+    trace = schedule(design, options.granularity, frames=options.frames)
+    if trace.growing:
+        raise InputError(
+            f"{run.folder}: a greedy source fills its unbounded buffers for ever; there is no period to draw"
+        )
+    if not trace.steady:
+        console.warn([f"{run.folder}: no steady state; what is drawn is its last frame, as if it repeated"])
+    return trace

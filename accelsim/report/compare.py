@@ -90,15 +90,24 @@ def comparison_tables(runs: Sequence[Run]) -> list[Table]:
 
 
 def _section(section: Section, runs: Sequence[Run]) -> Table:
-    rows = ((fact.name, fact.unit, [fact.value(run.body) for run in runs]) for fact in section.facts)
+    rows = [(fact.name, fact.unit, [fact.value(run.body) for run in runs]) for fact in section.facts]
     return _columns(section.title, runs, rows)
 
 
 def _columns(title: str, runs: Sequence[Run], rows: Iterable[tuple[str, str, list[Value]]]) -> Table:
-    """Rows of (name, unit, value a run) as a table."""
+    """Rows of (name, unit, value a run) as a table; what is text goes below it."""
     labels = tuple(run.label for run in runs)
     heads = ("|", "|", *labels, "ratio") if len(runs) == 2 else ("|", "|", *labels)
-    return Table(title, heads, tuple(_row(*row) for row in rows))
+    told = [(any(isinstance(value, str) for value in row[2]), row) for row in rows]
+    notes = (f"{name}: {_told(labels, values)}" for is_text, (name, _, values) in told if is_text)
+    return Table(title, heads, tuple(_row(*row) for is_text, row in told if not is_text), tuple(notes))
+
+
+def _told(labels: Sequence[str], values: Sequence[Value]) -> str:
+    """Text of every run, once where all have the same."""
+    if len(set(values)) == 1:
+        return value_text(values[0])
+    return ", ".join(f"{value_text(value)} ({label})" for label, value in zip(labels, values, strict=True))
 
 
 def _row(name: str, unit: str, values: list[Value]) -> tuple[str, ...]:

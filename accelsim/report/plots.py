@@ -167,7 +167,7 @@ def _role_bars(panel: Axes, bodies: Sequence[Body], field: str) -> None:
         panel.plot(range(len(bodies)), accounted, "k_", ms=16, mew=2, label="gates and skips by the accounting")
 
 
-def occupancy(trace: Trace, edges: Sequence[str] = ()) -> Occupancy:
+def occupancy(trace: Trace, edges: Sequence[str] | None = None) -> Occupancy:
     """How full `edges` are over one period of a steady trace; by default the `MOST_EDGES` that hold most.
 
     Raises `InputError` for a name that is no edge, and for a trace whose buffers fill for ever.
@@ -176,12 +176,12 @@ def occupancy(trace: Trace, edges: Sequence[str] = ()) -> Occupancy:
     if trace.growing:
         raise InputError(f"{design.network.name}: a greedy source fills unbounded buffers for ever; there is no period")
     index = {edge.name: position for position, edge in enumerate(design.edges)}
-    unknown = [name for name in edges if name not in index]
+    unknown = [name for name in edges or () if name not in index]
     if unknown:
         raise InputError(
             f"{design.network.name} has no edge '{unknown[0]}'; edges are named like '{next(iter(index))}'"
         )
-    chosen = [index[name] for name in edges] or largest_edges(trace)
+    chosen = largest_edges(trace) if edges is None else [index[name] for name in edges]
     curves = tuple((design.edges[k].name, *levels(trace, [k])) for k in chosen)
     subject = f"{design.network.name} on {design.accelerator.name}"
     return Occupancy(subject, trace.period_cycles, design.accelerator.clock_hz, curves)

@@ -1,21 +1,23 @@
-"""Tables of text, and their one rendering: plain at a given width, or in colour by whoever has a terminal."""
+"""Tables of text, laid out line by line for any width."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from io import StringIO
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
-    from rich.table import Table as Grid
+from itertools import zip_longest
+from textwrap import wrap
+from typing import NamedTuple
 
 #: Columns of the text that `str(report)` gives.
 PLAIN_WIDTH = 100
 
 #: Columns of a figure's name and value.
 FACT_WIDTHS = (22, 14)
+
+INDENT = GAP = "  "
+
+#: Columns that text is given even where figures leave less.
+LEAST_TEXT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,48 +64,62 @@ def quantity(value: float) -> str:
     return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.3g}"
 
 
-def rendered(tables: Iterable[Table]) -> Group:
-    """`tables` as something a rich console prints."""
-    from rich.console import Group
-    from rich.padding import Padding
-    from rich.text import Text
+class Line(NamedTuple):
+    """A line of text and what it is, for whoever has colours: "title", "header" or ""."""
 
-    parts: list[RenderableType] = []
-    for table in tables:
-        if parts:
-            parts.append(Text())
-        parts.append(Text(printable(table.title), style="bold"))
+    text: str
+    style: str = ""
+
+
+def laid_out(tables: Iterable[Table], width: int) -> Iterator[Line]:
+    """`tables` line by line, folded to `width`; only figures that do not fit at all stand out."""
+    for position, table in enumerate(tables):
+        if position:
+            yield Line("")
+        yield from (Line(text, "title") for text in wrap(printable(table.title), width))
         if table.rows:
-            parts.append(Padding(_grid(table), (0, 0, 0, 2)))
-        parts += [Padding(Text(printable(note)), (0, 0, 0, 2)) for note in table.notes]
-    return Group(*parts)
-
-
-def _grid(table: Table) -> Grid:
-    from rich.table import Table as Grid
-    from rich.text import Text
-
-    grid = Grid(box=None, show_header=table.has_header, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for name in table.columns:
-        text = name.endswith("|")
-        grid.add_column(
-            Text(printable(name.removesuffix("|"))),
-            justify="left" if text else "right",
-            overflow="fold",
-            no_wrap=not text,
-        )
-    for row in table.rows:
-        grid.add_row(*(Text(printable(cell)) for cell in row))
-    return grid
+            yield from _grid(table, width - len(INDENT))
+        for note in table.notes:
+            yield from (Line(INDENT + text) for text in wrap(printable(note), width - len(INDENT)))
 
 
 def plain(tables: Iterable[Table], width: int = PLAIN_WIDTH) -> str:
-    """`tables` as text without colour, the same wherever it is made."""
-    from rich.console import Console
+    """`tables` as text without colour."""
+    return "".join(f"{line.text}\n" for line in laid_out(tables, width))
 
-    stream = StringIO()
-    console = Console(
-        file=stream, width=width, color_system=None, force_terminal=False, legacy_windows=False, _environ={}
-    )
-    console.print(rendered(tables))
-    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+def _grid(table: Table, width: int) -> Iterator[Line]:
+    names = tuple(name.removesuffix("|") for name in table.columns)
+    rows = [tuple(printable(cell) for cell in row) for row in (names, *table.rows)]
+    text = [name.endswith("|") for name in table.columns]
+    widths = _widths(rows, text, width)
+    if table.has_header:
+        yield from (Line(INDENT + line, "header") for line in _folded(rows[0], widths, text))
+    for row in rows[1:]:
+        yield from (Line(INDENT + line) for line in _folded(row, widths, text))
+
+
+def _widths(rows: Sequence[tuple[str, ...]], text: Sequence[bool], width: int) -> list[int]:
+    """Figures take what they need, then the names of the rows up to half, then the shortest text first."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(text))]
+    left = width - len(GAP) * (len(text) - 1) - sum(w for w, folds in zip(widths, text, strict=True) if not folds)
+    folding = sorted((k for k in range(len(text)) if text[k]), key=lambda k: (k > 0, widths[k]))
+    for position, column in enumerate(folding):
+        share = width // 2 if column == 0 and len(folding) > 1 else left // (len(folding) - position)
+        widths[column] = min(widths[column], max(share, LEAST_TEXT))
+        left -= widths[column]
+    return widths
+
+
+def _folded(row: tuple[str, ...], widths: Sequence[int], text: Sequence[bool]) -> Iterator[str]:
+    """The lines of one row."""
+    cells = [
+        wrap(cell, max(size, 1)) or [""] if folds else [cell]
+        for cell, size, folds in zip(row, widths, text, strict=True)
+    ]
+    for parts in zip_longest(*cells, fillvalue=""):
+        padded = (
+            part.ljust(size) if folds else part.rjust(size)
+            for part, size, folds in zip(parts, widths, text, strict=True)
+        )
+        yield GAP.join(padded).rstrip()

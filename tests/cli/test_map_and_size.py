@@ -1,0 +1,88 @@
+"""`map` and `size`: mappings as files, and buffers sized together."""
+
+import jsonschema
+import pytest
+
+from accelsim import InfeasibleError, bind, load_accelerator, load_network, read_mapping, simulate
+from accelsim.mapping.design import with_capacities
+from accelsim.timing.simulate import schedule
+from tests.cli.conftest import SMALL
+
+NETWORK = "mobilenet_v3_small"
+
+
+@pytest.fixture
+def bound(done, tmp_path):
+    """The design whose buffers `size -o` writes."""
+
+    def bound(*options):
+        done("size", NETWORK, *SMALL, *options, "-o", tmp_path / "sized.yaml")
+        machine = load_accelerator("streaming-asic")
+        return bind(load_network(NETWORK, input_shape=(1, 3, 64, 64)), machine, read_mapping(tmp_path / "sized.yaml"))
+
+    return bound
+
+
+def test_a_mapping_file_gives_the_same_design_again(done, tmp_path):
+    done("map", NETWORK, *SMALL, "-o", tmp_path / "mapping.yaml")
+    command = ("simulate", NETWORK, *SMALL, "--json")
+    assert done(*command).out == done(*command, "--mapping", tmp_path / "mapping.yaml").out
+
+
+def test_a_mapping_goes_to_standard_output_without_a_file(done, tmp_path):
+    done("map", NETWORK, *SMALL, "-o", tmp_path / "mapping.yaml")
+    outcome = done("map", NETWORK, *SMALL)
+    assert outcome.out == (tmp_path / "mapping.yaml").read_text()
+    assert outcome.err == ""
+
+
+def test_the_smallest_sizes_run_and_a_token_less_does_not(bound):
+    design = bound()
+    report = simulate(design)
+    assert report.throughput.steady
+    capacities = {edge.name: edge.capacity for edge in design.edges}
+    owners = dict.fromkeys(edge.producer for edge in design.edges)
+    for producer in list(owners)[::7]:
+        shared = {edge.name for edge in design.edges if edge.producer == producer}
+        fewer = {name: tokens - (name in shared) for name, tokens in capacities.items()}
+        if min(fewer.values()) == 0:
+            continue
+        with pytest.raises(InfeasibleError, match="deadlock"):
+            schedule(with_capacities(design, fewer))
+
+
+@pytest.mark.parametrize("options", [(), ("--set", "fork=copy"), ("--granularity", "pixel")])
+def test_sizes_add_up_and_full_throughput_is_full(done, options):
+    told = done("size", NETWORK, *SMALL, *options, "--json").json
+    jsonschema.validate(told, done("schema", "sizing").json)
+    free = done("simulate", NETWORK, *SMALL, *options, "--json").json
+    assert told["full"]["interval_cycles"] == free["throughput"]["interval_cycles"]
+    assert told["least"]["interval_cycles"] >= told["full"]["interval_cycles"]
+    for size in ("least", "full"):
+        largest = {}
+        for row in told["buffers"]:
+            owner = row["edge"] if told["fork"] == "copy" else row["producer"]
+            largest[owner] = max(largest.get(owner, 0), row[f"{size}_elements"])
+        assert told[size]["elements"] == sum(largest.values())
+    for row in told["buffers"]:
+        assert row["bound_elements"] <= row["least_elements"]
+        assert row["least_elements"] == row["least_tokens"] * row["token_elements"]
+
+
+def test_interval_and_latency_are_those_simulated_at_that_size(done, bound):
+    told = done("size", NETWORK, *SMALL, "--json").json
+    throughput = simulate(bound()).throughput
+    assert told["least"]["interval_cycles"] == throughput.interval_cycles
+    assert told["least"]["latency_cycles"] == throughput.latency_cycles
+
+
+def test_text_says_what_is_sufficient_only(done):
+    text = done("size", NETWORK, *SMALL).out
+    assert "sufficient, not the least" in " ".join(text.split())
+
+
+def test_a_mapping_in_pixels_is_simulated_in_pixels(done, tmp_path):
+    done("size", NETWORK, *SMALL, "--granularity", "pixel", "-o", tmp_path / "sized.yaml")
+    told = done("simulate", NETWORK, *SMALL, "--mapping", tmp_path / "sized.yaml", "--json").json
+    assert told["granularity"] == "pixel"
+    assert all(row["held_elements"] <= row["capacity_elements"] for row in told["buffers"])
