@@ -77,4 +77,3 @@ def _locate(accelerator: str) -> Path:
     if not path.is_file():
         raise InputError(f"accelerator '{accelerator}' is neither a preset ({', '.join(PRESETS)}) nor a file")
     return path
-

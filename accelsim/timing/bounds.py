@@ -134,10 +134,12 @@ def latency_bound_cycles(design: Design, granularity: Granularity) -> int:
         firings = stage.fired.rows if granularity == "row" else stage.fired.pixels
         ways = [(firings, 0)] if stage.name in design.output_stages else []
         for edge in below[stage.name]:
-            if edge.consumer in required:
-                needed, _ = _needed_and_held(design, edge, granularity)
-                token = needed[required[edge.consumer] - 1 : required[edge.consumer]]
-                firing = int(_made(stage, granularity, np.arange(firings))[token[0]]) if token[0] >= 0 else -1
+            if edge.consumer not in required:
+                continue
+            needed, _ = _needed_and_held(design, edge, granularity)
+            token = int(needed[required[edge.consumer] - 1])
+            if token >= 0:
+                firing = int(_made(stage, granularity, np.arange(firings))[token])
                 ways.append((firing + 1, drain[edge.consumer]))
         if not ways:
             continue

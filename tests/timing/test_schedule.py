@@ -9,6 +9,8 @@ import accelsim as acs
 from accelsim.errors import DeadlockError, InputError
 from accelsim.mapping.design import Design, with_capacities, with_interval
 from accelsim.mapping.mapper import map_network
+from accelsim.network.graph import Node, network
+from accelsim.network.layers import Concat, Constant, Dense, Input, Slice
 from accelsim.timing.bounds import edge_bounds, interval_bound_cycles, latency_bound_cycles
 from accelsim.timing.critical import critical_cycle, slack_cycles
 from accelsim.timing.lower import token_elements
@@ -196,3 +198,17 @@ def test_frames_must_be_positive():
     design = map_network(acs.load_network("resnet18", input_shape=(3, 64, 64)), MACHINE)
     with pytest.raises(InputError, match="frames = 0"):
         schedule(design, frames=0)
+
+
+def test_a_stage_whose_output_nobody_needs_bounds_nothing():
+    nodes = [
+        Node("image", Input(4, (6,))),
+        Node("token", Constant(4, (1,))),
+        Node("dense", Dense(4), ("image",)),
+        Node("join", Concat(0), ("token", "dense")),
+        Node("first", Slice(0, 0, 1), ("join",)),
+        Node("scaled", Dense(4), ("first",)),
+    ]
+    design = map_network(network("class-token", nodes, ["scaled"]), MACHINE)
+    trace = schedule(design, "row", "paced")
+    assert latency_bound_cycles(design, "row") <= completion(trace)
