@@ -17,12 +17,15 @@ from onnx.reference import ReferenceEvaluator
 from accelsim.errors import InputError
 from accelsim.network.graph import LARGEST_TENSOR
 from accelsim.network.readers.onnx.operator import Operator
-from accelsim.network.readers.onnx.tensors import WORDS, Array
+from accelsim.network.readers.onnx.tensors import MOST_AXES, WORDS, Array
 
 #: Elements an operator on constants may compute; a weight matrix of a large model has 2^26.
 LARGEST_FOLD = 2**27
 #: Elements the reference evaluator is given.
 LARGEST_REFERENCE = 2**24
+
+#: What NumPy and the reference evaluator raise where a malformed node breaks a rule of its operator.
+BROKEN_RULES = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError, MemoryError)
 
 Constants = list[Array | None]
 
@@ -62,8 +65,7 @@ def fold(operator: Operator, inputs: Constants) -> list[Array]:
             return function(operator, inputs)
     except InputError:
         raise
-    # A malformed node may break any rule of its operator; NumPy knows them all.
-    except (ValueError, TypeError, IndexError, ArithmeticError, AttributeError, RuntimeError, MemoryError) as error:
+    except BROKEN_RULES as error:
         raise InputError(f"cannot be computed: {' '.join(str(error).split())}") from None
 
 
@@ -95,9 +97,10 @@ def _optional(inputs: Constants, position: int) -> Array | None:
     return inputs[position] if position < len(inputs) else None
 
 
-def _sizes(array: Array) -> tuple[int, ...]:
-    """A small constant as Python integers."""
-    _limit(array.size, 2**16)
+def integers_in(array: Array) -> tuple[int, ...]:
+    """A small constant, such as a shape, as Python integers."""
+    if (array.size and array.dtype.kind not in "iub") or array.size > 2 * MOST_AXES:
+        raise InputError(f"{array.size:,} values of type {array.dtype} are no sizes or axes")
     return tuple(int(value) for value in array.reshape(-1).tolist())
 
 
@@ -105,7 +108,7 @@ def axes_of(operator: Operator, inputs: Constants, rank: int, position: int = 1)
     """Axes from the attribute of older opsets or the input of newer ones, counted from 0; None where not given."""
     given = _optional(inputs, position)
     if given is not None:
-        axes = _sizes(given)
+        axes = integers_in(given)
     elif operator.has("axes"):
         axes = operator.integers("axes")
     else:
@@ -169,12 +172,14 @@ def _cast(operator: Operator, inputs: Constants) -> list[Array]:
 
 def _reshape(operator: Operator, inputs: Constants) -> list[Array]:
     array = _present(inputs, 0)
-    shape = reshape_target(array.shape, _sizes(_present(inputs, 1)), bool(operator.integer("allowzero", 0)))
+    shape = reshape_target(array.shape, integers_in(_present(inputs, 1)), bool(operator.integer("allowzero", 0)))
     return [reshaped(array, shape)]
 
 
 def reshape_target(shape: tuple[int, ...], wanted: tuple[int, ...], allow_zero: bool) -> tuple[int, ...]:
     """Shape a Reshape to `wanted` gives, 0 (copy) and -1 (whatever is left) resolved."""
+    if len(wanted) > MOST_AXES:
+        raise InputError(f"a shape of {len(wanted)} axes; the most is {MOST_AXES}")
     if not allow_zero and any(size == 0 and axis >= len(shape) for axis, size in enumerate(wanted)):
         raise InputError(f"shape {list(wanted)} copies an axis that {list(shape)} has not")
     target = [shape[axis] if size == 0 and not allow_zero else size for axis, size in enumerate(wanted)]
@@ -209,7 +214,7 @@ def _squeeze(operator: Operator, inputs: Constants) -> list[Array]:
 def _unsqueeze(operator: Operator, inputs: Constants) -> list[Array]:
     array = _present(inputs, 0)
     given = _optional(inputs, 1)
-    axes = operator.integers("axes") if given is None else _sizes(given)
+    axes = operator.integers("axes") if given is None else integers_in(given)
     return [np.expand_dims(array, axes)]
 
 
@@ -241,10 +246,10 @@ def slices(operator: Operator, inputs: Constants, shape: tuple[int, ...]) -> dic
         starts, ends = operator.integers("starts"), operator.integers("ends")
         axes, steps = operator.integers("axes", tuple(range(len(starts)))), (1,) * len(starts)
     else:
-        starts, ends = _sizes(_present(inputs, 1)), _sizes(_present(inputs, 2))
+        starts, ends = integers_in(_present(inputs, 1)), integers_in(_present(inputs, 2))
         given, pace = _optional(inputs, 3), _optional(inputs, 4)
-        axes = tuple(range(len(starts))) if given is None else _sizes(given)
-        steps = (1,) * len(starts) if pace is None else _sizes(pace)
+        axes = tuple(range(len(starts))) if given is None else integers_in(given)
+        steps = (1,) * len(starts) if pace is None else integers_in(pace)
     if not len(starts) == len(ends) == len(axes) == len(steps):
         raise InputError("starts, ends, axes and steps differ in length")
     if 0 in steps:
@@ -267,7 +272,7 @@ def _split(operator: Operator, inputs: Constants) -> list[Array]:
 def split_sizes(operator: Operator, given: Array | None, total: int) -> tuple[int, ...]:
     """Sizes of the parts of a Split, from attribute or input, or `total` shared out evenly."""
     if given is not None:
-        sizes = _sizes(given)
+        sizes = integers_in(given)
     elif operator.has("split"):
         sizes = operator.integers("split")
     else:
@@ -288,7 +293,7 @@ def _range(operator: Operator, inputs: Constants) -> list[Array]:
 
 def _expand(operator: Operator, inputs: Constants) -> list[Array]:
     array = _present(inputs, 0)
-    shape = np.broadcast_shapes(array.shape, _sizes(_present(inputs, 1)))
+    shape = np.broadcast_shapes(array.shape, integers_in(_present(inputs, 1)))
     return [_broadcast(array, shape)]
 
 
@@ -303,11 +308,11 @@ def _broadcast(array: Array, shape: tuple[int, ...]) -> Array:
 def _constant_of_shape(operator: Operator, inputs: Constants) -> list[Array]:
     value = _optional(inputs, 1)
     filling = np.zeros(1, np.float32) if value is None else value
-    return [_broadcast(filling.reshape(-1)[:1], _sizes(_present(inputs, 0)))]
+    return [_broadcast(filling.reshape(-1)[:1], integers_in(_present(inputs, 0)))]
 
 
 def _tile(operator: Operator, inputs: Constants) -> list[Array]:
-    array, repeats = _present(inputs, 0), _sizes(_present(inputs, 1))
+    array, repeats = _present(inputs, 0), integers_in(_present(inputs, 1))
     _limit(array.size * prod(repeats))
     return [np.tile(array, repeats)]
 
@@ -321,6 +326,8 @@ def _where(operator: Operator, inputs: Constants) -> list[Array]:
 def _reduce(operator: Operator, inputs: Constants) -> list[Array]:
     array = _present(inputs, 0)
     _limit(array.size)
+    if not array.size:
+        raise InputError("a reduction of nothing")
     axes = axes_of(operator, inputs, array.ndim)
     if not axes and operator.integer("noop_with_empty_axes", 0):
         return [array]

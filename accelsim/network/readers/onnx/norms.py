@@ -36,7 +36,10 @@ def batch_norm(op: Operator, inputs: Values, build: Builder) -> list[Value]:
 
 
 def local_norm(op: Operator, inputs: Values, build: Builder) -> list[Value]:
-    source = build.pixelwise(activation(inputs, 0), [1])
+    source = activation(inputs, 0)
+    if len(source.axes) < 2:
+        raise InputError(f"needs an axis of channels, not shape {list(source.shape)}")
+    source = build.pixelwise(source, [1])
     size = op.integer("size", 0)
     if size < 1:
         raise InputError(f"size = {size} must be positive")

@@ -18,7 +18,6 @@ OPERATORS: dict[str, Reader] = {
     **dict.fromkeys(reductions.REDUCTIONS, reductions.reduction),
     **dict.fromkeys(windows.POOLS, windows.pool),
     **dict.fromkeys(windows.GLOBAL_POOLS, windows.global_pool),
-    **dict.fromkeys(("ArgMax", "ArgMin"), reductions.arg_extreme),
     **dict.fromkeys(("Cast", "CastLike", "Dropout", "Identity"), shapes.identity),
     **dict.fromkeys(("Shape", "Size"), shapes.shape),
     **dict.fromkeys(("Softmax", "LogSoftmax"), norms.softmax),

@@ -189,7 +189,7 @@ class _Reading:
     def _rehearsed(self, op: Operator, inputs: Sequence[Value | None]) -> list[Value]:
         """An operator on constants that is a layer elsewhere: read as one to learn its size, then computed."""
         scratch = Builder(place=op.name)
-        first = inputs[0]
+        first = inputs[0] if inputs else None
         if not isinstance(first, Weight) or not first.array.size:
             raise NotReadable("on nothing but constants")
         channel = [1] if len(first.shape) > 2 else [len(first.shape) - 1] if first.shape else []

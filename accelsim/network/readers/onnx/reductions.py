@@ -5,8 +5,8 @@ from __future__ import annotations
 from accelsim.network.layers import Activation, ChannelPool, Reduce
 from accelsim.network.readers.onnx.builder import Builder, Value
 from accelsim.network.readers.onnx.elementwise import applied
-from accelsim.network.readers.onnx.folding import axes_of, axis_of
-from accelsim.network.readers.onnx.operator import NotReadable, Operator
+from accelsim.network.readers.onnx.folding import axes_of
+from accelsim.network.readers.onnx.operator import Operator
 from accelsim.network.readers.onnx.values import Values, activation, constants, optional_weight
 from accelsim.network.readers.onnx.view import Factors, View
 
@@ -82,16 +82,3 @@ def _left(source: View, node: str, gone: set[int]) -> View:
     axes: list[Factors] = [tuple(number[f] for f in axis if f in number) for axis in source.axes]
     space = sum(factor < source.space for factor in kept)
     return View(node, tuple(source.factors[f] for f in kept), space, tuple(axes))
-
-
-def arg_extreme(op: Operator, inputs: Values, build: Builder) -> list[Value]:
-    """Position of the largest or smallest element along an axis, which becomes the channels."""
-    if op.integer("select_last_index", 0):
-        raise NotReadable("the last of equal elements")
-    source = activation(inputs, 0)
-    axis = axis_of(op.integer("axis", 0), len(source.axes))
-    source = build.pixelwise(source, [axis])
-    operation = "argmax" if op.kind == "ArgMax" else "argmin"
-    node = build.add(ChannelPool(operation, source.size(axis)), (source.node,))
-    result = _left(source, node, set(source.channels))
-    return [result if op.integer("keepdims", 1) else result.without([axis])]

@@ -13,6 +13,7 @@ from accelsim.network.readers.onnx.builder import Builder, Groups, Value, Weight
 from accelsim.network.readers.onnx.folding import (
     axes_of,
     axis_of,
+    integers_in,
     reshape_target,
     shape_constant,
     slices,
@@ -20,7 +21,7 @@ from accelsim.network.readers.onnx.folding import (
 )
 from accelsim.network.readers.onnx.joining import concatenate, isolate, isolate_space, resized_axis
 from accelsim.network.readers.onnx.operator import NotReadable, Operator
-from accelsim.network.readers.onnx.tensors import Array
+from accelsim.network.readers.onnx.tensors import MOST_AXES, Array
 from accelsim.network.readers.onnx.values import (
     Values,
     activation,
@@ -33,6 +34,7 @@ from accelsim.network.readers.onnx.values import (
 )
 from accelsim.network.readers.onnx.view import View, laid_out
 from accelsim.network.tensor import Tensor
+from accelsim.network.window import CENTRES
 
 #: Copies or pieces of one tensor that are joined again.
 MOST_PIECES = 1024
@@ -49,10 +51,7 @@ def shape(op: Operator, inputs: Values, build: Builder) -> list[Value]:
 
 def sizes_in(inputs: Values, position: int, name: str) -> tuple[int, ...]:
     """A constant input as Python integers."""
-    array = weight_of(inputs, position, name).array
-    if array.size > 64:
-        raise InputError(f"{name} has {array.size:,} values")
-    return tuple(int(value) for value in array.reshape(-1).tolist())
+    return integers_in(weight_of(inputs, position, name).array)
 
 
 def reshape(op: Operator, inputs: Values, build: Builder) -> list[Value]:
@@ -110,7 +109,7 @@ def unsqueeze(op: Operator, inputs: Values, build: Builder) -> list[Value]:
     source = activation(inputs, 0)
     named = sizes_in(inputs, 1, "axes") if len(inputs) > 1 else op.integers("axes")
     rank = len(source.axes) + len(named)
-    if rank > 64 or len(set(named)) < len(named):
+    if rank > MOST_AXES or len(set(named)) < len(named):
         raise InputError(f"axes {list(named)} cannot be put in")
     return [source.inserted(axis_of(axis, rank) for axis in named)]
 
@@ -243,7 +242,7 @@ def _embedding(op: Operator, table: Weight, index: View, build: Builder) -> View
 def expand(op: Operator, inputs: Values, build: Builder) -> list[Value]:
     source = activation(inputs, 0)
     target = sizes_in(inputs, 1, "shape")
-    if any(size < 1 for size in target):
+    if any(size < 1 for size in target) or len(target) > MOST_AXES:
         raise InputError(f"shape {list(target)} must be positive")
     try:
         wanted = np.broadcast_shapes(source.shape, target)
@@ -390,17 +389,10 @@ def _first_factor(view: View, tensor: Tensor, position: int) -> int:
     return count
 
 
-#: How a Resize maps coordinates, as far as the layer has names for it.
-COORDINATES = frozenset((
-    "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
-    "tf_half_pixel_for_nn",
-))  # fmt: skip
-
-
 def resize(op: Operator, inputs: Values, build: Builder) -> list[Value]:
     source = activation(inputs, 0)
     coordinates = op.text("coordinate_transformation_mode", "half_pixel" if op.opset >= 11 else "asymmetric")
-    if coordinates not in COORDINATES:
+    if coordinates not in CENTRES:
         raise NotReadable(f"coordinate_transformation_mode = {coordinates}")
     target = _resize_target(op, inputs, source)
     return [resampled(build, source, target, op.text("mode", "nearest"), coordinates)]

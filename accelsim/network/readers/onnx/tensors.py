@@ -14,6 +14,8 @@ from accelsim.errors import InputError
 from accelsim.network.graph import LARGEST_TENSOR
 
 Array = NDArray[Any]
+#: What NumPy can broadcast; real tensors have fewer than ten.
+MOST_AXES = 32
 
 #: Element types stored as plain little-endian words.
 WORDS = {
@@ -52,7 +54,9 @@ def _checked_shape(tensor: TensorProto) -> tuple[int, ...]:
     shape = tuple(tensor.dims)
     if any(size < 0 for size in shape):
         raise InputError(f"dims {list(shape)} must not be negative")
-    if prod(shape) > LARGEST_TENSOR:
+    if len(shape) > MOST_AXES:
+        raise InputError(f"{len(shape)} axes; the most is {MOST_AXES}")
+    if max(shape, default=1) > LARGEST_TENSOR or prod(shape) > LARGEST_TENSOR:
         raise InputError(f"dims {list(shape)} make {prod(shape):,} elements; the most is 2^40")
     return shape
 
