@@ -58,7 +58,7 @@ def fail(message: str) -> None:
 
     for line in message.splitlines():
         if sys.stderr.isatty():
-            _console(sys.stderr).print(Text(printable(line), style="red"))
+            _console(sys.stderr).print(Text(printable(line), style="red"), soft_wrap=True)
         else:
             note(line)
 

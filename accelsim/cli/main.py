@@ -72,7 +72,7 @@ def _options(
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit status: 0 done, 1 our bug, 2 bad input, 3 infeasible or deadlock."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    _replace_what_cannot_be_encoded()
+    _make_streams_safe()
     try:
         status = app(args=arguments, prog_name="accelsim", standalone_mode=False)
         sys.stdout.flush()
@@ -96,8 +96,8 @@ def _failed(error: Exception, debug: bool) -> int:
     if isinstance(error, AccelsimError):
         fail(_prefixed(error))
         return error.exit_status
-    if isinstance(error, OSError) and error.filename is not None:
-        fail(f"{error.filename}: {error.strerror}")
+    if isinstance(error, OSError) and error.strerror is not None:
+        fail(f"{error.filename or 'output'}: {error.strerror}")
         return 2
     if isinstance(error, MemoryError):
         fail("infeasible: this computer has not the memory for it; use granularity row, or a smaller input")
@@ -128,10 +128,12 @@ def _usage_text(error: Exception) -> str:
     return f"{text.rstrip('.')}; see {command} --help"
 
 
-def _replace_what_cannot_be_encoded() -> None:
-    """A name that the terminal's encoding does not have must not end in an error of its own."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
+def _make_streams_safe() -> None:
+    """A closed stream, or a name that a terminal's encoding does not have, must not end in an error of its own."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - as below
+        reconfigure = getattr(getattr(sys, name), "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
 

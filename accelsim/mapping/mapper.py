@@ -16,6 +16,7 @@ from accelsim.mapping.mapping import Mapping, read_mapping
 from accelsim.mapping.stages import group_layers
 from accelsim.mapping.unrolling import (
     Folded,
+    Unroll,
     extended_multipliers,
     fastest_multipliers,
     fewest_multipliers,
@@ -54,8 +55,12 @@ def map_network(
         return bind(net, accelerator, read_mapping(mapping))
     interval = None if target_fps is None else _interval_cycles(accelerator, target_fps)
     multipliers = _multipliers(net, accelerator, interval, like)
-    nests = {name: folded.nest for name, folded in _folded(net).items()}
-    chosen = {name: unroll(nests[name], count) for name, count in multipliers.items()}
+    layers = _folded(net)
+    kept = {} if like is None else _unrolled_alike(layers, like)
+    chosen = {
+        name: kept[name] if name in kept and kept[name].multipliers == count else unroll(layers[name].nest, count)
+        for name, count in multipliers.items()
+    }
     return bind(net, accelerator, Mapping(MappingProxyType(chosen), interval_cycles=interval))
 
 
@@ -126,7 +131,7 @@ def _multipliers(
         )
     budget = accelerator.engine.multipliers
     if like is not None:
-        known = _multipliers_alike(layers, like)
+        known = {name: unrolled.multipliers for name, unrolled in _unrolled_alike(layers, like).items()}
         if interval is None:
             return extended_multipliers(layers, known, budget, max(like.bottleneck_cycles, floor[slowest]))
         return {name: max(known.get(name, 0), count) for name, count in fewest_multipliers(layers, interval).items()}
@@ -141,10 +146,10 @@ def _multipliers(
     return fewest
 
 
-def _multipliers_alike(layers: ReadOnly[str, Folded], like: Design) -> dict[str, int]:
-    """Multipliers in another design of the layers that have the same name and loops there."""
+def _unrolled_alike(layers: ReadOnly[str, Folded], like: Design) -> dict[str, Unroll]:
+    """Unrolling in another design of the layers that have the same name and loops there."""
     return {
-        stage.name: stage.multipliers
+        stage.name: stage.unroll
         for stage in like.stages
         if stage.unroll
         and stage.name in layers

@@ -167,3 +167,17 @@ def test_saved_runs_cannot_be_changed(run, done, tmp_path):
         assert options[0] in outcome.err
     assert run("compare", tmp_path / "run").status == 2
     assert run("compare", tmp_path / "run", "resnet18").status == 2
+
+
+def test_an_edited_unrolling_is_kept_by_both(done, tmp_path):
+    done("map", "mobilenet_v3_small", *SMALL, "-o", tmp_path / "edited.yaml")
+    lines = (tmp_path / "edited.yaml").read_text().splitlines()
+    stem = next(position for position, line in enumerate(lines) if line.startswith("    stem: {inputs: 3"))
+    lines[stem] = "    stem: {inputs: 1, outputs: 8, window: 3, pixels: 1}"
+    (tmp_path / "edited.yaml").write_text("\n".join(lines))
+    command = ("compare", "mobilenet_v3_small", *SMALL, "--mapping", tmp_path / "edited.yaml", "--tile-attention", "2")
+    unrolled = [
+        next(row["unroll"] for row in run["stages"] if row["stage"] == "stem")
+        for run in done(*command, "--json").json["runs"]
+    ]
+    assert unrolled == [{"inputs": 1, "outputs": 8, "window": 3, "pixels": 1}] * 2
