@@ -51,7 +51,8 @@ class Reader:
     """An operand of a stage. `upto[n]`: tokens of the frame that firing n waits for; `user[k]`: last firing of token k.
 
     `head_cycles` after its first element a row has come far enough to start on, None where the whole row
-    is waited for; `tail_cycles` of work are left when its last element has come.
+    is waited for; `tail_cycles` of work are left when its last element has come. `peak` is the most tokens it
+    held at the end of a cycle.
     """
 
     buffer: Buffer
@@ -60,6 +61,7 @@ class Reader:
     head_cycles: int | None
     tail_cycles: int
     dropped: int = 0
+    peak: int = 0
 
     def newest(self, firing: int) -> Token | None:
         """The last token a firing waits for; it must be there."""
@@ -167,7 +169,7 @@ class Stage:
         return self.interval + self.first_offset + self.latency + sum(waits) + 1
 
 
-def run(stages: list[Stage], frames: int, pace: int) -> None:
+def run(stages: list[Stage], frames: int, pace: int, peaks_from: int = 0) -> None:
     """Counts cycles until all frames are through, or nothing has happened for longer than anything takes."""
     patience = sum(stage.patience() for stage in stages)
     now, quiet = 0, 0
@@ -175,6 +177,8 @@ def run(stages: list[Stage], frames: int, pace: int) -> None:
         quiet += 1
         while sum(stage.step(now, frames, pace) for stage in stages):
             quiet = 0
+        for reader in (reader for stage in stages for reader in stage.readers if quiet == 0 and now >= peaks_from):
+            reader.peak = max(reader.peak, len(reader.buffer.tokens) - reader.dropped)
         if all(stage.ended == frames * stage.firings for stage in stages):
             return
         now += 1

@@ -42,7 +42,7 @@ def kernel_times(case):
     return design, pipeline, state, None
 
 
-def naive_stages(case):
+def naive_stages(case, peaks_from=0):
     engine = case.accelerator.engine
     machine = naive.Machine(
         engine.lanes, engine.mac_latency_cycles, engine.lane_latency_cycles, case.accelerator.fork == "copy"
@@ -51,7 +51,7 @@ def naive_stages(case):
     stages = naive.build(
         case.net, machine, mapping.unroll, mapping.measured, mapping.capacities, case.granularity, case.pace
     )
-    naive.run(stages, case.frames, case.pace or 0)
+    naive.run(stages, case.frames, case.pace or 0, peaks_from)
     return stages
 
 
