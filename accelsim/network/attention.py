@@ -140,11 +140,14 @@ def keeps_pixels(layer: Layer, source: Tensor) -> bool:
 
 
 class _Spread(NamedTuple):
-    """A gate before it is spread: `core`, the nodes that spread it, and how often they repeat it an axis."""
+    """A gate before it is spread: `core`, the nodes that spread it, and how often they repeat it an axis.
+
+    `times` is None where the axes change on the way.
+    """
 
     core: str
     passed: tuple[str, ...]
-    times: tuple[int, ...]
+    times: tuple[int, ...] | None
 
 
 class _Origin(NamedTuple):
@@ -177,7 +180,8 @@ class _Finder:
     def _block(self, node: Node, layer: Combine, gate: int) -> AttentionBlock | None:
         tensors, waiting = self._net.tensors, node.inputs[1 - gate]
         spread = self._spread(node.inputs[gate])
-        if tensors[waiting] != tensors[node.name] or tensors[spread.core].channels != tensors[waiting].channels:
+        same_map = tensors[waiting].channels == tensors[node.name].channels == tensors[spread.core].channels
+        if not same_map or _without_ones(tensors[waiting]) != _without_ones(tensors[node.name]):
             return None
         origin = self._origins.get(spread.core)
         if origin is None or not origin.weighted or not self._gated(spread.core):
@@ -196,14 +200,18 @@ class _Finder:
         return AttentionBlock(node.name, waiting, squeezed, squeeze, names, spread.core, skip, tile)
 
     def _spread(self, name: str) -> _Spread:
-        """Follows nearest repeats and crops upwards."""
+        """Follows nearest repeats, crops, and axes put in or taken away upwards."""
         passed: list[str] = []
-        times: tuple[int, ...] = (1,) * len(self._net.tensors[name].spatial)
-        while (factors := _repetition(self._net, self._net.by_name[name])) is not None:
-            times = tuple(t * f for t, f in zip(times, factors, strict=True))
+        times: tuple[int, ...] | None = (1,) * len(self._net.tensors[name].spatial)
+        while True:
+            node = self._net.by_name[name]
+            factors = _repetition(self._net, node)
+            if factors is None and not _changes_axes(self._net, node):
+                return _Spread(name, tuple(passed), times)
+            same_axes = times is not None and factors is not None
+            times = tuple(t * f for t, f in zip(times or (), factors or (), strict=True)) if same_axes else None
             passed.append(name)
-            name = self._net.by_name[name].inputs[0]
-        return _Spread(name, tuple(passed), times)
+            name = node.inputs[0]
 
     def _region(self, core: str, squeeze: str) -> tuple[str, ...]:
         """The nodes between `squeeze` and `core`, which is among them."""
@@ -261,7 +269,7 @@ class _Finder:
     def _matches(self, tile: tuple[int, ...], spread: _Spread, squeeze: str, served: tuple[int, ...]) -> bool:
         """Whether every tile's gate goes back to the points it was computed from."""
         tiles = self._net.tensors[squeeze].spatial
-        if self._net.tensors[spread.core].spatial != tiles:
+        if spread.times is None or self._net.tensors[spread.core].spatial != tiles:
             return False
         axes = zip(tiles, tile, spread.times, served, strict=True)
         return all(count == 1 or size == times * outputs for count, size, times, outputs in axes)
@@ -342,6 +350,14 @@ def _is_bounded(layer: Layer) -> bool:
     if not isinstance(layer, Activation) or layer.function not in BOUNDED:
         return False
     return layer.function != "clip" or all(isfinite(bound) for bound in layer.parameters)
+
+
+def _without_ones(tensor: Tensor) -> tuple[int, ...]:
+    return tuple(size for size in tensor.spatial if size > 1)
+
+
+def _changes_axes(net: Network, node: Node) -> bool:
+    return len(node.inputs) == 1 and keeps_pixels(node.layer, net.sources(node)[0])
 
 
 def _repetition(net: Network, node: Node) -> tuple[int, ...] | None:
