@@ -100,7 +100,7 @@ def plot_buffers(runs: Sequence[tuple[str, Body]], path: str | Path) -> None:
         figure, panels = _panels(len(runs), (5.2, 1.2 + 0.2 * len(bars)), sharex=True)
         for panel, (label, body), layers in zip(panels, runs, held, strict=True):
             _stacks(panel, shown, layers, unit)
-            panel.set_title(f"{label}: {_in_all(body, unit)} {name} over {len(body.buffers)} edges")
+            panel.set_title(f"{_short(label)}: {_in_all(body, unit)} {name} over {len(body.buffers)} edges")
             panel.set_xlabel(f"peak in the steady state ({name})")
             panel.xaxis.set_major_formatter(_thousands)
             panel.grid(axis="x")
@@ -202,7 +202,7 @@ def plot_occupancy(runs: Sequence[tuple[str, Occupancy]], path: str | Path) -> N
         figure, panels = _panels(len(runs), (5.2, 3.0 + 0.2 * len(names)), sharex=False)
         for panel, (label, run) in zip(panels, runs, strict=True):
             _curves(panel, run, looks)
-            panel.set_title(f"{label}: a period of {run.period_cycles:,} cycles")
+            panel.set_title(f"{_short(label)}: a period of {run.period_cycles:,} cycles")
             panel.set_xlabel(f"time in the period (cycles at {run.clock_hz / 10**6:,g} MHz)")
             panel.set_xlim(0, run.period_cycles)
             panel.set_ylim(bottom=0)

@@ -1,0 +1,91 @@
+"""Figures: what is drawn is what was simulated."""
+
+import numpy as np
+import pytest
+
+from accelsim import InputError
+from accelsim.report import plots
+from accelsim.timing.simulate import schedule
+
+
+@pytest.fixture
+def figure(monkeypatch):
+    """The figure that a plot function would have saved."""
+    drawn = []
+    monkeypatch.setattr(plots, "_save", lambda figure, path: drawn.append(figure))
+
+    def figure(plot, *arguments):
+        plot(*arguments, "unused.svg")
+        return drawn.pop()
+
+    return figure
+
+
+def bars(panel):
+    return [patch for patch in panel.patches if patch.get_width()]
+
+
+def test_bars_hold_all_that_buffers_hold(figure, report, tiled):
+    runs = [("one", report.body), ("two", tiled.body)]
+    for panel, (_, body) in zip(figure(plots.plot_buffers, runs).axes, runs, strict=True):
+        expected = sum(row.peak_bytes for row in body.buffers) / 2**10
+        assert sum(bar.get_width() for bar in bars(panel)) == pytest.approx(expected)
+        colours = {row.role for row in body.buffers if row.peak_bytes}
+        assert len({bar.get_facecolor() for bar in bars(panel)}) == len(colours)
+
+
+def test_the_largest_layer_is_on_top(figure, report):
+    panel = figure(plots.plot_buffers, [("one", report.body)]).axes[0]
+    held = {}
+    for row in report.body.buffers:
+        held[row.consumer] = held.get(row.consumer, 0) + row.peak_bytes
+    labels = [label.get_text() for label in panel.get_yticklabels()]
+    assert labels[0] == max(held, key=held.__getitem__)
+    assert len(labels) == plots.MOST_LAYERS + 1
+    assert labels[-1] == f"{len(held) - plots.MOST_LAYERS} other layers"
+    top, bottom = panel.get_ylim()[::-1]
+    assert top < bottom
+
+
+def test_an_axis_says_its_unit(figure, report):
+    panel = figure(plots.plot_buffers, [("one", report.body)]).axes[0]
+    assert "KiB" in panel.get_xlabel()
+
+
+def test_lines_rise_to_the_peaks_of_the_report(figure, design, report):
+    run = plots.occupancy(schedule(design))
+    assert len(run.curves) == plots.MOST_EDGES
+    peaks = {row.edge: row.peak_elements for row in report.body.buffers}
+    assert (
+        sorted((peaks[name] for name, _, _ in run.curves), reverse=True)
+        == sorted(peaks.values())[: -plots.MOST_EDGES - 1 : -1]
+    )
+    panel = figure(plots.plot_occupancy, [("one", run)]).axes[0]
+    for line, (name, times, held) in zip(panel.lines, run.curves, strict=True):
+        assert held.max() == line.get_ydata().max() == peaks[name]
+        assert held.min() >= 0
+        assert np.all(np.diff(times) > 0)
+        assert line.get_xdata()[-1] == run.period_cycles
+
+
+def test_chosen_edges_keep_their_order(design):
+    names = [edge.name for edge in design.edges][5:2:-1]
+    run = plots.occupancy(schedule(design), names)
+    assert [name for name, _, _ in run.curves] == names
+
+
+def test_unknown_edges_are_named(design):
+    with pytest.raises(InputError, match="nowhere"):
+        plots.occupancy(schedule(design), ["nowhere"])
+
+
+def test_a_growing_pipeline_has_no_period(design):
+    with pytest.raises(InputError, match="period"):
+        plots.occupancy(schedule(design, source="greedy"))
+
+
+def test_names_are_never_mathematics(figure, report):
+    evil = report.body.model_copy(
+        update={"buffers": tuple(row.model_copy(update={"consumer": "a$\\frac$b"}) for row in report.body.buffers)}
+    )
+    figure(plots.plot_buffers, [("$\\frac$", evil)]).canvas.draw()
