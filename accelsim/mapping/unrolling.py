@@ -107,8 +107,6 @@ def fastest_multipliers(layers: Mapping[str, Folded], budget: int, floor_cycles:
             f"{len(layers):,} layers need a multiplier each, the engine has {budget:,} "
             f"(short by {len(layers) - budget:,}); raise engine.multipliers"
         )
-    if not layers:
-        return {}
     chosen = _smallest_interval(layers, {}, budget, floor_cycles)
     return _spend(layers, chosen, budget - sum(chosen.values()))
 
@@ -133,6 +131,8 @@ def _smallest_interval(
     layers: Mapping[str, Folded], known: Mapping[str, int], budget: int, floor_cycles: int
 ) -> dict[str, int]:
     """Bisection over the intervals that can occur, for the first whose multipliers fit."""
+    if not layers:
+        return {}
     bounds = _candidate_intervals(layers, floor_cycles)
     low, high = 0, len(bounds) - 1
     while low < high:

@@ -249,3 +249,16 @@ def test_loops_of_every_layer_that_multiplies():
         "scores": LoopNest(inputs=2, outputs=3 * 8, window=1, pixels=8),
         "pool": None,
     }
+
+
+def test_a_network_without_multiplications_is_mapped_like_another():
+    nodes = [Node("image", Input(4, (8, 8))), Node("pool", Reduce("mean"), ("image",))]
+    machine = Accelerator.model_validate(
+        {
+            "name": "small",
+            "clock": 10**9,
+            "engine": {"multipliers": 4, "lanes": 4, "mac_latency_cycles": 1, "lane_latency_cycles": 1},
+        }
+    )
+    design = map_network(network("pooling", nodes, ["pool"]), machine)
+    assert map_network(design.network, machine, like=design).multipliers == 0
