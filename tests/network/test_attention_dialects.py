@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from accelsim.network.attention import find_attention
+from accelsim.network.attention import attention_buffering, find_attention
 from accelsim.network.readers.onnx.reader import read_onnx
 from accelsim.network.rewrites.tile_attention import tile_attention
 from accelsim.network.writers.onnx import write_onnx
@@ -308,3 +308,41 @@ def test_channels_first(tmp_path, opset, squeeze, excitation, gate, combine):
 def test_channels_last(tmp_path, squeeze, excitation, combine):
     """As converters from TensorFlow leave them between two transpositions."""
     check(tmp_path, *_file(13, 3, squeeze, excitation, _sigmoid, combine))
+
+
+def _tiled_file(opset, rows, columns, wide, **pooling):
+    """As a quantisation tool writes tiles: pool, excite, resample, crop; `wide` resamples columns too."""
+    file = File(opset)
+    x = file.op("Relu", file.op("Conv", "x", file.weight(CHANNELS, CHANNELS, 3, 3), pads=[1, 1, 1, 1]))
+    mean = file.op("AveragePool", x, kernel_shape=[rows, columns], strides=[rows, columns], **pooling)
+    excited, _ = _convolutions(file, mean, True)
+    gate = _sigmoid(file, excited)
+    scales = file.const([1, 1, rows, columns if wide else 1])
+    gate = file.op("Resize", gate, file.const([]), scales, **NEAREST)
+    tops = file.integers(0, 0)
+    gate = file.op("Slice", gate, tops, file.integers(HEIGHT, WIDTH if wide else 1), file.integers(2, 3))
+    return file, file.op("Add", file.op("Mul", x, gate), "x")
+
+
+NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "wide"), [(7, WIDTH, True), (7, WIDTH, False), (4, WIDTH, False), (5, 3, True), (6, 5, True)]
+)
+@pytest.mark.parametrize("opset", [11, 18])
+def test_tiles(tmp_path, opset, rows, columns, wide):
+    file, result = _tiled_file(opset, rows, columns, wide, ceil_mode=1)
+    path = tmp_path / "tiled.onnx"
+    file.save(path, result)
+    net = read_onnx(path)
+    (only,) = find_attention(net)
+    assert only.tile == (rows, columns)
+    assert attention_buffering(net).total_elements == 2 * rows * WIDTH * CHANNELS
+    x = np.random.default_rng(1).normal(size=(1, CHANNELS, HEIGHT, WIDTH)).astype(np.float32)
+    (expected,) = execute(path, {"x": x}).values()
+    again = tile_attention(tile_attention(net, 2), rows, columns=columns)
+    for same in (net, again):
+        write_onnx(same, tmp_path / "same.onnx")
+        (found,) = execute(tmp_path / "same.onnx", {"x": x}).values()
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)

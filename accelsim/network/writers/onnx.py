@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from accelsim.errors import UnsupportedError
+from accelsim.errors import InputError, UnsupportedError
 from accelsim.network.graph import Network, Node, Port
 from accelsim.network.layers import Constant, Input
 from accelsim.network.tensor import Tensor
@@ -24,10 +24,9 @@ def write_onnx(net: Network, path: str | Path) -> None:
     """Writes `net` as an ONNX model in single precision, opset 20.
 
     Ports keep their names and shapes. Weights without an array become a `ConstantOfShape`, so that a network
-    known by its shapes only makes a small file that still runs. Space has at least one axis inside windows
-    and is channels first everywhere else. `lp` reductions and pools have the exponent 2; `nearest` resampling
-    rounds down for asymmetric coordinates, else to the nearest. Raises `UnsupportedError` naming every layer
-    that ONNX has no form for.
+    known by its shapes only makes a small file that still runs. Inside, maps are channels first. `lp`
+    reductions and pools have the exponent 2. Raises `UnsupportedError` naming every layer that ONNX has no
+    form for, `InputError` where an input and an output have one name, or the file cannot be written.
     """
     problems = [
         f"{node.name} ({node.kind}): {rule}"
@@ -36,7 +35,13 @@ def write_onnx(net: Network, path: str | Path) -> None:
     ]
     if problems:
         raise UnsupportedError(net.name, problems)
-    write_model(_Writer(net).model(), Path(path))
+    both = sorted({port.name for port in net.inputs} & {port.name for port in net.outputs})
+    if both:
+        raise InputError(f"{net.name}: {', '.join(both)}: an ONNX file needs different names for inputs and outputs")
+    try:
+        write_model(_Writer(net).model(), Path(path))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
 
 
 class _Writer:

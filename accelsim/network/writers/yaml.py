@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
+from accelsim.errors import InputError
 from accelsim.network.graph import Network, Node, Port, channels_first
 from accelsim.network.layers import Input
 
@@ -18,10 +19,16 @@ def write_yaml_network(net: Network, path: str | Path) -> None:
     """Writes `net` so that `read_yaml_network` gives it back: same nodes, ports and arrays.
 
     What has its default is left out: fields of layers, and the shape of a port that is that of its layer,
-    channels first. Arrays go to a NumPy archive named like the
-    file; `tied` names those that are one and the same array.
+    channels first. Arrays go to a NumPy archive named like the file; `tied` names those that are one and
+    the same array. Raises `InputError` where a file cannot be written.
     """
-    path = Path(path)
+    try:
+        _write(net, Path(path))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+
+
+def _write(net: Network, path: Path) -> None:
     arrays, tied = _distinct_arrays(net)
     document: dict[str, Any] = {"name": net.name}
     if arrays:
@@ -103,4 +110,4 @@ def _distinct_arrays(net: Network) -> tuple[dict[str, NDArray[np.generic]], dict
 def _write_arrays(archive: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
     """Types that NumPy cannot name in a file, such as bfloat16, are written in single precision, which holds them."""
     storable = {key: array.astype(np.float32) if array.dtype.kind == "V" else array for key, array in arrays.items()}
-    np.savez(archive, allow_pickle=False, **storable)
+    np.savez(archive, **storable)

@@ -41,6 +41,7 @@ from accelsim.network.layers import (
 from accelsim.network.tensor import Tensor
 from accelsim.network.window import CENTRES
 from accelsim.network.writers.onnx import write_onnx
+from accelsim.network.writers.yaml import write_yaml_network
 from tests.network.naive_layers import random_weights, run, windows_of
 
 
@@ -364,3 +365,16 @@ def test_any_rearrangement(tmp_path_factory, data):
         ["y"],
         {"x": feed(*source)},
     )
+
+
+def test_a_name_for_both_an_input_and_an_output(tmp_path):
+    net = network("same", [Node("x", Input(2, (3,)))], ["x"])
+    with pytest.raises(InputError, match="x: an ONNX file needs different names"):
+        write_onnx(net, tmp_path / "same.onnx")
+
+
+@pytest.mark.parametrize("write", [write_onnx, write_yaml_network])
+def test_files_that_cannot_be_written(tmp_path, write):
+    net = network("plain", [Node("x", Input(2)), Node("y", Activation("relu"), ("x",))], ["y"])
+    with pytest.raises(InputError, match=r"none/net: No such file or directory"):
+        write(net, tmp_path / "none" / "net")
