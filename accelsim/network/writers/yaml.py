@@ -110,4 +110,4 @@ def _distinct_arrays(net: Network) -> tuple[dict[str, NDArray[np.generic]], dict
 def _write_arrays(archive: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
     """Types that NumPy cannot name in a file, such as bfloat16, are written in single precision, which holds them."""
     storable = {key: array.astype(np.float32) if array.dtype.kind == "V" else array for key, array in arrays.items()}
-    np.savez(archive, **storable)
+    np.savez(archive, **storable)  # type: ignore[arg-type] # no array is called allow_pickle: all names have a dot
