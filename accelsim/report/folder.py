@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from accelsim.errors import InputError
 from accelsim.mapping.design import Design, bind
 from accelsim.mapping.mapping import Granularity, mapping_text, read_mapping
+from accelsim.network.graph import Network
 from accelsim.report.report import Body, Report
 
 #: The file that makes a folder a run folder.
@@ -57,13 +60,14 @@ class SavedRun(NamedTuple):
 def write_run(folder: str | Path, design: Design, report: Report, frames: int | None = None) -> None:
     """Writes a run folder; the same design and report give the same bytes.
 
+    Weights are left out, since timing needs shapes only, unless which arrays are the same is part of the figures.
     Raises `InputError` where `folder` holds anything else than an earlier run, and leaves that alone.
     """
     from accelsim.network.writers.yaml import write_yaml_network
 
     place = _claimed(folder, "run")
     (place / ARRAYS).unlink(missing_ok=True)
-    write_yaml_network(design.network, place / NETWORK)
+    write_yaml_network(_without_idle_arrays(design.network), place / NETWORK)
     _write_yaml(place / ACCELERATOR, design.accelerator.model_dump(mode="json"))
     (place / MAPPING).write_text(mapping_text(design.mapping), encoding="utf-8")
     report.to_json(place / REPORT)
@@ -72,6 +76,11 @@ def write_run(folder: str | Path, design: Design, report: Report, frames: int | 
     _write_json(place / "versions.json", versions())
     granularity: Any = report.body.granularity
     _write_json(place / MARK, Options(granularity=granularity, frames=frames).model_dump())
+
+
+def _without_idle_arrays(net: Network) -> Network:
+    bare = replace(net, parameters=MappingProxyType({}))
+    return bare if bare.parameter_count == net.parameter_count else net
 
 
 def write_comparison(folder: str | Path, names: Sequence[str]) -> list[Path]:

@@ -2,9 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from accelsim import InputError, simulate
+from accelsim import InputError, load_accelerator, map_network, simulate
+from accelsim.network.graph import Node, network
+from accelsim.network.layers import Dense, Input
 from accelsim.report.folder import ACCELERATOR, MARK, NETWORK, REPORT, read_design, read_report, saved_runs, write_run
 
 
@@ -70,6 +73,19 @@ def test_a_report_of_another_shape_is_named_by_its_field(folder):
     (folder / REPORT).write_text(json.dumps(told))
     with pytest.raises(InputError, match=r"throughput\.interval_cycles"):
         read_report(folder)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_weights_are_kept_only_where_a_figure_depends_on_them(tmp_path, tied):
+    weights = np.ones((4, 4), np.float32)
+    arrays = {"first.weight": weights, "second.weight": weights if tied else weights.copy()}
+    nodes = [Node("x", Input(4, (2, 2))), Node("first", Dense(4), ("x",)), Node("second", Dense(4), ("first",))]
+    design = map_network(network("tied", nodes, ["second"], parameters=arrays), load_accelerator("streaming-asic"))
+    report = simulate(design)
+    assert report.body.work.parameters == (16 if tied else 32)
+    write_run(tmp_path / "run", design, report)
+    assert (tmp_path / "run/network.npz").exists() == tied
+    assert simulate(read_design(tmp_path / "run")[0]).to_json() == report.to_json()
 
 
 def test_writing_over_a_run_leaves_no_arrays_behind(folder, design, report):
