@@ -202,15 +202,18 @@ class Builder:
         """The same view in as few factors as its node's axes and the file's allow."""
         return _on(view.node, view, self.groups(view), view.channels)
 
-    def fitting(self, view: View, groups: Groups, channels: Factors) -> View:
-        """Arranged for a layer that aligns axes at the last: more or fewer leading axes of size 1 do not matter."""
+    def fitting(self, view: View, groups: Groups, channels: Factors, least: int = 0) -> View:
+        """Arranged for a layer that aligns axes at the last: more or fewer leading axes of size 1 do not matter.
+
+        The node has at least `least` spatial axes, of as many groups.
+        """
         order = tuple(factor for group in (*groups, channels) for factor in group)
         wanted = _significant(tuple(view.product(group) for group in groups))
         tensor = self.tensors[view.node]
         same_order = order == tuple(range(len(order))) and tensor.channels == view.product(channels)
-        if same_order and _significant(tensor.spatial) == wanted:
+        if same_order and _significant(tensor.spatial) == wanted and len(tensor.spatial) >= least:
             return view
-        return self.arranged(view, groups[len(groups) - len(wanted) :], channels)
+        return self.arranged(view, groups[len(groups) - max(len(wanted), least) :], channels)
 
 
 def _significant(sizes: tuple[int, ...]) -> tuple[int, ...]:

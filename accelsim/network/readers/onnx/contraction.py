@@ -140,8 +140,7 @@ def _streaming(
     if not leading and build.tensors[view.node].spatial and set(view.channels) == set(channels):
         return build.arranged(view, build.groups(view), channels)
     groups: Groups = tuple(first.factors([label]) for label in spatial)
-    lay_out = build.fitting if build.tensors[first.value.node].spatial else build.arranged
-    return lay_out(first.value, groups if has_rows else (*groups, ()), channels)
+    return build.fitting(first.value, groups if has_rows else (*groups, ()), channels, least=1)
 
 
 def _stationary(
@@ -153,8 +152,7 @@ def _stationary(
     groups: Groups = tuple(second.factors([label]) for label in outer) if own else ()
     source, channels = second.value, second.factors(pixel)
     stationary = (*groups, second.factors(inner))
-    lay_out = build.fitting if build.tensors[source.node].spatial else build.arranged
-    return lay_out(source, stationary, channels).node
+    return build.fitting(source, stationary, channels, least=1).node
 
 
 def _constant(build: Builder, second: Operand, outer: Sequence[str], inner: Sequence[str], pixel: Labels) -> str:

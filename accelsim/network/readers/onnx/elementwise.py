@@ -133,7 +133,7 @@ def where(op: Operator, inputs: Values, build: Builder) -> list[Value]:
         mask, kept, other = ~mask, other, kept
     assert isinstance(kept, View)
     if isinstance(other, Weight) and other.array.size == 1 and float(other.array.reshape(-1)[0]) <= -1e30:
-        ceiling = np.where(mask, np.float32(np.inf), np.float32(-np.inf))
+        ceiling = np.where(mask, np.float32(np.inf), other.array.astype(np.float32))
         return [combine(build, "minimum", [kept, Weight(ceiling)])]
     assert isinstance(other, View | Weight)
     with build.inner("kept"):
