@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from accelsim.cli.options import (
     AcceleratorOption,
     GranularityOption,
@@ -19,6 +23,10 @@ from accelsim.cli.options import (
 )
 from accelsim.cli.request import DEFAULT_ACCELERATOR, Request, prepare
 
+FullOption = Annotated[
+    bool, typer.Option("--full-throughput", help="-o writes the sizes that are enough for full throughput")
+]
+
 
 def size_command(
     network: NetworkArgument,
@@ -32,13 +40,14 @@ def size_command(
     source: SourceOption = None,
     settings: SetOption = None,
     input_shape: InputShapeOption = None,
+    full_throughput: FullOption = False,
     as_json: JsonOption = False,
     output: MappingOutOption = None,
 ) -> None:
     """Size all buffers together.
 
-    The smallest without deadlock, which -o writes as a mapping, and beside them sizes that are enough for
-    full throughput.
+    The smallest without deadlock, which -o writes as a mapping, and beside them sizes that are certainly
+    enough for full throughput.
     """
     from accelsim.cli import console
     from accelsim.mapping.mapping import mapping_text
@@ -50,9 +59,9 @@ def size_command(
     )  # fmt: skip
     with console.working(f"sizing the buffers of {network}"):
         prepared = prepare(request)
-        sizing, least = size_report(prepared.design, prepared.granularity)
+        sizing, least, full = size_report(prepared.design, prepared.granularity)
     if output is not None:
-        output.write_text(mapping_text(least.mapping), encoding="utf-8")
+        output.write_text(mapping_text((full if full_throughput else least).mapping), encoding="utf-8")
         console.note(f"wrote {output}")
     console.warn(prepared.warnings)
     if as_json:

@@ -37,10 +37,22 @@ def load_network(network: str | Path, input_shape: InputShape | None = None) -> 
         return _read(path, input_shape)
     builders = registered_networks()
     if str(network) in builders:
-        return builders[str(network)](input_shape=input_shape)
+        return _built(str(network), builders[str(network)], input_shape)
     close = get_close_matches(str(network), builders, n=3)
     hint = f"did you mean {', '.join(close)}?" if close else f"registered: {', '.join(builders)}"
     raise InputError(f"network '{network}' is neither registered nor a file ending in {', '.join(FILE_KINDS)}; {hint}")
+
+
+def _built(name: str, builder: Builder, input_shape: InputShape | None) -> Network:
+    """A registered network; a shape given by name must name its only input."""
+    if not isinstance(input_shape, Mapping):
+        return builder(input_shape=input_shape)
+    inputs = [port.name for port in builder().inputs]
+    if list(input_shape) != inputs:
+        raise InputError(
+            f"{name}: input_shape names {', '.join(input_shape)}; the network's input is {', '.join(inputs)}"
+        )
+    return builder(input_shape=input_shape[inputs[0]])
 
 
 def _read(path: Path, input_shape: InputShape | None) -> Network:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -61,8 +62,16 @@ class Sizing(_Part):
     buffers: tuple[BufferSize, ...]
 
 
-def size_report(design: Design, granularity: Granularity = "row") -> tuple[Sizing, Design]:
-    """Sizes for every buffer of `design`, with the design at its smallest.
+class Sized(NamedTuple):
+    """The figures, and the design at both choices of sizes."""
+
+    sizing: Sizing
+    least: Design
+    full: Design
+
+
+def size_report(design: Design, granularity: Granularity = "row") -> Sized:
+    """Sizes for every buffer of `design`.
 
     Every schedule of the paced and unbounded pipeline fits into its own peaks, so with these as
     capacities nothing is later than there: they are enough for full throughput, and more than that needs.
@@ -70,6 +79,7 @@ def size_report(design: Design, granularity: Granularity = "row") -> tuple[Sizin
     smallest = size_buffers(design, granularity)
     least = {edge.name: edge.capacity or 0 for edge in smallest.edges}
     full = full_throughput_tokens(design, granularity)
+    roomy = with_capacities(design, full, granularity)
     bounds = edge_bounds(design, granularity)
     rows = tuple(_row(edge, granularity, bounds[edge.name], least, full) for edge in design.edges)
     sizing = Sizing(
@@ -80,10 +90,10 @@ def size_report(design: Design, granularity: Granularity = "row") -> tuple[Sizin
         pace_cycles=design.pace_cycles,
         bound_elements=_once(design, rows, "bound_elements"),
         least=_total(smallest, granularity, _once(design, rows, "least_elements")),
-        full=_total(with_capacities(design, full, granularity), granularity, _once(design, rows, "full_elements")),
+        full=_total(roomy, granularity, _once(design, rows, "full_elements")),
         buffers=rows,
     )
-    return sizing, smallest
+    return Sized(sizing, smallest, roomy)
 
 
 def full_throughput_tokens(design: Design, granularity: Granularity = "row") -> dict[str, int]:

@@ -57,7 +57,8 @@ def report_text(body: Body) -> str:
 def report_tables(body: Body) -> list[Table]:
     """All that text shows of a report, in order."""
     tables = [lines_table(title_line(body), [])]
-    tables += [_facts(section, body) for section in (THROUGHPUT, LATENCY, ATTENTION)]
+    attention = (ATTENTION,) if body.attention_buffering.blocks else ()
+    tables += [_facts(section, body) for section in (THROUGHPUT, LATENCY, *attention)]
     tables.append(_roles(body))
     tables += [_facts(section, body) for section in (WAITING, WORK)]
     tables += [_buffers(body), _stages(body)]

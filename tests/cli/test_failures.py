@@ -48,6 +48,7 @@ SIMULATE = ("simulate", "resnet18", *SMALL)
         (("simulate", "resnet18", "--input-shape", "=1,3,8,8"), "=1,3,8,8"),
         (("simulate", "resnet18", *SMALL, *SMALL), "--input-shape"),
         (("simulate", "resnet18", "--input-shape", "1,3,10000000,10000000"), "2^40"),
+        (("simulate", "resnet18", "--input-shape", "picture=1,3,64,64"), "image"),
         (("schema", "everything"), "everything"),
         (("map", "resnet18", "-o", "missing/mapping.yaml"), "missing/mapping.yaml"),
         (("compare", "missing-a", "missing-b"), "missing-a"),

@@ -69,6 +69,13 @@ def test_sizes_add_up_and_full_throughput_is_full(done, options):
         assert row["least_elements"] == row["least_tokens"] * row["token_elements"]
 
 
+def test_full_throughput_sizes_are_written_too(bound, done):
+    told = done("size", NETWORK, *SMALL, "--json").json
+    design = bound("--full-throughput")
+    assert {edge.name: edge.capacity for edge in design.edges} == {r["edge"]: r["full_tokens"] for r in told["buffers"]}
+    assert simulate(design).throughput.interval_cycles == told["full"]["interval_cycles"]
+
+
 def test_interval_and_latency_are_those_simulated_at_that_size(done, bound):
     told = done("size", NETWORK, *SMALL, "--json").json
     throughput = simulate(bound()).throughput

@@ -10,7 +10,7 @@ import pytest
 from accelsim.cli.main import COMMANDS
 from tests.cli.conftest import SMALL
 
-COMMAND = (sys.executable, "-m", "accelsim.cli.main")
+COMMAND = (sys.executable, "-m", "accelsim")
 HEAVY = ("numpy", "numba", "polars", "pydantic", "onnx", "matplotlib", "ruamel", "networkx", "rich.console")
 
 

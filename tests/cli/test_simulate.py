@@ -136,6 +136,11 @@ def test_warnings_are_on_standard_error_and_in_the_object(done):
     assert outcome.err.splitlines() == [f"warning: {warning}" for warning in outcome.json["warnings"]]
 
 
+def test_the_input_of_a_registered_network_has_a_name_too(done):
+    shapes = ("1,3,64,64", "image=1,3,64,64")
+    assert len({done("inspect", "resnet18", "--input-shape", shape, "--json").out for shape in shapes}) == 1
+
+
 def test_input_shapes_go_to_the_inputs_they_name(done, tmp_path):
     from onnx import TensorProto, checker, helper, save_model
 
