@@ -100,7 +100,7 @@ def plot_buffers(runs: Sequence[tuple[str, Body]], path: str | Path) -> None:
         figure, panels = _panels(len(runs), (5.2, 1.2 + 0.2 * len(bars)), sharex=True)
         for panel, (label, body), layers in zip(panels, runs, held, strict=True):
             _stacks(panel, shown, layers, unit)
-            panel.set_title(f"{_short(label)}: {_in_all(body, unit)} {name} over {len(body.buffers)} edges")
+            panel.set_title(f"{_short(label)}: {_in_all(body, unit)} {name}, {len(body.buffers)} edges")
             panel.set_xlabel(f"peak in the steady state ({name})")
             panel.xaxis.set_major_formatter(_thousands)
             panel.grid(axis="x")
@@ -203,7 +203,7 @@ def plot_occupancy(runs: Sequence[tuple[str, Occupancy]], path: str | Path) -> N
         for panel, (label, run) in zip(panels, runs, strict=True):
             _curves(panel, run, looks)
             panel.set_title(f"{_short(label)}: a period of {run.period_cycles:,} cycles")
-            panel.set_xlabel(f"time in the period (cycles at {run.clock_hz / 10**6:,g} MHz)")
+            panel.set_xlabel(f"time (cycles at {run.clock_hz / 10**6:,g} MHz)")
             panel.set_xlim(0, run.period_cycles)
             panel.set_ylim(bottom=0)
             panel.xaxis.set_major_formatter(_thousands)
@@ -240,8 +240,12 @@ def _styled() -> AbstractContextManager[None]:
 def _panels(count: int, size: tuple[float, float], sharex: bool) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(size[0] * count + 1.6, size[1]), layout="constrained")
+    wide = size[0] if count <= 2 else size[0] * 0.65
+    figure = Figure(figsize=(wide * count + 1.6, size[1]), layout="constrained")
     panels = figure.subplots(1, count, sharex=sharex, sharey=True, squeeze=False)
+    if count > 2:
+        for panel in panels[0]:
+            panel.xaxis.get_major_locator().set_params(nbins=4)
     return figure, list(panels[0])
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.cli.conftest import SMALL
 
-KINDS = ("buffers", "occupancy")
+KINDS = ("buffers", "roles", "occupancy")
 
 
 @pytest.fixture

@@ -54,6 +54,18 @@ def test_an_axis_says_its_unit(figure, report):
     assert "KiB" in panel.get_xlabel()
 
 
+def test_bars_by_role_hold_the_sums_and_the_mark_is_the_accounting(figure, report, tiled):
+    bodies = [report.body, tiled.body]
+    panels = figure(plots.plot_roles, [("one", bodies[0]), ("two", bodies[1])]).axes
+    for panel, field in zip(panels, plots.ROLE_FIGURES.values(), strict=True):
+        heights = [0.0, 0.0]
+        for bar in panel.patches:
+            heights[round(bar.get_x() + bar.get_width() / 2)] += bar.get_height() * 10**6
+        assert heights == pytest.approx([sum(getattr(row, field) for row in b.buffering.values()) for b in bodies])
+        marks = panel.lines[0].get_ydata() * 10**6
+        assert marks == pytest.approx([body.attention_buffering.total_elements for body in bodies])
+
+
 def test_lines_rise_to_the_peaks_of_the_report(figure, design, report):
     run = plots.occupancy(schedule(design))
     assert len(run.curves) == plots.MOST_EDGES
