@@ -218,6 +218,8 @@ def _resampled(source, axis, size, layer):
         centre = here * (n - 1) / max(size - 1, 1)
     elif layer.coordinates == "tf_half_pixel_for_nn":
         centre = (here + 0.5) * n / size
+    elif layer.coordinates == "pytorch_half_pixel" and size == 1:
+        centre = np.zeros(1)
     else:
         centre = (here + 0.5) * n / size - 0.5
     if layer.mode == "nearest":

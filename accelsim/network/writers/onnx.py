@@ -26,7 +26,7 @@ def write_onnx(net: Network, path: str | Path) -> None:
     Ports keep their names and shapes. Weights without an array become a `ConstantOfShape`, so that a network
     known by its shapes only makes a small file that still runs. Inside, maps are channels first. `lp`
     reductions and pools have the exponent 2. Raises `UnsupportedError` naming every layer that ONNX has no
-    form for, `InputError` where an input and an output have one name, or the file cannot be written.
+    form for, `InputError` where an input has the name of another output, or the file cannot be written.
     """
     problems = [
         f"{node.name} ({node.kind}): {rule}"
@@ -35,9 +35,10 @@ def write_onnx(net: Network, path: str | Path) -> None:
     ]
     if problems:
         raise UnsupportedError(net.name, problems)
-    both = sorted({port.name for port in net.inputs} & {port.name for port in net.outputs})
-    if both:
-        raise InputError(f"{net.name}: {', '.join(both)}: an ONNX file needs different names for inputs and outputs")
+    declared = {port.name: port for port in net.inputs}
+    clashes = [port.name for port in net.outputs if _layout_of(declared.get(port.name, port)) != _layout_of(port)]
+    if clashes:
+        raise InputError(f"{net.name}: {', '.join(clashes)}: an input has the name of this output")
     try:
         write_model(_Writer(net).model(), Path(path))
     except OSError as error:
@@ -52,6 +53,8 @@ class _Writer:
         self._graph = Graph([port.name for port in (*net.inputs, *net.outputs)])
         self._values: dict[str, str] = {}
         self._weights: dict[tuple[int | str, Shape], str] = {}
+        self._offered = {port.name for port in net.inputs}
+        self._plain = {port.node: port.name for port in net.outputs if self._is_plain(port)}
 
     def model(self) -> Any:
         for port in self._net.inputs:
@@ -74,7 +77,12 @@ class _Writer:
         values = tuple(self._values[name] for name in node.inputs)
         result = export(node.layer, Place(graph, values, sources, tensor, partial(self._weight, node)))
         assert graph.shapes[result] == layout(tensor)
-        return graph.finish(result, node.name)
+        return graph.finish(result, self._plain.get(node.name, node.name), node.name in self._plain)
+
+    def _is_plain(self, port: Port) -> bool:
+        """Whether an output is declared just as the graph holds it."""
+        axes = [axis for axis in _axes(port) if port.shape[axis] > 1]
+        return port.shape == layout(self._net.tensors[port.node]) and axes == sorted(axes)
 
     def _constant(self, node: Node, tensor: Tensor) -> str:
         """The value as (1, *spatial, channels), moved to channels first."""
@@ -104,11 +112,18 @@ class _Writer:
         return graph.reshape(graph.transpose(port.name, _axes(port)), layout(tensor))
 
     def _to_port(self, port: Port) -> None:
+        if port.name in self._offered or self._values[port.node] == port.name:
+            return
         graph, axes = self._graph, _axes(port)
         graph.prefix = port.name
         split = graph.reshape(self._values[port.node], tuple(port.shape[axis] for axis in axes))
         moved = graph.transpose(split, [axes.index(axis) for axis in range(len(axes))])
         graph.nodes.append(helper.make_node("Identity", [moved], [port.name], name=graph.unique(port.name)))
+
+
+def _layout_of(port: Port) -> tuple[str, Shape, list[int]]:
+    """What tells two declarations of one tensor apart."""
+    return port.node, port.shape, [axis for axis in _axes(port) if port.shape[axis] > 1]
 
 
 def _axes(port: Port) -> list[int]:

@@ -48,9 +48,9 @@ class Graph:
         self.shapes[name] = shape
         return name
 
-    def finish(self, value: str, name: str) -> str:
-        """Gives the newest operator's output the name `name`, if it is `value` and the name is free."""
-        if name in self._taken or not self.nodes or self.nodes[-1].output[0] != value:
+    def finish(self, value: str, name: str, reserved: bool = False) -> str:
+        """Gives the newest operator's output the name `name`, if it is `value` and the name is free or `reserved`."""
+        if (name in self._taken and not reserved) or not self.nodes or self.nodes[-1].output[0] != value:
             return value
         self._taken.add(name)
         self.nodes[-1].output[0] = name

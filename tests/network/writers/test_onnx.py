@@ -130,6 +130,7 @@ UNARY = [
     *((Resize((2, 3), "nearest", coordinates), (2, (5, 7))) for coordinates in sorted(CENTRES)),
     (Resize((6, 5), "linear", "half_pixel"), (2, (3, 4))),
     (Resize((6, 5), "linear", "align_corners"), (2, (3, 4))),
+    (Resize((1, 5), "linear", "pytorch_half_pixel"), (2, (3, 4))),
     (Resize((9,), "linear", "asymmetric"), (2, (4,))),
     (Resize((2, 4, 6), "nearest"), (2, (1, 2, 3))),
     (PRelu(), (3, (2, 2))),
@@ -263,6 +264,14 @@ def test_ports_keep_their_names_and_shapes(tmp_path):
 RESHAPED = Rearrange((12, 6), (0, 1), (12,), 6)
 
 
+def test_layers_keep_their_names(tmp_path):
+    """Also where they are outputs: the operator that makes a layer's result is called like the layer."""
+    nodes = [Node("x", Input(2, (3, 4))), Node("a", Dense(3), ("x",)), Node("b", Activation("relu"), ("a",))]
+    write_onnx(network("names", nodes, ["b"]), tmp_path / "names.onnx")
+    operators = onnx.load(tmp_path / "names.onnx").graph.node
+    assert [(n.op_type, n.name) for n in operators if n.op_type != "ConstantOfShape"] == [("Conv", "a"), ("Relu", "b")]
+
+
 def test_an_input_that_is_an_output(tmp_path):
     port = Port("copy", "x", (1, 2, 3), (2,), (1,))
     write_onnx(network("same", [Node("x", Input(2, (3,)))], [port]), tmp_path / "same.onnx")
@@ -367,9 +376,17 @@ def test_any_rearrangement(tmp_path_factory, data):
     )
 
 
-def test_a_name_for_both_an_input_and_an_output(tmp_path):
-    net = network("same", [Node("x", Input(2, (3,)))], ["x"])
-    with pytest.raises(InputError, match="x: an ONNX file needs different names"):
+def test_an_input_passed_on_under_its_own_name(tmp_path):
+    nodes = [Node("x", Input(2, (3,))), Node("y", Activation("relu"), ("x",))]
+    write_onnx(network("same", nodes, ["y", "x"]), tmp_path / "same.onnx")
+    x = channels_first(feed(2, (3,)))
+    np.testing.assert_array_equal(execute(tmp_path / "same.onnx", {"x": x})["x"], x)
+
+
+def test_an_output_with_the_name_of_an_input(tmp_path):
+    nodes = [Node("x", Input(2, (3,))), Node("y", Activation("relu"), ("x",))]
+    net = network("clash", nodes, [Port("x", "y", (1, 2, 3), (2,), (1,))])
+    with pytest.raises(InputError, match="x: an input has the name of this output"):
         write_onnx(net, tmp_path / "same.onnx")
 
 
