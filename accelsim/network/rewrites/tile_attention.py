@@ -23,12 +23,13 @@ class _Plan(NamedTuple):
 def tile_attention(net: Network, rows: int, count: int | None = None, columns: int | None = None) -> Network:
     """`net` with the squeeze-excite blocks averaging tiles of `rows` rows of their own map instead of all of it.
 
-    Tiles are as wide as the map, or `columns` points of its last axis; the far ones may be partial and
-    average what they have. Only the first `count` blocks in topological order change if it is given; a map
-    not larger than a tile keeps one gate for all of it. The excitation keeps its weights and works on every
-    tile; the multiply repeats a tile's gate over the tile's points, and so does every other multiply of a
-    map of that size by the same gate, unless it ends a block beyond `count`. What else reads the old
-    average or gate keeps it. A network that is tiled already gets the new tiles in place of the old ones.
+    Tiles are as wide as the map, or `columns` points of its last axis where it has more than one; the far
+    ones may be partial and average what they have. Only the first `count` blocks in topological order
+    change if it is given; a map not larger than a tile keeps one gate for all of it. The excitation keeps
+    its weights and works on every tile; the multiply repeats a tile's gate over the tile's points, and so
+    does every other multiply of a map of that size by the same gate, unless it ends a block beyond `count`.
+    What else reads the old average or gate keeps it. A network that is tiled already gets the new tiles in
+    place of the old ones.
     Raises `InputError` unless `rows` and `columns` are positive and `count` is not negative.
     """
     _check_sizes(rows, count, columns)

@@ -81,7 +81,8 @@ def by_tiles(build, x, rows, columns):
     ("spatial", "rows", "columns"), [((7,), 3, None), ((7, 4), 3, None), ((7, 5), 2, 3), ((5, 3, 4), 2, 3)], ids=str
 )
 @pytest.mark.parametrize(
-    ("squeeze", "excitation", "gate"), list(zip((*SQUEEZES, "global pool"), EXCITATIONS, GATES, strict=True))
+    ("squeeze", "excitation", "gate"),
+    [*zip((*SQUEEZES, "global pool"), EXCITATIONS, GATES, strict=True), ("flat map", "with batch norm", "sigmoid")],
 )
 def test_every_tile_is_a_block_of_its_own(tmp_path, squeeze, excitation, gate, spatial, rows, columns):
     def build(size):
@@ -140,6 +141,26 @@ def test_a_published_network(rows):
         extra += sum(net.macs_of(node) for node in chain) * (ceil_div(old.rows, rows) - 1)
     assert tiled.macs == net.macs + extra
     assert [n.name for n in tiled.nodes] == [n.name for n in net.nodes]
+
+
+def test_convolutions_get_the_axes_of_the_map():
+    """One-dimensional ones behind a flattened map become two-dimensional, their weights views of the old ones."""
+    net = weighted(bare((9, 6), "flat map", "convolutions", "sigmoid"), "scale")
+    tiled = tile_attention(net, 2)
+    assert (net.by_name["reduce"].layer.kernel, tiled.by_name["reduce"].layer.kernel) == ((1,), (1, 1))
+    assert tiled.parameters["reduce.weight"].base is net.parameters["reduce.weight"]
+    assert tiled.parameters["reduce.bias"] is net.parameters["reduce.bias"]
+
+
+def test_excitations_of_efficientdet_d2_stay_below_a_thousandth_of_the_work():
+    """1.31 M and 6.23 M multiply-accumulates, counted from the published widths."""
+    net = NETWORKS["efficientdet_d2"]()
+    tiled = tile_attention(net, 7)
+    for variant, expected in ((net, 1.31e6), (tiled, 6.23e6)):
+        names = [name for block in find_attention(variant) for name in block.excite]
+        macs = sum(variant.macs_of(variant.by_name[name]) for name in names)
+        assert round(macs, -4) == expected
+        assert macs < variant.macs / 1000
 
 
 @pytest.mark.parametrize("rows", [9, 10, 1000])
