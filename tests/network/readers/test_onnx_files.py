@@ -1,6 +1,6 @@
 """Files as they come: real networks, names, open dimensions, folded shape arithmetic, and what is refused."""
 
-import os
+import re
 import time
 from math import prod
 from pathlib import Path
@@ -15,6 +15,7 @@ from onnx import AttributeProto, TensorProto, helper
 from accelsim.errors import AccelsimError, InputError, UnsupportedError
 from accelsim.network.readers.onnx import read_onnx
 from tests.materials import material
+from tests.network.readers.interpreter import run
 from tests.network.readers.onnx_models import check_against_onnx, kinds, model, reference, save, single, weight
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
@@ -60,8 +61,6 @@ def test_trained_networks(file, shape, squeezes, outputs):
 
 
 def test_a_trained_classifier_computes_what_onnxruntime_computes():
-    from tests.network.readers.interpreter import run
-
     path = material(TRAINED[0][0])
     net = read_onnx(path, TRAINED[0][1])
     x = np.random.default_rng(0).normal(size=TRAINED[0][1]).astype(np.float32)
@@ -131,7 +130,9 @@ def test_a_weight_read_twice_counts_once(tmp_path):
 
 def test_open_dimensions(tmp_path):
     path = save(tmp_path, single("Relu", ("batch", 3, "height", "width")))
-    with pytest.raises(InputError, match=r"input x: shape batchx3xheightxwidth leaves height, width open.*input_shape=1"):
+    with pytest.raises(
+        InputError, match=r"input x: shape batchx3xheightxwidth leaves height, width open.*input_shape=1"
+    ):
         read_onnx(path)
     assert read_onnx(path, (1, 3, 5, 6)).inputs[0].shape == (1, 3, 5, 6)
     assert read_onnx(path, {"x": (1, 3, 5, 6)}).inputs[0].shape == (1, 3, 5, 6)
@@ -236,8 +237,6 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_models_end_in_one_line(tmp_path, name):
     change, rule = HOSTILE[name]
-    import re
-
     assert re.search(rule, one_line(save(tmp_path, changed(change))))
 
 
@@ -261,7 +260,9 @@ def test_a_file_of_3_gigabytes_is_not_read(tmp_path):
 
 def test_a_name_that_is_not_unicode(tmp_path):
     path = tmp_path / "name.onnx"
-    path.write_bytes(changed(lambda g: setattr(g.node[0], "name", "zzzz")).SerializeToString().replace(b"zzzz", b"\xff" * 4))
+    path.write_bytes(
+        changed(lambda g: setattr(g.node[0], "name", "zzzz")).SerializeToString().replace(b"zzzz", b"\xff" * 4)
+    )
     assert "UTF-8" in one_line(path)
 
 
@@ -287,7 +288,7 @@ def test_weights_outside_the_folder_are_refused(tmp_path):
     inside = tmp_path / "inside"
     inside.mkdir()
     (tmp_path / "secret.bin").write_bytes(bytes(216))
-    os.symlink(tmp_path / "secret.bin", inside / "link.bin")
+    (inside / "link.bin").symlink_to(tmp_path / "secret.bin")
     for location in ("../secret.bin", str(tmp_path / "secret.bin"), "link.bin"):
         assert "outside the model's folder" in one_line(save(inside, external(location)))
     for location in ("absent.bin", ".", "a\0b", "", "x" * 5000):
@@ -299,13 +300,11 @@ def test_weights_outside_the_folder_are_refused(tmp_path):
 
 
 BOMBS = {
-    "range": [helper.make_node("Range", ["zero", "huge", "one"], ["s"])],
-    "tile": [helper.make_node("Tile", ["ones", "many"], ["s"])],
-    "expand": [helper.make_node("Expand", ["ones", "square"], ["e"]), helper.make_node("Add", ["e", "ones"], ["s"])],
-    "constant of shape": [helper.make_node("ConstantOfShape", ["square"], ["e"]), helper.make_node("Neg", ["e"], ["s"])],
-    "repeat": [helper.make_node("Concat", ["ones"] * 2**10, ["c"], axis=0)]
-    + [helper.make_node("Concat", ["c"] * 2**10, ["d"], axis=0)]
-    + [helper.make_node("Concat", ["d"] * 2**10, ["s"], axis=0)],
+    "range": [("Range", ["zero", "huge", "one"])],
+    "tile": [("Tile", ["ones", "many"])],
+    "expand": [("Expand", ["ones", "square"]), ("Add", ["v0", "ones"])],
+    "constant of shape": [("ConstantOfShape", ["square"]), ("Neg", ["v0"])],
+    "repeat": [("Concat", ["ones"] * 2**10), ("Concat", ["v0"] * 2**10), ("Concat", ["v1"] * 2**10)],
 }
 
 
@@ -315,7 +314,11 @@ def test_shape_arithmetic_does_not_explode(tmp_path, name):
         "zero": ints(0).reshape(()), "one": ints(1).reshape(()), "huge": ints(10**12).reshape(()), "ones": ints(1, 1),
         "many": ints(10**12), "square": ints(2**19, 2**20, 2),
     }  # fmt: skip
-    nodes = [*BOMBS[name], helper.make_node("Reshape", ["x", "s"], ["y"])]
+    nodes = [
+        helper.make_node(kind, inputs, [f"v{k}"], **({"axis": 0} if kind == "Concat" else {}))
+        for k, (kind, inputs) in enumerate(BOMBS[name])
+    ]
+    nodes.append(helper.make_node("Reshape", ["x", nodes[-1].output[0]], ["y"]))
     one_line(save(tmp_path, model(nodes, {"x": (1, 3, 4)}, ["y"], weights)))
 
 
@@ -327,12 +330,10 @@ def test_tiled_activations_do_not_explode(tmp_path):
 
 def test_deeply_nested_branches(tmp_path):
     node = helper.make_node("Relu", ["x"], ["y0"])
-    for depth in range(1, 30):
+    for depth in range(1, 14):
         value = helper.make_tensor_value_info(f"y{depth - 1}", TensorProto.FLOAT, None)
         graph = helper.make_graph([node], "branch", [], [value])
         node = helper.make_node("If", ["yes"], [f"y{depth}"], then_branch=graph, else_branch=graph)
-        if depth > 12:
-            break
     made = model([node], {"x": (1, 3, 4)}, [node.output[0]], {"yes": np.array(True)})
     net = read_onnx(save(tmp_path, made))
     assert kinds(net) == ["activation"]
@@ -380,7 +381,9 @@ def damaged(data, made):
     victim.CopyFrom(made)
     graph, number = victim.graph, data.draw(NUMBERS)
     attributes = [a for node in graph.node for a in node.attribute]
-    kind = data.draw(st.sampled_from(["attribute", "dims", "input", "type", "elements", "operator", "opset", "missing"]))
+    kind = data.draw(
+        st.sampled_from(["attribute", "dims", "input", "type", "elements", "operator", "opset", "missing"])
+    )
     if kind == "attribute" and attributes:
         attribute = data.draw(st.sampled_from(attributes))
         if attribute.type == AttributeProto.INTS:
@@ -410,10 +413,12 @@ def damaged(data, made):
 def read_or_refuse(path, content):
     path.write_bytes(content)
     start = time.monotonic()
+    refused = None
     try:
         read_onnx(path)
     except AccelsimError as error:
-        assert str(error).startswith(str(path))
+        refused = str(error)
+    assert refused is None or refused.startswith(str(path))
     assert time.monotonic() - start < 5
 
 
@@ -430,7 +435,9 @@ def test_a_changed_field_is_read_or_refused(tmp_path, data, made):
 @given(data=st.data(), made=st.sampled_from(VICTIMS))
 def test_changed_bytes_are_read_or_refused(tmp_path, data, made):
     content = bytearray(made.SerializeToString())
-    for position, byte in data.draw(st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)), max_size=4)):
+    for position, byte in data.draw(
+        st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)), max_size=4)
+    ):
         content[position] = byte
     end = data.draw(st.one_of(st.none(), st.integers(0, len(content))))
     read_or_refuse(tmp_path / "changed.onnx", bytes(content[:end]))

@@ -72,6 +72,7 @@ class Builder:
     taken: set[str] = field(default_factory=set)
     inputs: dict[str, InputLayout] = field(default_factory=dict)
     settled: dict[View, View] = field(default_factory=dict)
+    _moves: dict[tuple[str, Rearrange], str] = field(default_factory=dict)
     _arranged: dict[tuple[View, Groups, Factors], View] = field(default_factory=dict)
     _derived: dict[tuple[int, str], tuple[Array, Array]] = field(default_factory=dict)
 
@@ -167,9 +168,10 @@ class Builder:
             self.nodes[view.node] = Node(view.node, Input(tensor.channels, tensor.spatial))
             self.tensors[view.node] = tensor
             return _on(view.node, view, groups, channels)
-        split = view.factors or (1,)
-        layer = Rearrange(split, order or (0,), tensor.spatial, tensor.channels)
-        return _on(self.add(layer, (view.node,), None, "rearrange"), view, groups, channels)
+        move = (view.node, Rearrange(view.factors or (1,), order or (0,), tensor.spatial, tensor.channels))
+        if move not in self._moves:
+            self._moves[move] = self.add(move[1], (view.node,), None, "rearrange")
+        return _on(self._moves[move], view, groups, channels)
 
     def _relaid(self, view: View, order: Factors, space: int) -> InputLayout | None:
         """Layout of an input that gives its factors this order, the first `space` spatial; None where none does."""

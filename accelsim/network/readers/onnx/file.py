@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, inliner
+from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, inliner
 
 from accelsim.errors import InputError, collected
 
@@ -23,6 +24,7 @@ def load_model(path: Path) -> ModelProto:
     model = _parsed(path)
     if not model.HasField("graph") or not model.graph.node:
         raise InputError(f"{path}: no graph of nodes in it; is this an ONNX model?")
+    _check_names(path, model)
     opset = opsets(model).get("", OLDEST_OPSET)
     if opset < OLDEST_OPSET:
         raise InputError(f"{path}: opset {opset} is older than {OLDEST_OPSET}; convert it with onnx.version_converter")
@@ -64,6 +66,36 @@ def _parsed(path: Path) -> ModelProto:
     except (DecodeError, RuntimeError) as error:
         raise InputError(f"{path}: not an ONNX model, or cut short: {_one_line(error)}") from None
     return model
+
+
+def _check_names(path: Path, model: ModelProto) -> None:
+    # The parser hands out text that is not UTF-8 as bytes.
+    domains = (entry.domain for entry in model.opset_import)
+    texts = chain(_texts(model.graph), domains, *(_function_texts(function) for function in model.functions))
+    wrong = next((text for text in texts if not isinstance(text, str)), None)
+    if wrong is not None:
+        raise InputError(f"{path}: the name {wrong!r} is not valid UTF-8")
+
+
+def _texts(graph: GraphProto) -> Iterator[str | bytes]:
+    """Every name in a graph and the graphs inside it."""
+    for entry in (*graph.input, *graph.output, *graph.initializer):
+        yield entry.name
+    for node in graph.node:
+        yield from _node_texts(node)
+
+
+def _node_texts(node: NodeProto) -> Iterator[str | bytes]:
+    yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+    yield from (attribute.name for attribute in node.attribute)
+    for graph in subgraphs(node):
+        yield from _texts(graph)
+
+
+def _function_texts(function: FunctionProto) -> Iterator[str | bytes]:
+    yield from (function.name, function.domain, *function.input, *function.output)
+    for node in function.node:
+        yield from _node_texts(node)
 
 
 def _one_line(error: Exception) -> str:

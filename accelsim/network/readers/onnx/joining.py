@@ -56,7 +56,14 @@ def combine(build: Builder, operation: str, operands: Sequence[View | Weight]) -
         raise InputError(f"shapes {shapes} do not broadcast") from None
     padded = [_padded(operand, len(shape)) for operand in operands]
     aligned = _refined(build, padded, range(len(shape)))
-    plan = _broadcast_plan(build, aligned, shape)
+    # Of equally large operands the one in fewest pieces lies straightest.
+    pieces = [len(operand.factors) if isinstance(operand, View) else 0 for operand in operands]
+    views = [
+        operand
+        for _, operand in sorted(zip(pieces, aligned, strict=True), key=lambda pair: pair[0])
+        if isinstance(operand, View)
+    ]
+    plan = _broadcast_plan(build, sorted(views, key=lambda view: -prod(view.shape)), shape)
     names = [
         constant(build, operand, plan) if isinstance(operand, Weight) else _placed(build, operand, plan)
         for operand in aligned
@@ -139,8 +146,8 @@ def _keys(view: View) -> list[Key]:
     return keys
 
 
-def _broadcast_plan(build: Builder, operands: Sequence[View | Weight], shape: tuple[int, ...]) -> Plan:
-    views = sorted(_views(operands), key=lambda view: -prod(view.shape))
+def _broadcast_plan(build: Builder, views: Sequence[View], shape: tuple[int, ...]) -> Plan:
+    """Layout of an element-wise result: that of the first view, with what the others add to it."""
     sizes: dict[Key, int] = {}
     spatial: dict[Key, bool] = {}
     for view in views:

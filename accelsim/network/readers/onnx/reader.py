@@ -44,10 +44,7 @@ def read_onnx(path: Path, input_shape: tuple[int, ...] | Mapping[str, tuple[int,
     other fault of the file.
     """
     path = Path(path)
-    try:
-        return _Reading(path, load_model(path)).network(input_shape)
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: a name in it is not valid UTF-8") from None
+    return _Reading(path, load_model(path)).network(input_shape)
 
 
 @dataclass

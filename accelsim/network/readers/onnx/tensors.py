@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,8 @@ def _from_fields(tensor: TensorProto, shape: tuple[int, ...]) -> Array:
 
 def _external(tensor: TensorProto, shape: tuple[int, ...], folder: Path) -> Array:
     entries = {entry.key: entry.value for entry in tensor.external_data}
+    if not all(isinstance(text, str) for text in chain(*entries.items())):
+        raise InputError("its external data is described by text that is not UTF-8")
     path = _inside(folder, entries.get("location", ""))
     offset = _count(entries, "offset", 0)
     expected = _stored_bytes(tensor, shape)
