@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from accelsim.errors import InfeasibleError
 from accelsim.mapping.design import Design, Edge, with_capacities, with_interval
 from accelsim.network.reach import Granularity
 from accelsim.report.build import simulate
@@ -100,6 +101,11 @@ def full_throughput_tokens(design: Design, granularity: Granularity = "row") -> 
     """Capacities by edge that certainly keep full throughput: the peaks of the paced, unbounded pipeline."""
     pace = max(design.pace_cycles, design.bottleneck_cycles)
     trace = schedule(with_interval(with_capacities(design, {}), pace), granularity, "paced")
+    if trace.growing:
+        raise InfeasibleError(
+            f"{design.network.name}: a stage that needs no input for some of its frames runs ahead for ever; "
+            "no sizes follow from unbounded buffers, so give capacities in a mapping"
+        )
     alone_too = (True, False)
     peaks = {e.name: max(peak_tokens(trace, k, alone) for alone in alone_too) for k, e in enumerate(design.edges)}
     if design.accelerator.fork == "copy":
