@@ -283,7 +283,7 @@ def _rate(net, name, unroll, measured, machine, wires) -> _Rate:
         latency = 0 if isinstance(node.layer, kinds.Input) else machine.lane_latency
     replaced = measured.get(name)
     if replaced is not None and replaced.interval_cycles is not None:
-        cycles = replaced.interval_cycles
+        cycles, together = replaced.interval_cycles, unroll[name].pixels if name in unroll else 1
     if replaced is not None and replaced.latency_cycles is not None:
         latency = replaced.latency_cycles
     return _Rate(cycles, latency, together)

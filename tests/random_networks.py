@@ -339,6 +339,7 @@ def random_case(rng: Random, granularity: str) -> Case:
         free.mapping,
         capacities=MappingProxyType(random_capacities(rng, [edge.name for edge in free.edges])),
         measured=MappingProxyType(random_measurements(rng, [stage.name for stage in free.stages])),
+        granularity=granularity,
     )
     slowest = free.bottleneck_cycles
     pace = rng.choice((None, slowest, rng.randint(max(1, slowest // 2), slowest), rng.randint(slowest, 2 * slowest)))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from collections.abc import Mapping as ReadOnly
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cached_property
+from numbers import Integral
 from types import MappingProxyType
 
 from accelsim.errors import collected
 from accelsim.hardware.accelerator import Accelerator
-from accelsim.mapping.mapping import Granularity, Mapping
+from accelsim.mapping.mapping import MOST_CYCLES, Granularity, Mapping
 from accelsim.mapping.roles import Link, Role, assign_roles
 from accelsim.mapping.stages import Group, group_layers
 from accelsim.mapping.unrolling import Unroll
@@ -19,6 +22,10 @@ from accelsim.network.graph import Network
 from accelsim.network.layers import Input
 from accelsim.network.tensor import Tensor
 from accelsim.units import divisors
+from accelsim.yaml_file import dotted_name
+
+#: Largest capacity of a buffer.
+MOST_TOKENS = 2**40
 
 
 @dataclass(frozen=True)
@@ -112,14 +119,13 @@ def bind(net: Network, accelerator: Accelerator, mapping: Mapping) -> Design:
     divide its loop, and every capacity that is no edge's.
     """
     groups = group_layers(net)
-    problems = _unroll_problems(net, groups, mapping) + _budget_problems(accelerator, mapping)
     names = _edge_names(groups)
-    problems += [
-        f"{mapping.where('segments', 0, 'buffers', name)}: '{name}' is no edge of {net.name}"
-        if name not in names.values()
-        else f"{mapping.where('segments', 0, 'buffers', name)}: capacity of '{name}' = {tokens} must be positive"
-        for name, tokens in mapping.capacities.items()
-        if name not in names.values() or tokens <= 0
+    problems = [
+        *_network_problems(net, groups, names),
+        *_unroll_problems(net, groups, mapping),
+        *_budget_problems(accelerator, mapping),
+        *_cycle_problems(mapping),
+        *_capacity_problems(net, names.values(), mapping),
     ]
     if problems:
         raise collected(problems)
@@ -128,17 +134,30 @@ def bind(net: Network, accelerator: Accelerator, mapping: Mapping) -> Design:
     return Design(net, accelerator, mapping, stages, edges)
 
 
-def with_capacities(design: Design, capacities: ReadOnly[str, int], granularity: Granularity = "row") -> Design:
-    """`design` with other buffer capacities (tokens of `granularity` by edge; edges left out are unbounded)."""
+def with_capacities(design: Design, capacities: ReadOnly[str, int], granularity: Granularity | None = None) -> Design:
+    """`design` with other buffer capacities; edges left out are unbounded.
+
+    They are tokens of `granularity`, None for the design's own, by edge name. Raises `InputError` for names that
+    are no edges and for capacities that are not positive.
+    """
     held = MappingProxyType(dict(capacities))
-    mapping = replace(design.mapping, capacities=held, granularity=granularity)
-    edges = tuple(replace(edge, capacity=capacities.get(edge.name)) for edge in design.edges)
+    mapping = replace(design.mapping, capacities=held, granularity=granularity or design.mapping.granularity)
+    names = {(edge.producer, edge.consumer, edge.operand): edge.name for edge in design.edges}
+    problems = _capacity_problems(design.network, names.values(), mapping)
+    if problems:
+        raise collected(problems)
+    capacity = _capacities(names, design.accelerator, mapping)
+    edges = tuple(replace(edge, capacity=capacity.get(edge.name)) for edge in design.edges)
     return replace(design, mapping=mapping, edges=edges)
 
 
 def with_interval(design: Design, interval_cycles: int | None) -> Design:
-    """`design` with another pace of its source."""
-    return replace(design, mapping=replace(design.mapping, interval_cycles=interval_cycles))
+    """`design` with another pace of its source; None for that of its busiest stage."""
+    mapping = replace(design.mapping, interval_cycles=interval_cycles)
+    problems = _cycle_problems(mapping)
+    if problems:
+        raise collected(problems)
+    return replace(design, mapping=mapping)
 
 
 def _stage(net: Network, group: Group, accelerator: Accelerator, mapping: Mapping) -> Stage:
@@ -153,7 +172,8 @@ def _stage(net: Network, group: Group, accelerator: Accelerator, mapping: Mappin
         latency = 0 if isinstance(node.layer, Input) else engine.lane_latency_cycles
     measured = mapping.measured.get(node.name)
     if measured:
-        pace = pace if measured.interval_cycles is None else pace._replace(interval_cycles=measured.interval_cycles)
+        if measured.interval_cycles is not None:
+            pace = Pace(measured.interval_cycles, unroll.pixels if unroll else 1)
         latency = latency if measured.latency_cycles is None else measured.latency_cycles
     return Stage(
         group=group,
@@ -189,7 +209,7 @@ def _capacities(
     names: ReadOnly[tuple[str, str, int], str], accelerator: Accelerator, mapping: Mapping
 ) -> dict[str, int]:
     """Tokens by edge; where a fork shares one buffer, its tightest reader's figure holds for all of them."""
-    given = dict(mapping.capacities)
+    given = {name: int(tokens) for name, tokens in mapping.capacities.items()}
     if accelerator.fork == "copy":
         return given
     shared: dict[str, int] = {}
@@ -237,6 +257,53 @@ def _loop_problems(name: str, nest: LoopNest, mapping: Mapping) -> list[str]:
             place = mapping.where("segments", 0, "unroll", name, axis)
             problems.append(
                 f"{place}: segments[0].unroll.{name}.{axis} = {factor} does not divide {size}; divisors: {close}"
+            )
+    return problems
+
+
+def _network_problems(net: Network, groups: tuple[Group, ...], names: ReadOnly[tuple[str, str, int], str]) -> list[str]:
+    problems = [f"{net.name}: edges {twice}" for twice in _ambiguous(names)]
+    made = {name for group in groups for name in (group.name, *group.fused)}
+    constant = sorted(net.output_nodes - made)
+    if constant:
+        problems.append(f"{net.name}: no input reaches output {', '.join(constant)}; there is nothing to simulate")
+    return problems
+
+
+def _ambiguous(names: ReadOnly[tuple[str, str, int], str]) -> list[str]:
+    counts = Counter(names.values())
+    return [
+        f"named '{name}' are {count}: rename the layers whose names contain ' -> '"
+        for name, count in counts.items()
+        if count > 1
+    ]
+
+
+def _cycle_problems(mapping: Mapping) -> list[str]:
+    figures: list[tuple[tuple[str | int, ...], int | None, int]] = []
+    figures += [(("interval_cycles",), mapping.interval_cycles, 1)]
+    for name, measured in mapping.measured.items():
+        figures += [(("segments", 0, "measured", name, "interval_cycles"), measured.interval_cycles, 1)]
+        figures += [(("segments", 0, "measured", name, "latency_cycles"), measured.latency_cycles, 0)]
+    return [
+        f"{mapping.where(*path)}: {dotted_name(path)} = {value} is not a whole number from {least} to {MOST_CYCLES:,}"
+        for path, value, least in figures
+        if value is not None and not (isinstance(value, Integral) and least <= value <= MOST_CYCLES)
+    ]
+
+
+def _capacity_problems(net: Network, names: Collection[str], mapping: Mapping) -> list[str]:
+    problems = []
+    for name, tokens in mapping.capacities.items():
+        place = mapping.where("segments", 0, "buffers", name)
+        if name not in names:
+            close = get_close_matches(name, names, n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            problems.append(f"{place}: '{name}' is no edge of {net.name}{hint}")
+        elif not (isinstance(tokens, Integral) and 0 < tokens <= MOST_TOKENS):
+            problems.append(
+                f"{place}: capacity of '{name}' = {tokens} is not a whole number from 1 to {MOST_TOKENS:,}; "
+                "leave it out for an unbounded buffer"
             )
     return problems
 

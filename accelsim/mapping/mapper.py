@@ -123,7 +123,9 @@ def _multipliers(
 ) -> ReadOnly[str, int]:
     layers = _folded(net)
     floor = _floor_cycles(net, accelerator)
-    slowest = max(floor, key=lambda name: floor[name])
+    slowest = max(floor, key=lambda name: floor[name], default=None)
+    if slowest is None:
+        raise InputError(f"{net.name}: no input reaches an output; there is nothing to map")
     if interval is not None and floor[slowest] > interval:
         raise InfeasibleError(
             f"{slowest} moves its elements in {floor[slowest]:,} cycles a frame, the target allows {interval:,} "
@@ -134,16 +136,22 @@ def _multipliers(
         known = {name: unrolled.multipliers for name, unrolled in _unrolled_alike(layers, like).items()}
         if interval is None:
             return extended_multipliers(layers, known, budget, max(like.bottleneck_cycles, floor[slowest]))
-        return {name: max(known.get(name, 0), count) for name, count in fewest_multipliers(layers, interval).items()}
+        fewest = {name: max(known.get(name, 0), n) for name, n in fewest_multipliers(layers, interval).items()}
+        return _within(fewest, budget, interval)
     if interval is None:
         return fastest_multipliers(layers, budget, floor[slowest])
-    fewest = fewest_multipliers(layers, interval)
-    if sum(fewest.values()) > budget:
+    return _within(fewest_multipliers(layers, interval), budget, interval)
+
+
+def _within(multipliers: dict[str, int], budget: int, interval: int) -> dict[str, int]:
+    """`multipliers` if the engine has so many."""
+    used = sum(multipliers.values())
+    if used > budget:
         raise InfeasibleError(
-            f"{interval:,} cycles a frame take {sum(fewest.values()):,} multipliers, the engine has {budget:,} "
-            f"(short by {sum(fewest.values()) - budget:,}); raise engine.multipliers or lower the frame rate"
+            f"{interval:,} cycles a frame take {used:,} multipliers, the engine has {budget:,} "
+            f"(short by {used - budget:,}); raise engine.multipliers or lower the frame rate"
         )
-    return fewest
+    return multipliers
 
 
 def _unrolled_alike(layers: ReadOnly[str, Folded], like: Design) -> dict[str, Unroll]:

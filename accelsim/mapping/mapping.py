@@ -18,10 +18,16 @@ from accelsim.yaml_file import Document, read_document, validated
 
 Granularity = Literal["row", "pixel"]
 
+#: Longest interval or latency: thousands of frames of it still are exact in 64 bits.
+MOST_CYCLES = 2**40
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Numbers that replace the model's for one stage: cycles a fired pixel, and pipeline latency."""
+    """Numbers that replace the model's for one stage: cycles a firing of a pixel, and pipeline latency.
+
+    Where a layer's unrolling takes several pixels of a row together, these share one interval.
+    """
 
     interval_cycles: int | None = None
     latency_cycles: int | None = None
@@ -60,8 +66,8 @@ class _UnrollEntry(BaseModel):
 class _MeasuredEntry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    interval_cycles: int | None = Field(None, gt=0, le=2**40)
-    latency_cycles: int | None = Field(None, ge=0, le=2**40)
+    interval_cycles: int | None = Field(None, gt=0, le=MOST_CYCLES)
+    latency_cycles: int | None = Field(None, ge=0, le=MOST_CYCLES)
 
 
 class _SegmentEntry(BaseModel):
@@ -76,7 +82,7 @@ class MappingFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     granularity: Granularity = "row"
-    interval_cycles: int | None = Field(None, gt=0, le=2**40)
+    interval_cycles: int | None = Field(None, gt=0, le=MOST_CYCLES)
     segments: list[_SegmentEntry] = Field(min_length=1)
 
 

@@ -36,22 +36,22 @@ class _Peaks(NamedTuple):
 
 
 def simulate(
-    design: Design, frames: int | None = None, granularity: Granularity = "row", source: str | None = None
+    design: Design, frames: int | None = None, granularity: Granularity | None = None, source: str | None = None
 ) -> parts.Report:
     """Simulates `design` and reports buffers, stages, throughput and latency.
 
-    `frames` None runs until frames repeat, else exactly that many; `granularity` is "row" or "pixel";
-    `source` is "paced" or "greedy", None for the machine's. Figures of buffers are those of a paced source
-    and unbounded buffers, whatever the design's own; what its own come to is reported beside them.
-    Raises `DeadlockError` with the cycle of waits, `InputError` for a `frames` below 1.
+    `frames` None runs until frames repeat, else exactly that many; `granularity` is "row" or "pixel", None for
+    that of the design's mapping; `source` is "paced" or "greedy", None for the machine's. Figures of buffers
+    are those of a paced source and unbounded buffers, whatever the design's own; what its own come to is
+    reported beside them. Raises `DeadlockError` with the cycle of waits, `InputError` for a `frames` below 1.
     """
     trace = schedule(design, granularity, source, frames)
-    free = trace if _is_free(design, trace.source) else schedule(_unbounded(design), granularity, "paced", frames)
+    free = trace if trace.steady and _is_free(trace) else schedule(_unbounded(design), trace.granularity, "paced")
     peaks = _peaks(trace, free)
     body = parts.Body(
         network=design.network.name,
         accelerator=design.accelerator.name,
-        granularity=granularity,
+        granularity=trace.granularity,
         source=trace.source,
         fork=design.accelerator.fork,
         pace_cycles=design.pace_cycles,
@@ -75,8 +75,8 @@ def simulate(
     return parts.Report(body)
 
 
-def _is_free(design: Design, source: str) -> bool:
-    return source == "paced" and all(edge.capacity is None for edge in design.edges)
+def _is_free(trace: Trace) -> bool:
+    return trace.source == "paced" and not trace.pipeline.capacity.any()
 
 
 def _unbounded(design: Design) -> Design:
@@ -95,7 +95,7 @@ def _peaks(trace: Trace, free: Trace) -> _Peaks:
         bound=[bounds[edge.name] * size for edge, size in zip(design.edges, sizes, strict=True)],
         alone=[peak_tokens(free, k, alone=True) * sizes[k] for k in edges],
         steady=[peak_tokens(free, k) * sizes[k] for k in edges],
-        held=None if trace.growing else [peak_tokens(trace, k) * sizes[k] for k in edges],
+        held=None if not trace.steady else [peak_tokens(trace, k) * sizes[k] for k in edges],
     )
 
 
@@ -105,14 +105,14 @@ def _number(value: Fraction) -> float:
 
 def _throughput(trace: Trace) -> parts.Throughput:
     design, interval = trace.design, trace.interval_cycles
-    latency = None if trace.growing else _latency(trace, trace.first, trace.last)
+    latency = _latency(trace, trace.first, trace.last) if trace.steady else None
     loss, utilisation, of_total = _utilisation(trace)
     return parts.Throughput(
         interval_cycles=_number(interval),
         interval_bound_cycles=interval_bound_cycles(design, trace.source),
         latency_cycles=latency,
         latency_bound_cycles=latency_bound_cycles(design, trace.granularity),
-        first_output_cycles=None if trace.growing else _first_output(trace),
+        first_output_cycles=_first_output(trace) if trace.steady else None,
         idle_latency_cycles=_latency(trace, trace.alone_first[None], trace.alone_last[None]),
         frames_in_flight=None if latency is None else _number(latency / interval),
         frames_per_second=_number(design.accelerator.clock_hz / interval),
@@ -141,7 +141,7 @@ def _latency(trace: Trace, first: Times, last: Times) -> int:
 
 def _first_output(trace: Trace) -> int:
     arrivals = np.stack([_first_arrival(trace, trace.stage_index[name]) for name in trace.design.output_stages])
-    return int((arrivals.min(axis=0) - _entered(trace, trace.first)).max())
+    return max(0, int((arrivals.min(axis=0) - _entered(trace, trace.first)).max()))
 
 
 def _first_arrival(trace: Trace, stage: int) -> Times:
@@ -155,7 +155,7 @@ def _first_arrival(trace: Trace, stage: int) -> Times:
 def _utilisation(trace: Trace) -> tuple[parts.UtilisationLoss, float, float]:
     design, interval = trace.design, trace.interval_cycles
     stages = [stage for stage in design.stages if stage.multipliers]
-    macs = sum(stage.macs for stage in stages)
+    macs = sum(min(stage.macs, stage.multipliers * stage.work_cycles) for stage in stages)
     allotted = sum(stage.multipliers for stage in stages) * interval
     if not allotted:
         return parts.UtilisationLoss(rounding=0.0, rate_mismatch=0.0, stalls=0.0), 0.0, 0.0
@@ -259,6 +259,7 @@ def _stage_rows(trace: Trace) -> Iterable[parts.StageRow]:
     worst = _worst_edges(trace)
     for position, stage in enumerate(trace.design.stages):
         waited = [Fraction(int(cycles), trace.period_frames) for cycles in trace.waited[position]]
+        shares = [_number(share) if trace.steady else None for share in waited]
         yield parts.StageRow(
             stage=stage.name,
             kind=stage.group.node.kind,
@@ -270,11 +271,11 @@ def _stage_rows(trace: Trace) -> Iterable[parts.StageRow]:
             unroll=_unroll(stage),
             work_cycles=stage.work_cycles,
             busy_cycles=stage.work_cycles,
-            waiting_input_cycles=_number(waited[INPUT]),
-            waiting_space_cycles=_number(waited[SPACE]),
+            waiting_input_cycles=shares[INPUT],
+            waiting_space_cycles=shares[SPACE],
             waiting_port_cycles=0,
-            waiting_source_cycles=_number(waited[SOURCE]),
-            slack_cycles=_number(slack[stage.name]),
+            waiting_source_cycles=shares[SOURCE],
+            slack_cycles=_number(slack[stage.name]) if trace.steady else None,
             waits_most_on=worst[position],
         )
 
@@ -300,7 +301,7 @@ def _work(design: Design) -> parts.Work:
     net = design.network
     excite = {name for block in find_attention(net) for name in block.excite}
     return parts.Work(
-        macs=net.macs,
+        macs=sum(stage.macs for stage in design.stages),
         parameters=net.parameter_count,
         excitation_macs=sum(net.macs_of(net.by_name[name]) for name in sorted(excite)),
     )
@@ -309,16 +310,19 @@ def _work(design: Design) -> parts.Work:
 def _warnings(trace: Trace, free: Trace) -> Iterable[str]:
     if trace.growing:
         yield (
-            "a greedy source fills unbounded buffers for ever: there is no steady latency; "
-            "bound the buffers, or pace the source"
+            "some buffer fills for ever, since what fills it goes faster than what empties it: nothing but the "
+            "interval is steady; bound the buffers, or pace the source"
         )
     elif not trace.steady:
         yield (
-            f"no steady state within {trace.frames} frames: figures are those of the last frame, "
-            "taken as if it repeated"
+            f"no steady state within {trace.frames} frames: the interval is the mean of the second half of them, "
+            "and there is no steady latency"
         )
-    if free is not trace and not free.steady:
-        yield f"buffer figures: no steady state within {free.frames} frames of the unbounded pipeline"
+    if not free.steady:
+        yield (
+            f"buffer figures: the unbounded pipeline is not steady after {free.frames} frames; peaks are those of "
+            "its last frame, as if it repeated"
+        )
     if trace.design.pace_cycles < trace.design.bottleneck_cycles and trace.source == "paced":
         yield (
             f"the source offers a frame every {trace.design.pace_cycles:,} cycles, "

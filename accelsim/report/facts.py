@@ -81,7 +81,11 @@ def _longest_edge(role: str) -> Callable[[Body], str]:
 
 
 def _waiting(field: str) -> Callable[[Body], Value]:
-    return lambda body: sum(float(getattr(stage, field)) for stage in body.stages)
+    def value(body: Body) -> Value:
+        cycles = [getattr(stage, field) for stage in body.stages]
+        return None if None in cycles else float(sum(cycles))
+
+    return value
 
 
 def _milliseconds(cycles: float | None, body: Body) -> str:

@@ -33,7 +33,8 @@ class Throughput(_Part):
     interval_cycles: float = Field(description="mean cycles between completions of successive frames")
     interval_bound_cycles: int = Field(description="least possible: the busiest stage's work, or the source's pace")
     latency_cycles: int | None = Field(
-        description="first input token to last output token of a frame in the steady state; null where there is none"
+        description="first input token to last output token of a frame, in the steady state under this run's source; "
+        "null where there is none"
     )
     latency_bound_cycles: int = Field(description="least possible latency, from a closed form")
     first_output_cycles: int | None = Field(description="first input token to first output element of a frame")
@@ -121,11 +122,13 @@ class StageRow(_Part):
     unroll: dict[str, int]
     work_cycles: int = Field(description="cycles a frame the stage needs")
     busy_cycles: float
-    waiting_input_cycles: float
-    waiting_space_cycles: float
+    waiting_input_cycles: float | None = Field(description="null, like all waiting, where there is no steady state")
+    waiting_space_cycles: float | None
     waiting_port_cycles: float = Field(description="0: stages of this machine share no port")
-    waiting_source_cycles: float
-    slack_cycles: float = Field(description="work that could be added with unbounded buffers and the interval kept")
+    waiting_source_cycles: float | None
+    slack_cycles: float | None = Field(
+        description="work that could be added with unbounded buffers and the interval kept"
+    )
     waits_most_on: str | None = Field(description="the edge to blame for most of its waiting")
 
 
@@ -242,7 +245,7 @@ def _unroll(row: dict[str, Any]) -> str:
 def _table(rows: list[dict[str, Any]], model: type[BaseModel]) -> pl.DataFrame:
     import polars as pl
 
-    types: dict[Any, Any] = {int: pl.Int64, float: pl.Float64, int | None: pl.Int64}
+    types: dict[Any, Any] = {int: pl.Int64, float: pl.Float64, int | None: pl.Int64, float | None: pl.Float64}
     schema = {name: types.get(field.annotation, pl.String) for name, field in model.model_fields.items()}
     return pl.DataFrame(rows, schema=schema)
 

@@ -125,9 +125,9 @@ def _buffer(row: BufferRow, bounded: bool) -> tuple[str, ...]:
 
 
 def idle_multiplier_cycles(row: StageRow) -> float:
-    """Multiplier-cycles a frame that a stage lets go by while it waits."""
-    waiting = row.waiting_input_cycles + row.waiting_space_cycles + row.waiting_port_cycles + row.waiting_source_cycles
-    return row.multipliers * waiting
+    """Multiplier-cycles a frame that a stage lets go by while it waits; 0 where there is no steady state."""
+    waiting = (row.waiting_input_cycles, row.waiting_space_cycles, row.waiting_port_cycles, row.waiting_source_cycles)
+    return row.multipliers * sum(cycles or 0 for cycles in waiting)
 
 
 def _stages(body: Body) -> Table:
@@ -141,7 +141,7 @@ def _stages(body: Body) -> Table:
 
 def _stage(row: StageRow) -> tuple[str, ...]:
     figures = (row.multipliers, row.busy_cycles, row.waiting_input_cycles, row.waiting_space_cycles)
-    return (row.stage, *(quantity(figure) for figure in figures), _blamed(row))
+    return (row.stage, *(value_text(figure) for figure in figures), _blamed(row))
 
 
 def _blamed(row: StageRow) -> str:

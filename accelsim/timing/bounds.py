@@ -124,6 +124,7 @@ def latency_bound_cycles(design: Design, granularity: Granularity) -> int:
     The last outputs depend on the first R firings of each stage; those take R intervals, and what
     they make then passes the latencies of the stages that wait for the last of them.
     """
+    ahead = _firings_without_input(design, granularity)
     required: dict[str, int] = {}
     drain: dict[str, int] = {}
     least = 0
@@ -146,6 +147,25 @@ def latency_bound_cycles(design: Design, granularity: Granularity) -> int:
         required[stage.name] = max(count for count, _ in ways)
         downstream = max(cycles for count, cycles in ways if count == required[stage.name])
         drain[stage.name] = stage.latency_cycles + downstream
-        work = stage.work_cycles * required[stage.name] // firings
+        work = stage.work_cycles * (required[stage.name] - ahead[stage.name]) // firings
         least = max(least, work + drain[stage.name])
     return least
+
+
+def _firings_without_input(design: Design, granularity: Granularity) -> dict[str, int]:
+    """For each stage the first firings that read padding only: they may be done before the frame comes."""
+    incoming: dict[str, list[Edge]] = {stage.name: [] for stage in design.stages}
+    for edge in design.edges:
+        incoming[edge.consumer].append(edge)
+    ahead: dict[str, int] = {}
+    for stage in design.stages:
+        firings = stage.fired.rows if granularity == "row" else stage.fired.pixels
+        free = 0 if stage.is_source else firings
+        for edge in incoming[stage.name]:
+            producer = design.stage_by_name[edge.producer]
+            order = np.arange(producer.fired.rows if granularity == "row" else producer.fired.pixels)
+            tokens = int(np.searchsorted(_made(producer, granularity, order), ahead[edge.producer]))
+            needed, _ = _needed_and_held(design, edge, granularity)
+            free = min(free, int(np.searchsorted(needed, tokens)))
+        ahead[stage.name] = free
+    return ahead

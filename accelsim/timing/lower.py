@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, NotModelled
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.network.graph import Network
 from accelsim.network.layers import Inputs, Layer, Reduce
@@ -42,6 +42,23 @@ def tokens_of(tensor: Tensor, granularity: Granularity) -> int:
 def token_elements(tensor: Tensor, granularity: Granularity) -> int:
     """Elements of one token."""
     return tensor.elements // tokens_of(tensor, granularity)
+
+
+def checked_granularity(design: Design, granularity: str | None) -> Granularity:
+    """`granularity`, or where it is None that of the design's mapping.
+
+    Raises `NotModelled` for "word", and `InputError` for other names and for a design whose capacities are
+    counted in tokens of another granularity.
+    """
+    chosen = granularity or design.mapping.granularity
+    if chosen == "word":
+        raise NotModelled("granularity 'word' needs engines that move words, which are not modelled; use row or pixel")
+    if chosen not in ("row", "pixel"):
+        raise InputError(f"granularity '{chosen}' is not row or pixel")
+    counted = design.mapping.granularity
+    if chosen != counted and any(edge.capacity is not None for edge in design.edges):
+        raise InputError(f"the buffers of this design are counted in {counted}s; use granularity {counted}")
+    return "row" if chosen == "row" else "pixel"
 
 
 def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
@@ -181,7 +198,15 @@ def _offers(stage: Stage, granularity: Granularity, pace: int) -> tuple[Ints, In
     pixels = stage.fired.pixels
     per_token = stage.fired.row_pixels if granularity == "row" else 1
     begin = np.arange(pixels // per_token, dtype=np.int64) * per_token
-    return begin * pace // pixels, (begin + per_token - 1) * pace // pixels
+    return _spread(begin, pace, pixels), _spread(begin + per_token - 1, pace, pixels)
+
+
+def _spread(pixel: Ints, pace: int, pixels: int) -> Ints:
+    """`pixel * pace // pixels` without the product, which 64 bits need not hold."""
+    whole, rest = divmod(pace, pixels)
+    if pixels >= 2**31:
+        return np.array([int(p) * pace // pixels for p in pixel], np.int64)
+    return pixel * whole + pixel * rest // pixels
 
 
 def _starts(counts: Ints) -> Ints:

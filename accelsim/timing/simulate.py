@@ -18,14 +18,15 @@ from accelsim.errors import DeadlockError, InputError
 from accelsim.mapping.design import Design
 from accelsim.network.reach import Granularity
 from accelsim.timing.kernels.pipeline import Pipeline, State, frame_shift, frames_until_change, run_frame
-from accelsim.timing.lower import lower
+from accelsim.timing.lower import checked_granularity, lower
 from accelsim.timing.waits import describe_deadlock
 
 Ints = NDArray[np.int64]
 
+SOURCES = ("paced", "greedy")
 #: Frames to try when the steady state is to be found, and the longest period looked for.
 MOST_FRAMES = 512
-LONGEST_PERIOD = 8
+LONGEST_PERIOD = 64
 #: Firings simulated at most while looking for the steady state, and held in memory at most.
 MOST_FIRINGS = 10**9
 MOST_FIRINGS_HELD = 2**25
@@ -38,9 +39,11 @@ class Trace:
     `first` and `last`, int64[frames, firings], are the arrivals of each token's first and last element in
     the last frames simulated; where `steady`, these frames are one period, repeated every `period_cycles`
     for ever. Where it is `growing`, every stage keeps a rate of its own and some buffer fills for ever: the
-    interval is that of the outputs, and nothing else is steady. `alone_first` and `alone_last`, int64[firings],
-    are those of the first frame, which finds the machine empty. `waited` and `waited_on` are of the
-    frames in `last`. `frames` have passed; `completions` are of those that were fired one by one.
+    interval is that of the slowest output, and nothing else is steady. `alone_first` and `alone_last`,
+    int64[firings], are those of the first frame, which finds the machine empty. `waited` and `waited_on`
+    are of the frames in `last`. `interval_cycles` is the mean between completions of successive frames: over a
+    period or, where there is none, over the second half of what was fired. `frames` have passed;
+    `completions` are of those that were fired one by one.
     """
 
     design: Design
@@ -51,6 +54,7 @@ class Trace:
     steady: bool
     growing: bool
     period_cycles: int
+    interval_cycles: Fraction
     first: NDArray[np.int64]
     last: NDArray[np.int64]
     alone_first: Ints
@@ -62,11 +66,6 @@ class Trace:
     @property
     def period_frames(self) -> int:
         return int(self.last.shape[0])
-
-    @property
-    def interval_cycles(self) -> Fraction:
-        """Mean cycles between the completions of successive frames."""
-        return Fraction(self.period_cycles, self.period_frames)
 
     @cached_property
     def stage_index(self) -> dict[str, int]:
@@ -88,18 +87,21 @@ class Trace:
 
 
 def schedule(
-    design: Design, granularity: Granularity = "row", source: str | None = None, frames: int | None = None
+    design: Design, granularity: Granularity | None = None, source: str | None = None, frames: int | None = None
 ) -> Trace:
     """Simulates `design` for `frames` frames, or until its frames repeat.
 
-    `source` is "paced" or "greedy"; None takes the machine's. Raises `DeadlockError` with the cycle of
-    waits, and `InputError` where `frames` is not positive.
+    `granularity` is "row" or "pixel", None for that of the mapping; `source` is "paced" or "greedy", None for the
+    machine's. Raises `DeadlockError` with the cycle of waits, and `InputError` for other names, for capacities in
+    tokens of another granularity, and where `frames` is not positive.
     """
     if frames is not None and frames < 1:
         raise InputError(f"frames = {frames} must be at least 1")
     source = source or design.accelerator.source
-    pipeline = lower(design, granularity, source)
-    return _Run(design, granularity, source, pipeline).until(frames)
+    if source not in SOURCES:
+        raise InputError(f"source '{source}' is not {' or '.join(SOURCES)}")
+    chosen = checked_granularity(design, granularity)
+    return _Run(design, chosen, source, lower(design, chosen, source)).until(frames)
 
 
 class _Run:
@@ -110,9 +112,11 @@ class _Run:
         firings, stages, edges = pipeline.first_firing[-1], len(design.stages), len(design.edges)
         tokens = np.maximum(pipeline.tokens[pipeline.producer], 1)
         self.depth = int((pipeline.capacity // tokens).max(initial=0)) + 2 if pipeline.capacity.any() else 1
-        longest = LONGEST_PERIOD if (self.depth + LONGEST_PERIOD) * firings <= MOST_FIRINGS_HELD else 1
-        self.longest_period = longest
-        self.ring = self.depth + longest + 1
+        room = MOST_FIRINGS_HELD // int(firings) - self.depth - 1
+        if self.depth > MOST_FRAMES or (room < 1 and self.depth > 2):
+            raise InputError(_too_deep(design, pipeline, tokens))
+        self.longest_period = min(max(room, 1), LONGEST_PERIOD)
+        self.ring = self.depth + self.longest_period + 1
         self.most_frames = max(self.ring + 1, min(MOST_FRAMES, MOST_FIRINGS // int(firings)))
         times = np.zeros((self.ring, firings), np.int64)
         first = times if granularity == "pixel" else np.zeros_like(times)
@@ -126,6 +130,7 @@ class _Run:
         )
         self.outputs = [i for i, s in enumerate(design.stages) if s.name in design.output_stages]
         self.frames = 0
+        self.fired_before_skip = 0
         self.completions: list[int] = []
         self.waits: list[tuple[Ints, Ints]] = []
         self.same: dict[int, tuple[int, int]] = {}
@@ -168,7 +173,7 @@ class _Run:
             before, times = self.same.get(period, (-1, 0))
             # frames may all move on alike and yet by turns 4 and 5 cycles, where a capacity reaches further back
             self.same[period] = shift, (times if shift == before else 0) + 1
-            if shift >= 0 and self.same[period][1] >= self.depth:
+            if shift >= 0 and self.same[period][1] >= max(self.depth, period):
                 return period
         return 0
 
@@ -194,6 +199,7 @@ class _Run:
         if self.granularity != "pixel":
             self.state.first[:] += first * frames
         self.frames += frames
+        self.fired_before_skip = len(self.completions)
         self.same, self.constant_for = {}, 0
 
     def _trace(self, alone: tuple[Ints, Ints], period: int, growing: bool) -> Trace:
@@ -208,7 +214,8 @@ class _Run:
             frames=self.frames,
             steady=steady,
             growing=growing,
-            period_cycles=self._slowest_output_cycles() if growing else self._period_cycles(kept),
+            period_cycles=self._period_cycles(kept, steady, growing),
+            interval_cycles=self._interval(period, growing),
             first=self.state.first[rows],
             last=self.state.last[rows],
             alone_first=alone[0],
@@ -218,10 +225,31 @@ class _Run:
             completions=np.array(self.completions, np.int64),
         )
 
+    def _interval(self, period: int, growing: bool) -> Fraction:
+        done = self.completions[self.fired_before_skip :]
+        if growing:
+            return Fraction(self._slowest_output_cycles())
+        if period:
+            return Fraction(self.same[period][0], period)
+        if len(done) < 2:
+            return Fraction(max(self.design.pace_cycles, self.completions[-1]))
+        half = len(done) // 2
+        return Fraction(done[-1] - done[-1 - half], half)
+
+    def _period_cycles(self, kept: int, steady: bool, growing: bool) -> int:
+        if steady:
+            return self.same[kept][0]
+        return max(1, round(self._interval(0, growing)))
+
     def _slowest_output_cycles(self) -> int:
         """Cycles a frame of the output that is last in the end, where each goes at a rate of its own."""
         return max(int(self.rates[1][self.pipeline.first_firing[stage + 1] - 1]) for stage in self.outputs)
 
-    def _period_cycles(self, kept: int) -> int:
-        done = self.completions
-        return done[-1] - done[-1 - kept] if len(done) > kept else max(self.design.pace_cycles, done[-1])
+
+def _too_deep(design: Design, pipeline: Pipeline, tokens: Ints) -> str:
+    frames = pipeline.capacity // tokens
+    edge = design.edges[int(frames.argmax())]
+    return (
+        f"capacity of '{edge.name}' = {edge.capacity:,} holds {int(frames.max()):,} frames, more than can be followed; "
+        "leave it out for an unbounded buffer"
+    )

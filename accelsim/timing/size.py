@@ -18,7 +18,7 @@ from accelsim.mapping.design import Design, with_capacities
 from accelsim.network.reach import Granularity
 from accelsim.timing.bounds import edge_bounds
 from accelsim.timing.kernels.pipeline import Pipeline, State, run_frame
-from accelsim.timing.lower import lower, token_elements
+from accelsim.timing.lower import checked_granularity, lower, token_elements
 from accelsim.timing.waits import cycle_of_waits
 
 Ints = NDArray[np.int64]
@@ -32,13 +32,16 @@ class _Buffer(NamedTuple):
     elements: int
 
 
-def size_buffers(design: Design, granularity: Granularity = "row") -> Design:
+def size_buffers(design: Design, granularity: Granularity | None = None) -> Design:
     """`design` with jointly minimal capacities: it runs, and with one token less in any buffer it deadlocks.
 
+    They are tokens of `granularity`, None for that of the design's mapping.
     Under `fork: shared` the edges of one producer share a buffer and its capacity. Capacities that the design has
     are not looked at.
     """
-    pipeline = lower(design, granularity, "greedy")
+    unbounded = with_capacities(design, {}, granularity)
+    granularity = checked_granularity(unbounded, granularity)
+    pipeline = lower(unbounded, granularity, "greedy")
     buffers = _buffers(design, granularity)
     capacity = np.zeros(len(design.edges), np.int64)
     for buffer in buffers:
