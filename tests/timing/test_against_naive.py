@@ -80,6 +80,7 @@ def cases(request):
     return [random_case(Random(f"{request.param} {seed}"), request.param) for seed in range(NETWORKS)]
 
 
+@pytest.mark.slow
 def test_a_thousand_networks_agree_cycle_for_cycle(cases, record_property):
     deadlocked = sum(compare(case) for case in cases)
     record_property("networks", NETWORKS)
