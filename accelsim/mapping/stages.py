@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from accelsim.network.graph import Network, Node
-from accelsim.network.layers import Activation, BatchNorm, Combine, Constant, Input, PRelu
+from accelsim.network.layers import Activation, BatchNorm, Combine, Input, PRelu
 from accelsim.network.tensor import Tensor
 
 
@@ -33,7 +33,7 @@ def group_layers(net: Network) -> tuple[Group, ...]:
     A point-wise layer (activation, batch norm, an operation with a constant) joins the stage that makes
     its input where nothing else reads that input. What is computed from constants alone is no stage.
     """
-    fixed = constant_nodes(net)
+    fixed = net.constant_nodes
     home: dict[str, int] = {}
     members: list[list[Node]] = []
     for node in net.nodes:
@@ -47,15 +47,6 @@ def group_layers(net: Network) -> tuple[Group, ...]:
             home[node.name] = len(members)
             members.append([node])
     return tuple(_group(nodes, members, home) for nodes in members)
-
-
-def constant_nodes(net: Network) -> frozenset[str]:
-    """Names of the nodes that no input reaches."""
-    fixed: set[str] = set()
-    for node in net.nodes:
-        if isinstance(node.layer, Constant) or (node.inputs and fixed.issuperset(node.inputs)):
-            fixed.add(node.name)
-    return frozenset(fixed)
 
 
 def fused_producer(net: Network, node: Node, fixed: frozenset[str]) -> str | None:

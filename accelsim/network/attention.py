@@ -19,7 +19,6 @@ from accelsim.network.layers import (
     Activation,
     BatchNorm,
     Combine,
-    Constant,
     Convolution,
     Dense,
     Layer,
@@ -163,7 +162,7 @@ class _Finder:
     def __init__(self, net: Network) -> None:
         self._net = net
         self._position = {node.name: index for index, node in enumerate(net.nodes)}
-        self._fixed = fixed_nodes(net)
+        self._fixed = net.constant_nodes
         self._parent, self._depth = _pointwise_forest(net, self._fixed)
         self._origins = _origins(net, self._fixed)
 
@@ -298,15 +297,6 @@ class _Finder:
                 found.add(above)
                 stack += self._net.by_name[above].inputs
         return found
-
-
-def fixed_nodes(net: Network) -> frozenset[str]:
-    """Names of the nodes that no input reaches."""
-    fixed: set[str] = set()
-    for node in net.nodes:
-        if isinstance(node.layer, Constant) or (node.inputs and fixed.issuperset(node.inputs)):
-            fixed.add(node.name)
-    return frozenset(fixed)
 
 
 def _origins(net: Network, fixed: frozenset[str]) -> dict[str, _Origin]:

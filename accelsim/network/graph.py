@@ -87,6 +87,15 @@ class Network:
         return MappingProxyType({node.name: tuple(readers[node.name]) for node in self.nodes})
 
     @cached_property
+    def constant_nodes(self) -> frozenset[str]:
+        """Names of the nodes that no input reaches."""
+        fixed: set[str] = set()
+        for node in self.nodes:
+            if isinstance(node.layer, Constant) or (node.inputs and fixed.issuperset(node.inputs)):
+                fixed.add(node.name)
+        return frozenset(fixed)
+
+    @cached_property
     def output_nodes(self) -> frozenset[str]:
         return frozenset(port.node for port in self.outputs)
 
