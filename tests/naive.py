@@ -280,6 +280,10 @@ def _rate(net, name, unroll, measured, machine, wires) -> _Rate:
     else:
         streams = [node.inputs[wire.operand] for wire in wires if wire.consumer == name] + [name]
         cycles, together = _moving([net.tensors[stream] for stream in streams], _fired(net, node), machine.lanes)
+        row = _row_length(_fired(net, node))
+        whole_row = ceil(row * net.tensors[name].channels / machine.lanes)
+        if isinstance(node.layer, kinds.Input) and cycles == 1 and row / together > 2 * whole_row:
+            cycles, together = whole_row, row
         latency = 0 if isinstance(node.layer, kinds.Input) else machine.lane_latency
     replaced = measured.get(name)
     if replaced is not None and replaced.interval_cycles is not None:

@@ -78,3 +78,10 @@ def test_wider_deep_layers_shorten_the_pyramid(rows, wider):
     pyramid = acs.simulate(widened).buffering["pyramid"].peak_elements
     assert f"{pyramid / 10**6:.1f} M" == wider
     assert wider in README
+
+
+def test_the_machine_in_the_readme_is_one(tmp_path):
+    (tmp_path / "chip.yaml").write_text(re.search(r"```yaml\n(.*?)```", README, re.S).group(1), encoding="utf-8")
+    machine = acs.load_accelerator(tmp_path / "chip.yaml")
+    assert machine.clock_hz == 400_000_000
+    assert acs.simulate(acs.map_network(acs.load_network("resnet18"), machine)).throughput.steady

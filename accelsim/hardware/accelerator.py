@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from accelsim.errors import InputError
 from accelsim.units import parse_hertz
@@ -23,7 +23,12 @@ def _hertz(value: object) -> object:
         raise ValueError(str(error)) from None
 
 
-Hertz = Annotated[int, BeforeValidator(_hertz), Field(gt=0, le=10**12)]
+Hertz = Annotated[
+    int,
+    BeforeValidator(_hertz),
+    Field(gt=0, le=10**12),
+    WithJsonSchema({"anyOf": [{"type": "integer", "exclusiveMinimum": 0, "maximum": 10**12}, {"type": "string"}]}),
+]
 
 
 class SpatialEngine(BaseModel):

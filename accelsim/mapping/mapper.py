@@ -45,6 +45,8 @@ def map_network(
     `mapping` is a `Mapping`, a file, or "pipeline" for the choice above.
     Raises `InfeasibleError` where the machine is too small or too slow.
     """
+    if not isinstance(accelerator, Accelerator):
+        raise InputError(f"accelerator = {accelerator!r} is no Accelerator; load_accelerator gives one")
     if isinstance(mapping, Mapping):
         return bind(net, accelerator, mapping)
     if mapping in ("layer-by-layer", "fused"):
@@ -64,17 +66,18 @@ def map_network(
     return bind(net, accelerator, Mapping(MappingProxyType(chosen), interval_cycles=interval))
 
 
-def widen(design: Design, stages: Collection[str], factor: int) -> Design:
-    """`design` with about `factor` times the multipliers in `stages`, its source paced as before.
+def widen(design: Design, stages: Collection[str] | str, factor: int) -> Design:
+    """`design` with about `factor` times the multipliers in `stages` (or one stage), its source paced as before.
 
     Each gets the next larger number that an unrolling has, or all it can use. Stages without multiplications
     stay as they are. Raises `InputError` for an unknown stage, a factor below 1, or more multipliers than there are.
     """
+    stages = (stages,) if isinstance(stages, str) else stages
     unknown = sorted(set(stages) - set(design.stage_by_name))
     if unknown:
         raise InputError(f"{', '.join(unknown)}: no stage of {design.network.name}")
-    if factor < 1:
-        raise InputError(f"factor = {factor} must be at least 1")
+    if not isinstance(factor, int) or factor < 1:
+        raise InputError(f"factor = {factor} is not a whole number from 1")
     unrolls = dict(design.mapping.unroll)
     for stage in (design.stage_by_name[name] for name in stages):
         nest = loop_nest(design.network, stage.group.node)
@@ -87,7 +90,7 @@ def widen(design: Design, stages: Collection[str], factor: int) -> Design:
 
 
 def _interval_cycles(accelerator: Accelerator, target_fps: float) -> int:
-    if not target_fps > 0:
+    if not isinstance(target_fps, int | float) or not target_fps > 0:
         raise InputError(f"target_fps = {target_fps} must be positive")
     if accelerator.clock_hz / LONGEST_INTERVAL > target_fps:
         raise InputError(f"target_fps = {target_fps} is less than a frame in 2^40 cycles, the slowest pace there is")

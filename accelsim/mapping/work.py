@@ -7,7 +7,7 @@ from math import prod
 from typing import NamedTuple
 
 from accelsim.network.graph import Network, Node
-from accelsim.network.layers import Convolution, Dense, Product, Reduce, TransposedConvolution
+from accelsim.network.layers import Convolution, Dense, Input, Product, Reduce, TransposedConvolution
 from accelsim.network.tensor import Tensor
 from accelsim.units import ceil_div, divisors
 
@@ -63,13 +63,17 @@ def moving_pace(net: Network, node: Node, operands: tuple[int, ...], lanes: int)
     """The pace of a stage that only moves elements, `lanes` of them a cycle.
 
     What is slower counts: the output, or any of the `operands` that arrive during the frame. Where a
-    pixel is narrower than the lanes, as many as divide the row and fit go together in one cycle.
+    pixel is narrower than the lanes, as many as divide the row and fit go together in one cycle. A source
+    whose rows divide too badly for that offers whole rows.
     """
     fired = fired_tensor(net, node)
     sources = net.sources(node)
     streams = [sources[k] for k in operands] + [net.tensors[node.name]]
+    row_cycles = ceil_div(fired.row_pixels * fired.channels, lanes)
     for together in reversed(divisors(fired.row_pixels)):
         cycles = max(ceil_div(t.elements * together, fired.pixels * lanes) for t in streams)
+        if cycles == 1 and isinstance(node.layer, Input) and fired.row_pixels > 2 * together * row_cycles:
+            return Pace(row_cycles, fired.row_pixels)
         if cycles == 1:
             return Pace(1, together)
     return Pace(max(ceil_div(t.pixels * ceil_div(t.channels, lanes), fired.pixels) for t in streams), 1)

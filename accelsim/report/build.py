@@ -50,6 +50,7 @@ def simulate(
     peaks = _peaks(trace, free)
     body = parts.Body(
         network=design.network.name,
+        inputs={stage.name: stage.tensor.label for stage in design.stages if stage.is_source},
         accelerator=design.accelerator.name,
         granularity=trace.granularity,
         source=trace.source,

@@ -152,6 +152,7 @@ class Body(_Part):
     """All of a report that JSON carries."""
 
     network: str
+    inputs: dict[str, str] = Field(description="shape of each input, channels first")
     accelerator: str
     granularity: str
     source: str

@@ -44,8 +44,9 @@ ROLE_MEASURES = {
 }
 
 MEASURE_MEANINGS = (
-    "Paced source, unbounded buffers. bound: the least each edge needs alone; one frame, steady: the most present "
-    "on each edge; at once: the peak of the sum; stored: a tensor with several readers counted once.",
+    "The design with a paced source and unbounded buffers, whatever its own. bound: the least each edge needs alone; "
+    "one frame, steady: the most present on each edge; at once: the peak of the sum; stored: a tensor with several "
+    "readers counted once, in the role of its fullest reader.",
 )
 
 
@@ -71,9 +72,10 @@ def report_tables(body: Body) -> list[Table]:
 
 
 def title_line(body: Body) -> str:
-    """Network, machine and how it was simulated."""
+    """Network, its inputs, machine and how it was simulated."""
+    shapes = ", ".join(body.inputs.values())
     return (
-        f"{body.network} on {body.accelerator}: {body.granularity} tokens, {body.source} source, "
+        f"{body.network} ({shapes}) on {body.accelerator}: {body.granularity} tokens, {body.source} source, "
         f"{body.fork} forks, {body.activation_bits}-bit activations"
     )
 

@@ -95,8 +95,10 @@ def schedule(
     machine's. Raises `DeadlockError` with the cycle of waits, and `InputError` for other names, for capacities in
     tokens of another granularity, and where `frames` is not positive.
     """
-    if frames is not None and frames < 1:
-        raise InputError(f"frames = {frames} must be at least 1")
+    if frames is not None and (not isinstance(frames, int) or frames < 1):
+        raise InputError(f"frames = {frames} must be at least 1, and whole")
+    if not isinstance(design, Design):
+        raise InputError(f"a {type(design).__name__} is no Design; map_network gives one")
     source = source or design.accelerator.source
     if source not in SOURCES:
         raise InputError(f"source '{source}' is not {' or '.join(SOURCES)}")

@@ -1,6 +1,7 @@
 """Elements are moved where a layer needs them elsewhere, and nowhere else."""
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
@@ -178,3 +179,23 @@ def test_token_numbers_are_looked_up(tmp_path):
     np.testing.assert_allclose(run(net, feeds)[0], reference(made, feeds)[0], rtol=1e-4, atol=1e-4)
     assert kinds(net) == ["embedding", "normalise"]
     assert net.parameter_count == 11 * 8 + 2 * 8
+
+
+@pytest.mark.parametrize("computed", [False, True])
+def test_what_is_expanded_only_to_be_broadcast_is_left_to_broadcasting(tmp_path, computed):
+    """A gate written as x * gate.expand_as(x): the multiply reads the gate, the expansion is no stage."""
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["mean"], "pool"),
+        helper.make_node("Sigmoid", ["mean"], ["gate"], "sigmoid"),
+        helper.make_node("Expand", ["gate", "shape"], ["spread"], "expand"),
+        helper.make_node("Mul", ["x", "spread"], ["y"], "multiply"),
+    ]
+    shape = [helper.make_tensor("shape", TensorProto.INT64, [4], [1, 8, 9, 7])]
+    if computed:
+        nodes.insert(0, helper.make_node("Shape", ["x"], ["shape"], "shape"))
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 8, 9, 7]) for name in "xy")
+    graph = helper.make_graph(nodes, "gated", [x], [y], [] if computed else shape)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), tmp_path / "gated.onnx")
+    net = read_onnx(tmp_path / "gated.onnx")
+    assert net.by_name["multiply"].inputs == ("x", "sigmoid")
+    assert {node.kind for node in net.nodes} == {"input", "reduce", "activation", "combine"}

@@ -72,6 +72,8 @@ class Builder:
     taken: set[str] = field(default_factory=set)
     inputs: dict[str, InputLayout] = field(default_factory=dict)
     settled: dict[View, View] = field(default_factory=dict)
+    #: What was spread over larger axes, by what came of it: broadcasting can often do without.
+    spread: dict[View, View] = field(default_factory=dict)
     _moves: dict[tuple[str, Rearrange], str] = field(default_factory=dict)
     _arranged: dict[tuple[View, Groups, Factors], View] = field(default_factory=dict)
     _derived: dict[tuple[int, str], tuple[Array, Array]] = field(default_factory=dict)

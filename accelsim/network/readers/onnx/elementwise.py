@@ -86,10 +86,21 @@ def clip(op: Operator, inputs: Values, build: Builder) -> list[Value]:
 
 
 def arithmetic(op: Operator, inputs: Values, build: Builder) -> list[Value]:
-    operands = [operand(inputs, position) for position in range(len(inputs))]
+    operands = _as_before_spreading(build, [operand(inputs, position) for position in range(len(inputs))])
     if len(operands) == 1:
         return [operands[0]]
     return [combine(build, ARITHMETIC[op.kind], operands)]
+
+
+def _as_before_spreading(build: Builder, operands: list[View | Weight]) -> list[View | Weight]:
+    """`operands` with those that were only spread to be broadcast put back, as far as the result's shape allows."""
+    for position, value in enumerate(operands):
+        small = build.spread.get(value) if isinstance(value, View) else None
+        if small is not None:
+            others = [other.shape for k, other in enumerate(operands) if k != position]
+            if np.broadcast_shapes(*others, small.shape) == np.broadcast_shapes(*others, value.shape):
+                operands[position] = small
+    return operands
 
 
 def prelu(op: Operator, inputs: Values, build: Builder) -> list[Value]:

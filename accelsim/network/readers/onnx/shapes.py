@@ -249,7 +249,10 @@ def expand(op: Operator, inputs: Values, build: Builder) -> list[Value]:
     except ValueError:
         raise InputError(f"shape {list(source.shape)} does not broadcast to {list(target)}") from None
     source = source.inserted(range(len(wanted) - len(source.axes)))
-    return [repeated(build, source, tuple(w // n for w, n in zip(wanted, source.shape, strict=True)))]
+    result = repeated(build, source, tuple(w // n for w, n in zip(wanted, source.shape, strict=True)))
+    if result.node != source.node:
+        build.spread[result] = source
+    return [result]
 
 
 def tile(op: Operator, inputs: Values, build: Builder) -> list[Value]:
