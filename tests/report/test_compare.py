@@ -50,8 +50,8 @@ def test_a_report_beside_itself_does_not_change(report):
 def test_different_machines_are_told_apart(report, tiled):
     bodies = [report.body, tiled.body.model_copy(update={"accelerator": "another"})]
     text = comparison_text([Run(name, body) for name, body in zip("ab", bodies, strict=True)])
-    assert "a: efficientnet_b0 on streaming-asic" in text
-    assert "b: efficientnet_b0 on another" in text
+    assert "a: efficientnet_b0 (3x64x64) on streaming-asic" in text
+    assert "b: efficientnet_b0 (3x64x64) on another" in text
 
 
 def test_text_that_differs_is_told_for_each(report, tiled):
