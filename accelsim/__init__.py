@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from accelsim.mapping.mapping import Mapping, Measured, read_mapping
     from accelsim.mapping.unrolling import Unroll
     from accelsim.network.graph import Network
-    from accelsim.network.load import load_network
+    from accelsim.network.load import load_network, registered_networks
     from accelsim.network.rewrites.fold import fold
     from accelsim.network.rewrites.tile_attention import tile_attention
     from accelsim.report.build import simulate
@@ -38,7 +38,7 @@ _HOMES = {
     "accelsim.mapping.mapping": ("Mapping", "Measured", "read_mapping"),
     "accelsim.mapping.unrolling": ("Unroll",),
     "accelsim.network.graph": ("Network",),
-    "accelsim.network.load": ("load_network",),
+    "accelsim.network.load": ("load_network", "registered_networks"),
     "accelsim.network.rewrites.fold": ("fold",),
     "accelsim.network.rewrites.tile_attention": ("tile_attention",),
     "accelsim.report.build": ("simulate",),
@@ -68,6 +68,7 @@ __all__ = [
     "load_network",
     "map_network",
     "read_mapping",
+    "registered_networks",
     "schedule",
     "simulate",
     "size_buffers",

@@ -76,6 +76,8 @@ def read_document(path: Path) -> Document:
         raise InputError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except ValueError as error:
+        raise InputError(f"{str(path)!r} is no path: {error}") from None
     return parse_document(text, str(path))
 
 

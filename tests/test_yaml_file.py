@@ -1,6 +1,7 @@
 """Reading YAML safely, and saying where in the file something stands."""
 
 from math import isinf
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -199,3 +200,8 @@ def test_settings_are_put_in_place():
 
 def test_dotted_names():
     assert dotted_name(("segments", 0, "unroll", "conv", 3)) == "segments[0].unroll.conv[3]"
+
+
+def test_a_name_that_no_file_can_have():
+    with pytest.raises(InputError, match="is no path"):
+        read_document(Path("\x00.yaml"))

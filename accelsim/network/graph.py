@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -184,8 +184,7 @@ def renamed(net: Network, name: str) -> Network:
 def _naming_problems(name: str, nodes: Sequence[Node], named: Mapping[str, Node]) -> list[str]:
     problems = []
     if len(named) != len(nodes):
-        seen: set[str] = set()
-        twice = sorted({n.name for n in nodes if n.name in seen or seen.add(n.name)})  # type: ignore[func-returns-value]
+        twice = sorted(name for name, count in Counter(node.name for node in nodes).items() if count > 1)
         problems.append(f"{name}: layer names must differ, given twice: {', '.join(twice)}")
     for node in nodes:
         arity = node.layer.arity

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
+from numbers import Integral
 from pathlib import Path
 
 from accelsim.errors import InputError
@@ -32,6 +33,9 @@ def load_network(network: str | Path, input_shape: InputShape | None = None) -> 
     `input_shape` fixes dynamic dimensions or changes the resolution: one shape, or one an input's name.
     Raises `InputError` with file, place, value and rule; `UnsupportedError` names every unsupported operator.
     """
+    if not isinstance(network, str | Path):
+        raise InputError(f"network = {network!r} is no name and no path")
+    _check_shape(input_shape)
     path = Path(network)
     if path.suffix.lower() in FILE_KINDS:
         return _read(path, input_shape)
@@ -53,6 +57,15 @@ def _built(name: str, builder: Builder, input_shape: InputShape | None) -> Netwo
             f"{name}: input_shape names {', '.join(input_shape)}; the network's input is {', '.join(inputs)}"
         )
     return builder(input_shape=input_shape[inputs[0]])
+
+
+def _check_shape(input_shape: InputShape | None) -> None:
+    """Sizes are whole numbers: for one input, or by an input's name."""
+    shapes = input_shape.values() if isinstance(input_shape, Mapping) else [] if input_shape is None else [input_shape]
+    for shape in shapes:
+        sequence = isinstance(shape, Sequence) and not isinstance(shape, str)
+        if not sequence or not all(isinstance(size, Integral) for size in shape):
+            raise InputError(f"input_shape = {input_shape!r} is not whole numbers such as (1, 3, 224, 224)")
 
 
 def _read(path: Path, input_shape: InputShape | None) -> Network:
