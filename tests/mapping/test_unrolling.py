@@ -262,3 +262,17 @@ def test_a_network_without_multiplications_is_mapped_like_another():
     )
     design = map_network(network("pooling", nodes, ["pool"]), machine)
     assert map_network(design.network, machine, like=design).multipliers == 0
+
+
+def test_what_is_left_goes_where_a_multiplier_saves_most_of_a_row():
+    """The third layer's row falls from 16 cycles to 8, the second's from 4 to 2; the first cannot be unrolled.
+
+    A second step of the third saves 2 a multiplier like the first of the second: the tie goes to the earlier.
+    """
+    layers = {
+        "slowest": Folded(LoopNest(1, 1, 1, 1), 100),
+        "small": Folded(LoopNest(4, 1, 1, 1), 10),
+        "large": Folded(LoopNest(4, 4, 1, 1), 5),
+    }
+    assert fastest_multipliers(layers, 4) == {"slowest": 1, "small": 1, "large": 2}
+    assert fastest_multipliers(layers, 6) == {"slowest": 1, "small": 2, "large": 2}

@@ -147,3 +147,20 @@ def test_without_a_steady_state_no_latency_and_no_breakdown_is_given(design):
     assert report.stages["waiting_input_cycles"].is_null().all()
     assert report.warnings
     assert report.buffering["window"].peak_elements == acs.simulate(design).buffering["window"].peak_elements
+
+
+def test_skipped_frames_leave_what_firing_them_one_by_one_does():
+    """A buffer of ten frames between stages of 100 and 104 cycles fills for hundreds of frames."""
+    nodes = [Node("x", Input(1, (4,))), Node("a", Slice(0, 0, 4), ("x",)), Node("b", Slice(0, 0, 4), ("a",))]
+    measured = {"a": acs.Measured(interval_cycles=25), "b": acs.Measured(interval_cycles=26)}
+    mapping = acs.Mapping({}, {"x -> a": 2, "a -> b": 40}, measured=measured)
+    design = acs.map_network(network("filling", nodes, ["b"]), MACHINE, mapping=mapping)
+    skipped = acs.schedule(design, source="greedy")
+    assert skipped.steady
+    assert skipped.interval_cycles == 104
+    assert len(skipped.completions) < skipped.frames
+    each = acs.schedule(design, source="greedy", frames=skipped.frames)
+    assert len(each.completions) == each.frames == skipped.frames
+    assert np.array_equal(skipped.last, each.last)
+    assert np.array_equal(skipped.first, each.first)
+    assert np.array_equal(skipped.waited, each.waited)
