@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent, MappingStartEvent, NodeEvent, ScalarEvent, SequenceStartEvent
@@ -190,27 +190,55 @@ def _faults(model: type[BaseModel], document: Document, strict: bool) -> list[An
 
 
 def _problem(model: type[BaseModel], document: Document, detail: Any) -> str:
-    path: tuple[str | int, ...] = detail["loc"]
+    path, fields = _located(model, detail["loc"])
     text = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
-        return f"{document.where(path)}: unknown name {dotted_name(path)}{_suggestion(model, path)}"
+        return f"{document.where(path)}: unknown name {dotted_name(path)}{_suggestion(str(path[-1]), fields)}"
     if detail["type"] == "missing":
         return f"{document.where(path)}: {dotted_name(path)} is missing"
+    if detail["type"] == "union_tag_invalid":
+        path = (*path, "kind")
+        text = f"Input should be one of {detail['ctx']['expected_tags']}"
+        return f"{document.where(path)}: {dotted_name(path)} = {_short(detail['ctx']['tag'])}: {text}"
     return f"{document.where(path)}: {dotted_name(path)} = {_short(detail['input'])}: {text}"
 
 
-def _suggestion(model: type[BaseModel], path: tuple[str | int, ...]) -> str:
-    fields = _fields_at(model, path[:-1])
-    close = get_close_matches(str(path[-1]), fields, n=1)
+def _suggestion(name: str, fields: list[str]) -> str:
+    close = get_close_matches(name, fields, n=1)
     return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(fields)})" if fields else ""
 
 
-def _fields_at(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
+def _located(model: type[BaseModel], location: tuple[str | int, ...]) -> tuple[tuple[str | int, ...], list[str]]:
+    """The path in the file of a fault's location, which also names members of unions; and the fields known there."""
     level: Any = model
-    for name in path:
-        field = getattr(level, "model_fields", {}).get(name)
-        level = field.annotation if field is not None else None
-    return list(getattr(level, "model_fields", {}))
+    path: list[str | int] = []
+    fields: list[str] = []
+    for name in location:
+        member = _member(level, name)
+        if member is not None:
+            level = member
+            continue
+        fields = list(getattr(level, "model_fields", {}))
+        path.append(name)
+        level = _below(level, name)
+    return tuple(path), fields
+
+
+def _member(level: Any, name: str | int) -> Any:
+    """The alternative of a tagged union that a location goes into under its tag."""
+    for alternative in get_args(level) if not isinstance(level, type) else ():
+        if any(isinstance(mark, Tag) and mark.tag == name for mark in getattr(alternative, "__metadata__", ())):
+            return get_args(alternative)[0]
+    return None
+
+
+def _below(level: Any, name: str | int) -> Any:
+    """What a field or an item of `level` is."""
+    if isinstance(level, type) and issubclass(level, BaseModel):
+        field = level.model_fields.get(str(name))
+        return None if field is None else field.annotation
+    items = get_args(level)
+    return items[-1] if items and get_origin(level) in (dict, list, tuple) else None
 
 
 def _short(value: object) -> str:
