@@ -11,12 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, Stage, with_capacities
 from accelsim.mapping.roles import ROLES
 from accelsim.network.attention import attention_buffering, find_attention
 from accelsim.network.reach import Granularity
 from accelsim.report import report as parts
-from accelsim.timing.bounds import edge_bounds, interval_bound_cycles, latency_bound_cycles
+from accelsim.timing.bounds import interval_bound_cycles, latency_bound_cycles
 from accelsim.timing.critical import critical_cycle, slack_cycles
 from accelsim.timing.kernels.pipeline import INPUT, SOURCE, SPACE
 from accelsim.timing.lower import token_elements

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, with_capacities
 from accelsim.network.reach import Granularity
-from accelsim.timing.bounds import edge_bounds
 from accelsim.timing.kernels.pipeline import Pipeline, State, run_frame
 from accelsim.timing.lower import checked_granularity, lower, token_elements
 from accelsim.timing.waits import cycle_of_waits

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design
 from accelsim.network.reach import Granularity
-from accelsim.timing.bounds import edge_bounds
 from accelsim.timing.kernels.pipeline import Pipeline, State
 
 
