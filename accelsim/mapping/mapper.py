@@ -13,6 +13,7 @@ from accelsim.errors import InfeasibleError, InputError, NotModelled
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.design import Design, bind
 from accelsim.mapping.mapping import Mapping, read_mapping
+from accelsim.mapping.pace import moving_work_cycles
 from accelsim.mapping.stages import group_layers
 from accelsim.mapping.unrolling import (
     Folded,
@@ -23,7 +24,7 @@ from accelsim.mapping.unrolling import (
     multiplier_choices,
     unroll,
 )
-from accelsim.mapping.work import fired_tensor, loop_nest, moving_work_cycles
+from accelsim.mapping.work import fired_tensor, loop_nest
 from accelsim.network.graph import Network
 
 #: Cycles between frames that a mapping can ask for at most.

@@ -154,12 +154,12 @@ def _segment_problems(document: Document, entry: MappingFile) -> list[str]:
         tiled = segment.tile != _TileEntry() or segment.weights is not None or entry.frames_per_visit > 1
         rule = "segments[0] has a tile, weights or frames_per_visit but no layers; name its layers"
         return [f"{document.where(('segments', 0))}: {rule}"] if tiled else []
-    return [
-        f"{document.where(('segments', k))}: segments[{k}].layers is missing; "
-        f"segments has {len(entry.segments)} entries and each names its layers"
-        for k, segment in enumerate(entry.segments)
-        if segment.layers is None
-    ]
+    nameless = [k for k, segment in enumerate(entry.segments) if segment.layers is None]
+    if not nameless:
+        return []
+    place = document.where(("segments", nameless[0]))
+    which = ", ".join(f"segments[{k}]" for k in nameless)
+    return [f"{place}: {which} without layers; where segments has {len(entry.segments)} entries each names its own"]
 
 
 def _twice(document: Document, entry: MappingFile) -> list[str]:
