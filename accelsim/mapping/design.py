@@ -34,7 +34,8 @@ class Stage:
 
     It fires for every pixel of `fired` (its output, or for a reduction what it accumulates), `together`
     pixels at a time, each time for `interval_cycles`; a result is out `latency_cycles` later. One that moves data
-    to or from a memory says so in `transfer`. Where it needs a `port`, shared with others, a firing holds it
+    to or from a memory says so in `transfer`. One that makes a tile of its map has the tile's tensors and begins at
+    row `row_offset` of what it fires for. Where it needs a `port`, shared with others, a firing holds it
     for `occupancy_cycles`.
     """
 
@@ -48,6 +49,7 @@ class Stage:
     interval_cycles: int
     together: int
     latency_cycles: int
+    row_offset: int = 0
     port: str | None = None
     occupancy_cycles: int = 0
     transfer: Transfer | None = None
@@ -55,6 +57,11 @@ class Stage:
     @property
     def name(self) -> str:
         return self.group.name
+
+    @property
+    def kind(self) -> str:
+        """The kind of its layer, or what it moves."""
+        return self.group.node.kind if self.transfer is None else self.transfer.label
 
     @property
     def is_source(self) -> bool:

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from accelsim.hardware.engine import SpatialEngine, SystolicEngine
 from accelsim.mapping.unrolling import Unroll
-from accelsim.mapping.work import fired_tensor, loop_nest
+from accelsim.mapping.work import LoopNest, fired_tensor, loop_nest
 from accelsim.network.graph import Network, Node
 from accelsim.network.layers import Convolution, Input, Product, TransposedConvolution
+from accelsim.network.tensor import Tensor
 from accelsim.units import ceil_div, divisors
 
 
@@ -64,29 +65,35 @@ def stage_pace(
     if isinstance(engine, SpatialEngine):
         assert unroll is not None
         return Pace(nest.macs // (unroll.inputs * unroll.outputs * unroll.window), unroll.pixels)
-    output = net.tensors[node.name]
+    return array_pace(engine, net.tensors[node.name], nest, channel_groups(node), alone)
+
+
+def array_pace(engine: SystolicEngine, output: Tensor, nest: LoopNest, groups: int, alone: bool) -> Pace:
+    """The pace on a systolic array of a layer that makes `output` in `groups` independent channel groups."""
+    taps, outputs = nest.inputs * nest.window, nest.outputs // groups
     if alone:
-        return Pace(ceil_div(array_cycles(net, node, engine, output.pixels), output.rows), output.row_pixels)
-    return Pace(array_cycles(net, node, engine, output.row_pixels), output.row_pixels)
+        frame = groups * array_cycles(engine, output.pixels, taps, outputs)
+        return Pace(ceil_div(frame, output.rows), output.row_pixels)
+    return Pace(groups * array_cycles(engine, output.row_pixels, taps, outputs), output.row_pixels)
 
 
-def array_cycles(net: Network, node: Node, engine: SystolicEngine, pixels: int) -> int:
-    """Cycles for `pixels` output pixels of a layer with multiplications on a systolic array.
+def channel_groups(node: Node) -> int:
+    """Independent products that a layer with multiplications is made of."""
+    layer = node.layer
+    return layer.groups if isinstance(layer, Convolution | TransposedConvolution | Product) else 1
 
-    The layer is a product of M pixels x K taps by K taps x N outputs, once a channel group, cut into
-    folds of the array's R x C. A fold takes T + R + C - 2 cycles where outputs stay, T the K taps, and
-    T + 2R + C - 2 where weights (T the M pixels) or inputs (T the N outputs) are loaded first
+
+def array_cycles(engine: SystolicEngine, pixels: int, taps: int, outputs: int) -> int:
+    """Cycles of a product of `pixels` x `taps` by `taps` x `outputs` on a systolic array.
+
+    It is cut into folds of the array's R x C. A fold takes T + R + C - 2 cycles where outputs stay (T the
+    taps), and T + 2R + C - 2 where weights (T the pixels) or inputs (T the outputs) are loaded first
     (SCALE-Sim v2, Samajdar et al., ISPASS 2020); folds follow each other without overlap.
     """
-    nest = loop_nest(net, node)
-    assert nest is not None
-    layer = node.layer
-    groups = layer.groups if isinstance(layer, Convolution | TransposedConvolution | Product) else 1
-    taps, outputs = nest.inputs * nest.window, nest.outputs // groups
     rows, columns, stream = {
         "output-stationary": (pixels, outputs, taps),
         "weight-stationary": (taps, outputs, pixels),
         "input-stationary": (taps, pixels, outputs),
     }[engine.dataflow]
     fill = engine.rows + engine.columns - 2 + (0 if engine.dataflow == "output-stationary" else engine.rows)
-    return groups * ceil_div(rows, engine.rows) * ceil_div(columns, engine.columns) * (stream + fill)
+    return ceil_div(rows, engine.rows) * ceil_div(columns, engine.columns) * (stream + fill)

@@ -10,10 +10,7 @@ TrafficKind = Literal["input", "output", "weight", "partial", "spill"]
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What a stage moves a frame: `moved_bytes` of `tensor`, charged to the stage `layer`.
-
-    `token_bytes` go with one request: a row of a map, or a part of the weights.
-    """
+    """What a stage moves: `moved_bytes` a frame of `tensor`, charged to the stage `layer`."""
 
     kind: TrafficKind
     layer: str
@@ -21,4 +18,7 @@ class Transfer:
     memory: str
     write: bool
     moved_bytes: int
-    token_bytes: int
+
+    @property
+    def label(self) -> str:
+        return f"{'store' if self.write else 'load'} {self.kind}"

@@ -1,0 +1,118 @@
+"""Stages that do nothing but move data between the engine and a memory.
+
+They are part of the pipeline like any other: a load is a source whose tokens arrive as the port delivers them,
+a store reads its producer's buffer token by token. A request is one row of a map, or a part of the weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accelsim.hardware.accelerator import Accelerator
+from accelsim.hardware.memory import Memory
+from accelsim.mapping.design import Edge, Stage
+from accelsim.mapping.stages import Group
+from accelsim.mapping.transfer import TrafficKind, Transfer
+from accelsim.network.graph import Node
+from accelsim.network.layers import Input, Layer
+from accelsim.network.tensor import Tensor
+from accelsim.units import ceil_div
+
+#: Requests at most in which the weights of a stage are loaded for a frame.
+MOST_WEIGHT_REQUESTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Move(Layer):
+    """Passes its input on."""
+
+
+def load_map(
+    accelerator: Accelerator, memory: str, kind: TrafficKind, layer: str, name: str, tensor: Tensor, bits: int
+) -> Stage:
+    """A source that reads `tensor` for `layer`, `bits` an element; the map is that of the stage `name`."""
+    node = Node(f"load {name} for {layer}", Input(tensor.channels, tensor.spatial))
+    return _mover(
+        accelerator,
+        memory,
+        Group(node, (), (), node.name),
+        tensor,
+        _map_transfer(kind, layer, name, memory, False, tensor, bits),
+        bits,
+    )
+
+
+def store_map(
+    accelerator: Accelerator, memory: str, kind: TrafficKind, layer: str, name: str, tensor: Tensor, bits: int
+) -> tuple[Stage, Edge]:
+    """A stage that writes the map of `layer`, and the edge to it."""
+    node = Node(f"store {name}", Move(), (layer,))
+    group = Group(node, (), ((0, layer),), node.name)
+    transfer = _map_transfer(kind, layer, name, memory, True, tensor, bits)
+    stage = _mover(accelerator, memory, group, tensor, transfer, bits)
+    edge = Edge(layer, node.name, 0, f"{layer} -> {node.name}", "rate", tensor, None, reads="each")
+    return stage, edge
+
+
+def pass_on(
+    accelerator: Accelerator, memory: str, layer: str, name: str, tensor: Tensor, bits: int
+) -> tuple[Stage, Edge]:
+    """A stage that reads back what the stage `name` has just spilled for `layer`, and the edge between them."""
+    node = Node(f"fill {name} for {layer}", Move(), (name,))
+    group = Group(node, (), ((0, name),), node.name)
+    transfer = _map_transfer("spill", layer, name, memory, False, tensor, bits)
+    stage = _mover(accelerator, memory, group, tensor, transfer, bits)
+    edge = Edge(name, node.name, 0, f"{name} -> {node.name}", "rate", tensor, None, reads="each")
+    return stage, edge
+
+
+def load_weights(accelerator: Accelerator, memory: str, layer: str, moved_bytes: int) -> Stage:
+    """A source that reads the weights of `layer` once a frame, in parts."""
+    level = accelerator.memories[memory]
+    requests = max(1, min(MOST_WEIGHT_REQUESTS, ceil_div(moved_bytes, level.burst)))
+    tensor = Tensor(1, (requests,))
+    node = Node(f"load weights of {layer}", Input(1, (requests,)))
+    transfer = Transfer("weight", layer, f"weights of {layer}", memory, False, moved_bytes)
+    return _stage(level, Group(node, (), (), node.name), tensor, transfer, ceil_div(moved_bytes, requests))
+
+
+def map_bytes(tensor: Tensor, bits: int) -> int:
+    """Bytes of a map, `bits` an element."""
+    return ceil_div(tensor.elements * bits, 8)
+
+
+def _map_transfer(
+    kind: TrafficKind, layer: str, name: str, memory: str, write: bool, tensor: Tensor, bits: int
+) -> Transfer:
+    return Transfer(kind, layer, name, memory, write, map_bytes(tensor, bits))
+
+
+def _mover(accelerator: Accelerator, memory: str, group: Group, tensor: Tensor, transfer: Transfer, bits: int) -> Stage:
+    row_bytes = ceil_div(tensor.elements // tensor.rows * bits, 8)
+    return _stage(accelerator.memories[memory], group, tensor, transfer, row_bytes)
+
+
+def _stage(level: Memory, group: Group, tensor: Tensor, transfer: Transfer, request_bytes: int) -> Stage:
+    """A mover of `request_bytes` a row; data that is read comes `latency_cycles` after it is asked for."""
+    return Stage(
+        group=group,
+        tensor=tensor,
+        fired=tensor,
+        macs=0,
+        parameters=0,
+        unroll=None,
+        multipliers=0,
+        interval_cycles=level.request_cycles(request_bytes, transfer.write),
+        together=tensor.row_pixels,
+        latency_cycles=0 if transfer.write else level.latency_cycles,
+        port=port_name(level, transfer),
+        occupancy_cycles=level.held_cycles(request_bytes, transfer.write),
+        transfer=transfer,
+    )
+
+
+def port_name(level: Memory, transfer: Transfer) -> str:
+    """The port a transfer needs: the memory's one, or the one for its direction."""
+    if level.port.shared:
+        return transfer.memory
+    return f"{transfer.memory} ({'write' if transfer.write else 'read'})"
