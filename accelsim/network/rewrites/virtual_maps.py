@@ -160,8 +160,6 @@ def _reached(net: Network, convolution: str) -> dict[str, None]:
 def _follows(net: Network, node: Node, reached: Mapping[str, None], tensor: Tensor) -> bool:
     if not isinstance(node.layer, FOLLOWERS) or net.tensors[node.name] != tensor:
         return False
-    if isinstance(node.layer, Combine) and node.layer.repeat:
-        return False
     return all(source in reached or _widens(net, source) for source in node.inputs)
 
 

@@ -28,6 +28,7 @@ from accelsim.network.layers import (
 from accelsim.network.readers.onnx.reader import read_onnx
 from accelsim.network.readers.yaml import read_yaml_network
 from accelsim.network.rewrites.fold import fold
+from accelsim.network.rewrites.tile_attention import tile_attention
 from accelsim.network.rewrites.virtual_maps import virtual_layers, virtual_maps
 from accelsim.network.writers.onnx import write_onnx
 from accelsim.network.writers.yaml import write_yaml_network
@@ -305,6 +306,32 @@ def test_pooling_comes_before_anything_else_reads(others):
     check_readers(net, virtual)
 
 
+def test_a_map_that_a_constant_widens_is_pooled_before():
+    draft = Draft(3, (4, 5))
+    draft.add("vector", Constant(4))
+    spread = draft.add("spread", Combine("multiply"), draft.conv("narrow", draft.image, 1, 3), "vector")
+    net = with_weights(draft.finished(draft.conv("answer", spread, 2)))
+    virtual = virtual_maps(net, 2)
+    assert pools_of(virtual) == {"narrow.channel_pool": "narrow"}
+    check_readers(net, virtual)
+    x = image(net)
+    np.testing.assert_allclose(run(virtual, {"image": x})["answer"], run(net, {"image": x})["answer"])
+
+
+def test_constants_and_pooled_maps_that_are_outputs_keep_their_shape():
+    draft = Draft(3, (4, 5))
+    draft.add("vector", Constant(4))
+    x = draft.add("act", Combine("multiply"), draft.conv("wide", draft.image, 4, 3), "vector")
+    net = with_weights(draft.finished(draft.conv("answer", x, 2), "vector"))
+    assert pools_of(virtual_maps(net, 2)) == {"wide.channel_pool": "wide"}
+    check_readers(net, virtual_maps(net, 2))
+    pooled = draft.add("halved", ChannelPool("maximum", 2), x)
+    net = draft.finished(draft.conv("answer2", pooled, 2), x)
+    virtual = virtual_maps(net, 2, layers=["wide"])
+    assert pools_of(virtual) == {"wide.channel_pool": "act", "halved": "wide.channel_pool"}
+    check_readers(net, virtual)
+
+
 def test_outputs_keep_their_ports():
     net = small(outputs=("answer", Port("seen", "act", (1, 4, 30), (2,), (1,))))
     virtual = virtual_maps(net, 2, layers=["wide", "answer"])
@@ -386,6 +413,20 @@ def test_what_is_chosen_by_default():
     assert not any(part in name for name in chosen for part in (".se.", ".depthwise", "classifier"))
     heads = [name for name in virtual_layers(NETWORKS["efficientdet_d0"]()) if "prediction" in name]
     assert not heads
+
+
+def test_gates_vectors_and_constants_are_no_maps():
+    draft, end = block((9, 6))
+    x = draft.conv("head", end, 5)
+    tiled = tile_attention(draft.finished(x), 3)
+    assert tiled.tensors["reduce"].pixels > 1
+    assert virtual_layers(tiled) == ("wide", "project")
+    x = draft.conv("vector", draft.add("mean", Reduce("mean"), x), 5)
+    draft.add("fixed", Constant(5, (9, 6)))
+    x = draft.add("sum", Combine("add"), x, draft.conv("of_fixed", "fixed", 5))
+    net = draft.finished(draft.conv("answer", x, 2))
+    assert net.tensors["of_fixed"].pixels == 54
+    assert virtual_layers(net) == ("wide", "project", "head")
 
 
 def test_answers_behind_shape_changes_and_decoding_are_left_alone():
