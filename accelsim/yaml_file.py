@@ -18,6 +18,11 @@ from accelsim.errors import InputError, collected
 LARGEST_FILE_BYTES = 2**24
 DEEPEST_NESTING = 64
 
+#: Rules that pydantic tells in its own words rather than a file's.
+RULES = dict.fromkeys(
+    ("dict_type", "model_type", "model_attributes_type"), "Input should be a mapping of names to values"
+)
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -43,7 +48,9 @@ class Document:
         """Put `value` at a dotted path such as `engine.lanes`, made where it is absent."""
         *parents, leaf = dotted.split(".")
         level = self.data
-        for name in parents:
+        for depth, name in enumerate(parents, 1):
+            if name not in level:
+                self.settings.add(tuple(parents[:depth]))
             level = level.setdefault(name, {})
             if not isinstance(level, dict):
                 raise InputError(f"{dotted}: '{name}' has no fields below it")
@@ -190,10 +197,13 @@ def _faults(model: type[BaseModel], document: Document, strict: bool) -> list[An
 
 
 def _problem(model: type[BaseModel], document: Document, detail: Any) -> str:
-    path, fields = _located(model, detail["loc"])
-    text = detail["msg"].removeprefix("Value error, ")
+    location = detail["loc"]
+    if location[-1:] == ("[key]",) and location[-2:-1] == (detail["input"],):
+        location = location[:-1]  # the fault is in the name itself
+    path, fields = _located(model, location)
+    text = RULES.get(detail["type"], detail["msg"].removeprefix("Value error, "))
     if detail["type"] == "extra_forbidden":
-        return f"{document.where(path)}: unknown name {dotted_name(path)}{_suggestion(str(path[-1]), fields)}"
+        return f"{document.where(path)}: unknown name {dotted_name(path)}{suggestion(str(path[-1]), fields)}"
     if detail["type"] == "missing":
         return f"{document.where(path)}: {dotted_name(path)} is missing"
     if detail["type"] == "union_tag_invalid":
@@ -203,7 +213,8 @@ def _problem(model: type[BaseModel], document: Document, detail: Any) -> str:
     return f"{document.where(path)}: {dotted_name(path)} = {_short(detail['input'])}: {text}"
 
 
-def _suggestion(name: str, fields: list[str]) -> str:
+def suggestion(name: str, fields: list[str]) -> str:
+    """What to say after a `name` that is none of `fields`: the one that is meant, or all there are."""
     close = get_close_matches(name, fields, n=1)
     return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(fields)})" if fields else ""
 
@@ -242,7 +253,10 @@ def _below(level: Any, name: str | int) -> Any:
 
 
 def _short(value: object) -> str:
-    text = f'"{value}"' if isinstance(value, str) else str(value)
+    if isinstance(value, dict):
+        text = "{" + ", ".join(f"{name}: ..." for name in value) + "}"
+    else:
+        text = f'"{value}"' if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

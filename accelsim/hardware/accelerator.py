@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core.core_schema import ValidationInfo
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, collected
 from accelsim.hardware.engine import Engine
 from accelsim.hardware.memory import Memory
 from accelsim.hardware.quantities import Hertz
-from accelsim.yaml_file import read_document, validated
+from accelsim.yaml_file import Document, read_document, suggestion, validated
 
 PRESETS = ("streaming-asic", "fpga-stream", "systolic-npu", "feature-map-npu")
+
+#: Level names are part of dotted paths and of tables.
+LevelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=40)]
 
 
 class Accelerator(BaseModel):
@@ -29,9 +33,11 @@ class Accelerator(BaseModel):
 
     name: str = Field(min_length=1, description="name in reports")
     clock: Hertz = Field(description="cycles a second; text with a unit (400 MHz) or an integer in Hz")
-    engine: Engine
-    memories: dict[str, Memory] = Field(
-        {}, description="levels by name, from the engine outwards; none: memory is not modelled"
+    engine: Engine = Field(description="what multiplies; its kind says which fields it has")
+    memories: dict[LevelName, Memory] = Field(
+        {},
+        description="levels by name, from the engine outwards; none: memory is not modelled",
+        json_schema_extra={"additionalProperties": False},
     )
     activation_bits: int = Field(8, ge=1, le=64, description="bits of an activation element in every buffer")
     weight_bits: int = Field(8, ge=1, le=64, description="bits of a weight")
@@ -67,6 +73,13 @@ class Accelerator(BaseModel):
             raise ValueError("one level is no hierarchy; give an on-chip and an off-chip one, or none")
         return memories
 
+    @field_validator("interface", "weights")
+    @classmethod
+    def _have_memories(cls, choice: str, info: ValidationInfo) -> str:
+        if choice not in ("stream", "resident") and info.data.get("memories", True) == {}:
+            raise ValueError("needs memories, and the machine describes none")
+        return choice
+
     @property
     def clock_hz(self) -> int:
         return self.clock
@@ -88,9 +101,22 @@ def load_accelerator(accelerator: str | Path, settings: Mapping[str, Any] | None
     Raises `InputError` with file, line, dotted path, value and rule for everything that is wrong in it.
     """
     document = read_document(_locate(str(accelerator)))
+    unknown = [problem for path in settings or {} for problem in _unknown_level(path, document)]
+    if unknown:
+        raise collected(unknown)
     for path, value in (settings or {}).items():
         document.set(path, value)
     return validated(Accelerator, document)
+
+
+def _unknown_level(path: str, document: Document) -> list[str]:
+    """A setting changes a memory the file has: where a new one would stand in the hierarchy, it could not say."""
+    top, *below = path.split(".")
+    levels = document.data.get("memories") or {}
+    if top != "memories" or not below or not isinstance(levels, dict) or below[0] in levels:
+        return []
+    cure = suggestion(below[0], list(levels)) or " (the machine describes none)"
+    return [f"settings: unknown name memories.{below[0]}{cure}"]
 
 
 def _locate(accelerator: str) -> Path:

@@ -12,11 +12,15 @@ class SpatialEngine(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["spatial"] = "spatial"
-    multipliers: int = Field(gt=0, le=10**9, description="multipliers to share out over all layers")
+    kind: Literal["spatial"] = Field("spatial", description="hardware for every layer at once")
+    multipliers: int = Field(
+        gt=0, le=10**9, description="multipliers to share out over all layers, one product a cycle each"
+    )
     lanes: int = Field(gt=0, le=10**9, description="elements a cycle that a stage without multiplications moves")
     mac_latency_cycles: int = Field(ge=0, le=10**9, description="cycles from the last multiplication to the output")
-    lane_latency_cycles: int = Field(ge=0, le=10**9, description="the same for stages without multiplications")
+    lane_latency_cycles: int = Field(
+        ge=0, le=10**9, description="cycles from the last element moved to the output, without multiplications"
+    )
 
 
 class SystolicEngine(BaseModel):
@@ -24,18 +28,21 @@ class SystolicEngine(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["systolic"]
-    rows: int = Field(gt=0, le=10**5, description="multipliers in a column")
-    columns: int = Field(gt=0, le=10**5, description="multipliers in a row")
+    kind: Literal["systolic"] = Field(description="one array on which layers take turns")
+    rows: int = Field(gt=0, le=10**5, description="multipliers in a column of the array")
+    columns: int = Field(gt=0, le=10**5, description="multipliers in a row of the array")
     dataflow: Literal["output-stationary", "weight-stationary", "input-stationary"] = Field(
-        description="the operand that stays in the array"
+        description="the operand that stays in the array while the others move through it"
     )
     lanes: int = Field(gt=0, le=10**9, description="elements a cycle that a stage without multiplications moves")
-    mac_latency_cycles: int = Field(0, ge=0, le=10**9, description="cycles from the array to the output")
-    lane_latency_cycles: int = Field(0, ge=0, le=10**9, description="the same for stages without multiplications")
+    mac_latency_cycles: int = Field(0, ge=0, le=10**9, description="cycles from the array's edge to the output")
+    lane_latency_cycles: int = Field(
+        0, ge=0, le=10**9, description="cycles from the last element moved to the output, without multiplications"
+    )
 
     @property
     def multipliers(self) -> int:
+        """Products a cycle."""
         return self.rows * self.columns
 
 
