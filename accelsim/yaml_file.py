@@ -139,7 +139,7 @@ def _plain(node: Node, path: tuple[str | int, ...], lines: dict[tuple[str | int,
             raise InputError(f"{place}:{line}: a name must be plain text, not a list or mapping")
         name = _text(key, place)
         if name in values:
-            raise InputError(f"{place}:{line}: {dotted_name((*path, name))} is given twice")
+            raise InputError(_one_line(f"{place}:{line}: {dotted_name((*path, name))} is given twice"))
         values[name] = _plain(child, (*path, name), lines, place)
         lines[*path, name] = line
     return values
@@ -184,7 +184,7 @@ def validated(model: type[Model], document: Document) -> Model:
     truths = [fault for fault in _faults(model, document, strict=True) if isinstance(fault["input"], bool)]
     faults = {fault["loc"]: fault for fault in [*truths, *_faults(model, document, strict=False)]}
     if faults:
-        raise collected([_problem(model, document, fault) for fault in faults.values()])
+        raise collected([_one_line(_problem(model, document, fault)) for fault in faults.values()])
     return model.model_validate(document.data)
 
 
@@ -258,6 +258,11 @@ def _short(value: object) -> str:
     else:
         text = f'"{value}"' if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _one_line(text: str) -> str:
+    """`text` with line breaks of names and values written out: every line of an error is a problem of its own."""
+    return "".join(part.encode("unicode_escape").decode() if not part.isprintable() else part for part in text)
 
 
 def _line_of(error: YAMLError) -> str:

@@ -246,6 +246,15 @@ def test_long_values_are_cut():
     assert len(line) < 200
 
 
+def test_line_breaks_in_names_and_values_are_written_out():
+    assert problems('"na\\nme": 1\nname: a\nmemory: {size: "3\\r4"}\n') == [
+        'm.yaml:3: memory.size = "3\\r4": Input should be a valid integer, unable to parse string as an integer',
+        "m.yaml:1: unknown name na\\nme (did you mean name?)",
+    ]
+    with pytest.raises(InputError, match=r"^m\.yaml:2: a\\nb is given twice$"):
+        parse_document('"a\\nb": 1\n"a\\nb": 2\n', "m.yaml")
+
+
 def test_settings_are_put_in_place():
     document = parse_document("name: a\nmemory:\n  size: 3\n", "m.yaml")
     document.set("memory.size", 5)

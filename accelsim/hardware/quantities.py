@@ -14,12 +14,18 @@ from accelsim.units import BYTES, HERTZ, parse_bytes, parse_hertz
 MOST_BYTES = 2**50
 MOST_BURST = 2**20
 MOST_HERTZ = 10**12
+#: More characters than any of them needs.
+LONGEST_TEXT = 60
 
 
 def _parsed(parse: Callable[[str | int], int]) -> Callable[[object], object]:
     def read(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if len(value) > LONGEST_TEXT:
+            raise ValueError(f"{len(value):,} characters are no number followed by a unit")
         try:
-            return parse(value) if isinstance(value, str) else value
+            return parse(value)
         except InputError as error:
             raise ValueError(str(error)) from None
 

@@ -4,11 +4,15 @@ from typing import get_args
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from accelsim.errors import InputError
 from accelsim.hardware.accelerator import PRESETS, Accelerator, load_accelerator
+from accelsim.hardware.memory import Memory, MemoryPort
+from accelsim.yaml_file import Document, validated
 
 GOOD = """\
 name: mine
@@ -142,6 +146,11 @@ def test_a_fault_is_told_with_line_path_value_and_rule(file, old, new, told):
         ("64 KiB", "0 B", 'm.yaml:11: memories.sram.size = "0 B": Input should be greater than 0'),
         ("64 KiB", "-1 KiB", 'm.yaml:11: memories.sram.size = "-1 KiB": "-1 KiB" is not a number followed by a unit'),
         ("64 KiB", "0.3 B", 'm.yaml:11: memories.sram.size = "0.3 B": "0.3 B" is not a whole number of B'),
+        (
+            "64 KiB",
+            "9" * 5000 + " B",
+            'm.yaml:11: memories.sram.size = "' + "9" * 56 + "...: 5,002 characters are no num",
+        ),
         ("64 KiB", "9999999 GiB", 'm.yaml:11: memories.sram.size = "9999999 GiB": Input should be less than'),
         ("64 KiB", "", "m.yaml:11: memories.sram.size = None: Input should be a valid integer"),
         ("    size: 64 KiB\n", "", "m.yaml:10: memories.sram.size is missing"),
@@ -262,6 +271,33 @@ def test_a_systolic_array_multiplies_with_all_it_has(file):
     assert problems(file(text + SYSTOLIC.replace("output-stationary", "still")))[0].startswith(
         "m.yaml:3: engine.dataflow = \"still\": Input should be 'output-stationary', "
     )
+
+
+names = st.sampled_from([*Memory.model_fields, *MemoryPort.model_fields, "sram", "dram", "[key]", "", "x.y", "spatial"])
+values = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.floats(), st.text(max_size=5),
+        st.sampled_from(["64 KiB", "1 GiB", "0 B", "1e3 B", "9" * 5000 + " B", "٣ B", "slots"]),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(names, inner, max_size=4)),
+    max_leaves=10,
+)  # fmt: skip
+
+
+def told_of(data):
+    """Lines of the error that `data` causes; none where it is a machine."""
+    try:
+        validated(Accelerator, Document("m.yaml", data, {(): 1}))
+    except InputError as error:
+        return str(error).splitlines()
+    return []
+
+
+@given(levels=values, engine=values, choice=values)
+def test_whatever_stands_in_a_file_is_taken_or_refused_line_by_line(levels, engine, choice):
+    told = told_of({"name": "m", "clock": 1, "engine": engine, "memories": levels, "interface": choice})
+    assert all(line.startswith("m.yaml:1: ") for line in told)
+    assert told or (isinstance(levels, dict) and len(levels) != 1)
 
 
 def test_the_schema_takes_what_the_reader_takes(file):
