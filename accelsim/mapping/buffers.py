@@ -86,11 +86,29 @@ def tokens_made(stage: Stage, granularity: Granularity, by_firing: Ints) -> Ints
 
 
 def needed_and_held(design: Design, edge: Edge, granularity: Granularity) -> tuple[Ints, Ints]:
-    """Newest token that an edge's consumer has needed by each of its firings, and oldest that it still holds."""
-    node = design.stage_by_name[edge.consumer].group.node
-    net = design.network
-    together = design.stage_by_name[edge.consumer].together if granularity == "pixel" else 1
-    return _window(node.layer, edge.operand, net.sources(node), net.tensors[node.name], granularity, together)
+    """Newest token that an edge's consumer has needed by each of its firings, and oldest that it still holds.
+
+    What a tile's producer has not made for this tile counts as no token.
+    """
+    stages = design.stage_by_name
+    consumer, offset = stages[edge.consumer], stages[edge.producer].row_offset
+    together = consumer.together if granularity == "pixel" else 1
+    firings = consumer.fired.rows if granularity == "row" else consumer.fired.pixels
+    if edge.reads == "window":
+        node, net = consumer.group.node, design.network
+        needed, held = _window(
+            node.layer, edge.operand, net.sources(node), net.tensors[node.name], granularity, together
+        )
+    elif edge.reads == "each":
+        each = np.arange(consumer.row_offset + firings)
+        needed, held = np.minimum((each // together + 1) * together, each.size) - 1, each
+    else:
+        tokens = edge.tensor.rows if granularity == "row" else edge.tensor.pixels
+        needed, held = np.full(firings, tokens - 1), np.zeros(firings, np.int64)
+    if offset == 0 and needed.size == firings:
+        return needed, held
+    tile = slice(consumer.row_offset, consumer.row_offset + firings)
+    return np.maximum(needed[tile] - offset, -1), np.maximum(held[tile] - offset, 0)
 
 
 @lru_cache(maxsize=512)

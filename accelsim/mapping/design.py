@@ -78,7 +78,7 @@ class Edge:
     """A buffer's reader: `capacity` in tokens of the mapping's granularity, None where unbounded.
 
     What the consumer reads of it is its layer's to say (`window`), or token by token (`each`), or all
-    of a frame for every firing (`all`).
+    of a frame for every firing (`all`). `home` is the memory where the buffer lies, None for the engine's own.
     """
 
     producer: str
@@ -89,6 +89,7 @@ class Edge:
     tensor: Tensor
     capacity: int | None
     reads: Literal["window", "each", "all"] = "window"
+    home: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,13 @@ a store reads its producer's buffer token by token. A request is one row of a ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.memory import Memory
-from accelsim.mapping.design import Edge, Stage
+from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.stages import Group
 from accelsim.mapping.transfer import TrafficKind, Transfer
 from accelsim.network.graph import Node
@@ -43,27 +45,28 @@ def load_map(
 
 
 def store_map(
-    accelerator: Accelerator, memory: str, kind: TrafficKind, layer: str, name: str, tensor: Tensor, bits: int
+    accelerator: Accelerator, memory: str, kind: TrafficKind, stage: Stage, tensor: Tensor, bits: int, name: str
 ) -> tuple[Stage, Edge]:
-    """A stage that writes the map of `layer`, and the edge to it."""
-    node = Node(f"store {name}", Move(), (layer,))
-    group = Group(node, (), ((0, layer),), node.name)
-    transfer = _map_transfer(kind, layer, name, memory, True, tensor, bits)
-    stage = _mover(accelerator, memory, group, tensor, transfer, bits)
-    edge = Edge(layer, node.name, 0, f"{layer} -> {node.name}", "rate", tensor, None, reads="each")
-    return stage, edge
+    """A stage called `name` that writes what `stage` makes, and the edge to it."""
+    transfer = _map_transfer(kind, stage.name, stage.name, memory, True, tensor, bits)
+    return _follower(accelerator, name, stage, tensor, transfer, bits)
 
 
-def pass_on(
-    accelerator: Accelerator, memory: str, layer: str, name: str, tensor: Tensor, bits: int
-) -> tuple[Stage, Edge]:
-    """A stage that reads back what the stage `name` has just spilled for `layer`, and the edge between them."""
-    node = Node(f"fill {name} for {layer}", Move(), (name,))
-    group = Group(node, (), ((0, name),), node.name)
+def fill_map(accelerator: Accelerator, memory: str, spill: Stage, layer: str, bits: int) -> tuple[Stage, Edge]:
+    """A stage that reads back for `layer` what `spill` writes, and the edge between them."""
+    assert spill.transfer is not None
+    tensor, name = spill.tensor, spill.transfer.tensor
     transfer = _map_transfer("spill", layer, name, memory, False, tensor, bits)
-    stage = _mover(accelerator, memory, group, tensor, transfer, bits)
-    edge = Edge(name, node.name, 0, f"{name} -> {node.name}", "rate", tensor, None, reads="each")
-    return stage, edge
+    return _follower(accelerator, f"fill {name} for {layer}", spill, tensor, transfer, bits)
+
+
+def _follower(
+    accelerator: Accelerator, name: str, producer: Stage, tensor: Tensor, transfer: Transfer, bits: int
+) -> tuple[Stage, Edge]:
+    node = Node(name, Move(), (producer.name,))
+    group = Group(node, (), ((0, producer.name),), name)
+    mover = _mover(accelerator, transfer.memory, group, tensor, transfer, bits)
+    return mover, Edge(producer.name, name, 0, f"{producer.name} -> {name}", "rate", tensor, None, reads="each")
 
 
 def load_weights(accelerator: Accelerator, memory: str, layer: str, moved_bytes: int) -> Stage:
@@ -79,6 +82,20 @@ def load_weights(accelerator: Accelerator, memory: str, layer: str, moved_bytes:
 def map_bytes(tensor: Tensor, bits: int) -> int:
     """Bytes of a map, `bits` an element."""
     return ceil_div(tensor.elements * bits, 8)
+
+
+def weight_bytes(design: Design, stage: Stage) -> int:
+    """Bytes of what a stage has been trained: its layers' parameters, and constants that they read."""
+    net = design.network
+    elements, seen = stage.parameters, set[str]()
+    names = [source for name in stage.group.layers for source in net.by_name[name].inputs]
+    while names:
+        name = names.pop()
+        if name in net.constant_nodes and name not in seen:
+            seen.add(name)
+            elements += net.parameters_of(net.by_name[name])
+            names += net.by_name[name].inputs
+    return ceil_div(elements * design.accelerator.weight_bits, 8)
 
 
 def _map_transfer(
@@ -109,6 +126,26 @@ def _stage(level: Memory, group: Group, tensor: Tensor, transfer: Transfer, requ
         occupancy_cycles=level.held_cycles(request_bytes, transfer.write),
         transfer=transfer,
     )
+
+
+def in_turns(stages: Sequence[Stage], accelerator: Accelerator) -> list[Stage]:
+    """`stages` with those at a port in fixed turns slowed down to their share of it, which is theirs alone.
+
+    Shares are in proportion to the bytes a frame.
+    """
+    total: dict[str, int] = defaultdict(int)
+    for stage in stages:
+        if stage.transfer and stage.port:
+            total[stage.port] += stage.transfer.moved_bytes
+    return [_in_turn(stage, total, accelerator) for stage in stages]
+
+
+def _in_turn(stage: Stage, total: Mapping[str, int], accelerator: Accelerator) -> Stage:
+    transfer = stage.transfer
+    if transfer is None or stage.port is None or accelerator.memories[transfer.memory].arbitration != "slots":
+        return stage
+    slowed = ceil_div(stage.occupancy_cycles * total[stage.port], max(transfer.moved_bytes, 1))
+    return replace(stage, interval_cycles=max(stage.interval_cycles, slowed), port=None, occupancy_cycles=0)
 
 
 def port_name(level: Memory, transfer: Transfer) -> str:

@@ -143,16 +143,51 @@ def _flow(
     making: Sequence[tuple[Table | None, Table | None]],
     granularity: Granularity,
 ) -> _Flow:
-    stage = design.stages[index[edge.consumer]]
-    node = stage.group.node
-    together = stage.together if granularity == "pixel" else 1
-    flow = _token_flow(
-        node.layer, edge.operand, design.network.sources(node), design.network.tensors[node.name], granularity, together
-    )
+    consumer, producer = design.stages[index[edge.consumer]], design.stages[index[edge.producer]]
+    firings, tokens = tokens_of(consumer.fired, granularity), tokens_of(edge.tensor, granularity)
+    together = consumer.together if granularity == "pixel" else 1
+    if edge.reads == "window":
+        node = consumer.group.node
+        sources, output = design.network.sources(node), design.network.tensors[node.name]
+        flow = _token_flow(node.layer, edge.operand, sources, output, granularity, together)
+    else:
+        flow = READS[edge.reads](firings + consumer.row_offset, tokens + producer.row_offset, together)
+        flow = flow._replace(head_pixels=edge.tensor.row_pixels)
+    if flow.need.size != firings or flow.freed.size != tokens:
+        flow = _of_tile(flow, consumer.row_offset, firings, producer.row_offset, tokens)
     made = making[index[edge.producer]][1]
     if made is None:
         return flow
     return flow._replace(need=np.where(flow.need >= 0, made[flow.need], -1).astype(np.int32))
+
+
+def _each(firings: int, tokens: int, together: int) -> _Flow:
+    """A firing a token, in order; those that go together wait for the last of them."""
+    need = np.arange(max(firings, tokens), dtype=np.int32)
+    last = np.minimum((need // together + 1) * together, need.size) - 1
+    return _Flow(last.astype(np.int32)[:firings], need[:tokens], 1, 1)
+
+
+def _all(firings: int, tokens: int, together: int) -> _Flow:
+    """Every firing needs all tokens of a frame, and the last lets go of them."""
+    return _Flow(np.full(firings, tokens - 1, np.int32), np.full(tokens, firings - 1, np.int32), 1, 1)
+
+
+READS = {"each": _each, "all": _all}
+
+
+def _of_tile(flow: _Flow, from_firing: int, firings: int, from_token: int, tokens: int) -> _Flow:
+    """`flow` for a tile of both maps.
+
+    What the tile does not bring is there already (-1), and what later tiles need too is let go at the end.
+    """
+    need = flow.need[from_firing : from_firing + firings] - from_token
+    freed = flow.freed[from_token : from_token + tokens] - from_firing
+    assert need.size == firings
+    assert need.max(initial=-1) < tokens
+    return flow._replace(
+        need=np.maximum(need, -1).astype(np.int32), freed=np.clip(freed, -1, firings - 1).astype(np.int32)
+    )
 
 
 @lru_cache(maxsize=512)

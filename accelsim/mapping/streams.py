@@ -1,0 +1,84 @@
+"""What a whole-network pipeline moves to and from memory while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from accelsim.mapping.design import Design, Edge, Stage
+from accelsim.mapping.movers import fill_map, in_turns, load_map, load_weights, store_map, weight_bytes
+
+#: Frames of weights that a stage holds: those in use, and the next, which load meanwhile.
+FRAMES_OF_WEIGHTS = 2
+
+
+def streamed(design: Design) -> Design:
+    """`design`, a single pipeline, with a stage for all that passes a memory's port.
+
+    That is its inputs and outputs where the machine's `interface` is memory, the weights where these are not
+    resident, and every buffer whose home is a memory (spilled): written once, read once by each reader.
+    """
+    accelerator = design.accelerator
+    off_chip = accelerator.off_chip_memory
+    if off_chip is None or design.mapping.segments:
+        return design
+    stages, edges = list(design.stages), list(design.edges)
+    if accelerator.interface == "memory":
+        stages = [_loaded(design, stage, off_chip) if stage.is_source else stage for stage in stages]
+        for name in design.output_stages:
+            stage = design.stage_by_name[name]
+            bits = accelerator.activation_bits
+            mover, edge = store_map(accelerator, off_chip, "output", stage, stage.tensor, bits, f"store {name}")
+            stages.append(mover)
+            edges.append(edge)
+    if accelerator.weights != "resident":
+        for stage in (stage for stage in design.stages if stage.parameters):
+            mover, edge = _weights(design, stage, off_chip)
+            stages.append(mover)
+            edges.append(edge)
+    for edge in design.edges:
+        home = design.mapping.homes.get(edge.name, design.mapping.homes.get(edge.producer))
+        if home is not None and home != accelerator.local_memory:
+            edges.remove(edge)
+            more_stages, more_edges = _spilled(design, edge, home)
+            stages += more_stages
+            edges += more_edges
+    return assembled(design, stages, edges)
+
+
+def assembled(design: Design, stages: list[Stage], edges: list[Edge]) -> Design:
+    """`design` with these stages and edges: ports in turns, edges in the order of their consumers."""
+    order = {stage.name: position for position, stage in enumerate(stages)}
+    ordered = sorted(edges, key=lambda edge: (order[edge.consumer], edge.operand))
+    return replace(design, stages=tuple(in_turns(stages, design.accelerator)), edges=tuple(ordered))
+
+
+def _loaded(design: Design, stage: Stage, memory: str) -> Stage:
+    """A network input that comes from memory instead of a link of its own."""
+    bits = design.accelerator.activation_bits
+    mover = load_map(design.accelerator, memory, "input", stage.name, stage.name, stage.tensor, bits)
+    return replace(mover, group=stage.group)
+
+
+def _weights(design: Design, stage: Stage, memory: str) -> tuple[Stage, Edge]:
+    moved_bytes = weight_bytes(design, stage)
+    mover = load_weights(design.accelerator, memory, stage.name, moved_bytes)
+    capacity = FRAMES_OF_WEIGHTS * mover.tensor.rows
+    operand = len(stage.group.node.inputs)
+    name = f"{mover.name} -> {stage.name}"
+    return mover, Edge(mover.name, stage.name, operand, name, "rate", mover.tensor, capacity, reads="all")
+
+
+def _spilled(design: Design, edge: Edge, memory: str) -> tuple[list[Stage], list[Edge]]:
+    """What stands for `edge` when its buffer lies in `memory`: a store, the buffer, a fill, and the reader's window."""
+    accelerator, producer = design.accelerator, design.stage_by_name[edge.producer]
+    bits = accelerator.activation_bits
+    name = f"spill {edge.producer} for {edge.consumer}" + ("" if edge.operand == 0 else f" ({edge.operand})")
+    store, to_store = store_map(accelerator, memory, "spill", producer, edge.tensor, bits, name)
+    fill, through = fill_map(accelerator, memory, store, edge.consumer, bits)
+    if edge.operand:
+        fill = replace(
+            fill, group=replace(fill.group, node=replace(fill.group.node, name=f"{fill.name} ({edge.operand})"))
+        )
+    waiting = replace(through, consumer=fill.name, name=edge.name, role=edge.role, capacity=edge.capacity, home=memory)
+    reading = replace(edge, producer=fill.name, name=f"{fill.name} -> {edge.consumer}", role="window", capacity=None)
+    return [store, fill], [to_store, waiting, reading]
