@@ -111,3 +111,15 @@ def test_one_stage_alone_gets_all_that_dram_can_give(preset):
     machine = load_accelerator(preset)
     memory = machine.memories[machine.off_chip_memory]
     assert memory.requester_bytes_per_cycle(False) == memory.bytes_per_cycle(False)
+
+
+def test_resnet_on_the_feature_map_npu_is_no_slower_than_published():
+    """Layer by layer, each limited by multipliers or memory: above the NVDLA Primer's 269 frames/s, but not far."""
+    machine, net = load_accelerator("feature-map-npu"), accelsim.load_network("resnet50")
+    bytes_per_cycle = machine.memories["dram"].bytes_per_cycle(False)
+    cycles = 0.0
+    for node in net.nodes:
+        if macs := net.macs_of(node):
+            maps = sum(tensor.elements for tensor in (*net.sources(node), net.tensors[node.name]))
+            cycles += max(macs / machine.engine.multipliers, (maps + net.parameters_of(node)) / bytes_per_cycle)
+    assert 269 <= machine.clock_hz / cycles <= 1.5 * 269
