@@ -12,6 +12,7 @@ from accelsim.mapping.buffers import needed_and_held
 from accelsim.mapping.channels import ChannelTile, channel_tiles, input_channels, narrowed
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.movers import load_map, map_bytes, store_map
+from accelsim.mapping.roles import Role
 from accelsim.mapping.segment import Segment
 from accelsim.mapping.tiling import Cut, Range, crossing, cuts
 from accelsim.mapping.work import loop_nest
@@ -171,8 +172,14 @@ class _Builder:
         return loads
 
     def _edge(self, edge: Edge, made: dict[str, Stage], loads: dict[str, Stage]) -> Edge:
-        producer = made.get(edge.producer) or loads[edge.producer]
-        return replace(edge, producer=producer.name, tensor=producer.tensor)
+        """`edge` in this tile, with room for its own reader; of a map that waits in memory only a window is here."""
+        room = self.design.mapping.capacities.get(edge.name) or self.bounds[edge.name] + SPARE_TOKENS
+        if edge.producer in made:
+            return replace(edge, tensor=made[edge.producer].tensor, capacity=room)
+        load = loads[edge.producer]
+        role: Role = "window" if edge.role == "window" else "rate"
+        name = f"{load.name} -> {edge.consumer}" + (f" (operand {edge.operand})" if "operand" in edge.name else "")
+        return replace(edge, producer=load.name, name=name, role=role, tensor=load.tensor, capacity=room)
 
     def _stores(
         self, made: dict[str, Stage], row: Cut | None, column: Cut | None, channel: ChannelTile | None
@@ -222,15 +229,14 @@ class _Builder:
         return movers
 
     def _bounded(self, edges: Sequence[Edge]) -> list[Edge]:
-        """`edges` with capacities: those of the mapping, or a little more than the least; one for all of a fork."""
-        given = self.design.mapping.capacities
-        wanted: dict[str, int] = {}
+        """`edges` with their capacities; where a fork shares one buffer, that of the reader who needs most."""
+        rooms: dict[str, int] = {}
         for edge in edges:
-            least = given.get(edge.name) or self.bounds.get(edge.name, 1) + SPARE_TOKENS
-            key = edge.name if self.design.accelerator.fork == "copy" else edge.producer
-            wanted[key] = max(wanted.get(key, 0), least)
-        by_edge = self.design.accelerator.fork == "copy"
-        return [replace(edge, capacity=wanted[edge.name if by_edge else edge.producer]) for edge in edges]
+            rooms[self._buffer(edge)] = max(rooms.get(self._buffer(edge), 0), edge.capacity or 1 + SPARE_TOKENS)
+        return [replace(edge, capacity=rooms[self._buffer(edge)]) for edge in edges]
+
+    def _buffer(self, edge: Edge) -> str:
+        return edge.name if self.design.accelerator.fork == "copy" else edge.producer
 
     def _buffer_bytes(self, edges: Sequence[Edge]) -> int:
         bits = self.design.accelerator.activation_bits
@@ -238,7 +244,7 @@ class _Builder:
         for edge in edges:
             row_bytes = ceil_div(edge.tensor.elements // edge.tensor.rows * bits, 8)
             tokens = min(edge.capacity or 0, edge.tensor.rows)
-            rooms[edge.name if self.design.accelerator.fork == "copy" else edge.producer] = tokens * row_bytes
+            rooms[self._buffer(edge)] = tokens * row_bytes
         return sum(rooms.values())
 
     def _halo_bytes(self, row: Cut | None, column: Cut | None) -> int:
