@@ -34,6 +34,16 @@ class Measured:
     latency_cycles: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How segments were chosen: no choice is below `bound`, and where `exact` none is below `value`."""
+
+    objective: str
+    value: float
+    bound: float
+    exact: bool
+
+
 @dataclass(frozen=True)
 class Mapping:
     """Who runs where.
@@ -55,6 +65,7 @@ class Mapping:
     frames_per_visit: int = 1
     homes: ReadOnly[str, str] = field(default_factory=lambda: MappingProxyType({}))
     materialised: frozenset[str] = frozenset()
+    choice: Choice | None = field(default=None, compare=False)
     place: str = field(default="mapping", compare=False)
     document: Document | None = field(default=None, repr=False, compare=False)
 
