@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from fractions import Fraction
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.errors import InputError, NotModelled
 from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, Stage, with_capacities
+from accelsim.mapping.movers import weight_bytes
 from accelsim.mapping.roles import ROLES
+from accelsim.mapping.streams import FRAMES_OF_WEIGHTS, streamed
+from accelsim.mapping.traffic import pipeline_traffic, visit_traffic
 from accelsim.network.attention import attention_buffering, find_attention
 from accelsim.network.reach import Granularity
 from accelsim.report import report as parts
+from accelsim.report.memory import memory_rows, traffic_rows, turns_sustained, turns_used
+from accelsim.report.turns import crossing_rows, inner_rows, role_rows, segment_rows
+from accelsim.report.turns import stage_rows as turns_stage_rows
+from accelsim.report.turns import throughput as turns_throughput
+from accelsim.timing.bandwidth import pipeline_passed, turns_passed
 from accelsim.timing.bounds import interval_bound_cycles, latency_bound_cycles
 from accelsim.timing.critical import critical_cycle, slack_cycles
-from accelsim.timing.kernels.pipeline import INPUT, SOURCE, SPACE
+from accelsim.timing.kernels.pipeline import INPUT, PORT, SOURCE, SPACE
 from accelsim.timing.lower import token_elements
 from accelsim.timing.occupancy import peak_tokens, simultaneous_peak_elements, stored_tokens
 from accelsim.timing.simulate import Trace, schedule
+from accelsim.timing.turns import take_turns
 
 Times = NDArray[np.int64]
 
@@ -39,42 +50,176 @@ class _Peaks(NamedTuple):
 def simulate(
     design: Design, frames: int | None = None, granularity: Granularity | None = None, source: str | None = None
 ) -> parts.Report:
-    """Simulates `design` and reports buffers, stages, throughput and latency.
+    """Simulates `design` and reports buffers, stages, traffic, throughput and latency.
 
     `frames` None runs until frames repeat, else exactly that many; `granularity` is "row" or "pixel", None for
     that of the design's mapping; `source` is "paced" or "greedy", None for the machine's. Figures of buffers
     are those of a paced source and unbounded buffers, whatever the design's own; what its own come to is
-    reported beside them. Raises `DeadlockError` with the cycle of waits, `InputError` for a `frames` below 1.
+    reported beside them. Segments take turns row by row, for as many frames as their mapping says, and their
+    buffers are bounded. Raises `DeadlockError` with the cycle of waits, `InfeasibleError` where a segment does
+    not fit its memory, `InputError` for a `frames` below 1.
     """
-    trace = schedule(design, granularity, source, frames)
-    free = trace if trace.steady and _is_free(trace) else schedule(_unbounded(design), trace.granularity, "paced")
+    if not isinstance(design, Design):
+        raise InputError(f"a {type(design).__name__} is no Design; map_network gives one")
+    if design.mapping.segments:
+        return _in_turns(design, frames, granularity, source)
+    running = streamed(design)
+    trace = schedule(running, granularity, source, frames)
+    free = trace if trace.steady and _is_free(trace) else schedule(_unbounded(running), trace.granularity, "paced")
     peaks = _peaks(trace, free)
-    body = parts.Body(
-        network=design.network.name,
-        inputs={stage.name: stage.tensor.label for stage in design.stages if stage.is_source},
-        accelerator=design.accelerator.name,
-        granularity=trace.granularity,
-        source=trace.source,
-        fork=design.accelerator.fork,
-        pace_cycles=design.pace_cycles,
-        clock_hz=design.accelerator.clock_hz,
-        activation_bits=design.accelerator.activation_bits,
-        throughput=_throughput(trace),
-        critical=_critical(trace),
-        attention_buffering=_attention(design),
-        buffering={role: _role(free, peaks, role) for role in ROLES},
-        buffers=tuple(_buffer(trace, peaks, k) for k in range(len(design.edges))),
-        stages=tuple(_stage_rows(trace)),
-        work=_work(design),
-        segments=(parts.Segment(name="pipeline", stages=len(design.stages), multipliers=design.multipliers),),
-        traffic=None,
-        memories=None,
-        energy=None,
-        not_modelled=parts.NOT_MODELLED,
-        warnings=tuple(_warnings(trace, free)),
-        version=version("accelsim"),
+    buffering = {role: _role(free, peaks, role) for role in ROLES}
+    traffic, memories = _traffic(trace, buffering)
+    return parts.Report(
+        parts.Body(
+            **_head(design, trace.granularity, trace.source),
+            throughput=_throughput(trace),
+            critical=_critical(trace),
+            buffering=buffering,
+            buffers=tuple(_buffer(trace, peaks, k) for k in range(len(running.edges))),
+            stages=tuple(_stage_rows(trace)),
+            segments=(_pipeline_segment(running),),
+            traffic=traffic,
+            memories=memories,
+            warnings=(*_warnings(trace, free), *_room_warnings(design, memories)),
+        )
     )
-    return parts.Report(body)
+
+
+def _in_turns(design: Design, frames: int | None, granularity: str | None, source: str | None) -> parts.Report:
+    """The report of a design whose segments take turns."""
+    _check_turns(design, frames, granularity, source)
+    turns = take_turns(design)
+    alone = turns if turns.frames == 1 else take_turns(_one_frame(design))
+    inner, crossing = inner_rows(turns), crossing_rows(turns)
+    traffic = visit_traffic(design, turns.visits)
+    machine = design.accelerator
+    memories = memory_rows(
+        machine,
+        traffic,
+        turns.interval_cycles,
+        turns_sustained(turns),
+        turns_passed(turns),
+        turns_used(machine, turns.visits),
+    )
+    return parts.Report(
+        parts.Body(
+            **_head(design, "row", "greedy"),
+            throughput=turns_throughput(turns, alone),
+            critical=None,
+            buffering=role_rows(turns, inner, crossing),
+            buffers=tuple(row for rows in (*inner, crossing) for row in rows),
+            stages=tuple(turns_stage_rows(turns)),
+            segments=segment_rows(turns),
+            traffic=traffic_rows(traffic),
+            memories=memories,
+            warnings=(),
+        )
+    )
+
+
+def _check_turns(design: Design, frames: int | None, granularity: str | None, source: str | None) -> None:
+    if (granularity or design.mapping.granularity) != "row":
+        raise NotModelled(
+            "segments take turns row by row; pixels of such a design are not modelled: use granularity row"
+        )
+    if source == "paced":
+        raise NotModelled("the frames of a visit are in memory before it begins; a paced source of it is not modelled")
+    if frames not in (None, design.mapping.frames_per_visit):
+        raise InputError(
+            f"frames = {frames}: a visit takes frames_per_visit = {design.mapping.frames_per_visit} of the mapping, "
+            "and every visit is like the next; leave frames out"
+        )
+
+
+def _one_frame(design: Design) -> Design:
+    return replace(design, mapping=replace(design.mapping, frames_per_visit=1))
+
+
+def _head(design: Design, granularity: str, source: str) -> dict[str, Any]:
+    """What every report says, however it was simulated."""
+    machine, choice = design.accelerator, design.mapping.choice
+    return {
+        "network": design.network.name,
+        "inputs": {stage.name: stage.tensor.label for stage in design.stages if stage.is_source},
+        "accelerator": machine.name,
+        "granularity": granularity,
+        "source": source,
+        "fork": machine.fork,
+        "pace_cycles": design.pace_cycles,
+        "clock_hz": machine.clock_hz,
+        "activation_bits": machine.activation_bits,
+        "attention_buffering": _attention(design),
+        "work": _work(design),
+        "choice": None if choice is None else parts.Choice(**asdict(choice)),
+        "energy": None,
+        "not_modelled": (*(() if machine.memories else parts.NEED_MEMORIES), *parts.NOT_MODELLED),
+        "version": version("accelsim"),
+    }
+
+
+def _pipeline_segment(running: Design) -> parts.Segment:
+    layers = tuple(stage.name for stage in running.stages if stage.transfer is None and not stage.is_source)
+    return parts.Segment(
+        name="pipeline",
+        stages=len(running.stages),
+        multipliers=running.multipliers,
+        layers=layers,
+        frames=None,
+        cycles=None,
+        load_cycles=None,
+        setup_cycles=None,
+        tiles=1,
+        tile={},
+        halo=None,
+        weights=running.accelerator.weights if running.accelerator.memories else None,
+        demand=None,
+        slowest=max(running.stages, key=lambda stage: stage.work_cycles).name,
+    )
+
+
+def _traffic(
+    trace: Trace, buffering: Mapping[str, parts.RoleBuffering]
+) -> tuple[tuple[parts.TrafficRow, ...] | None, dict[str, parts.MemoryRow] | None]:
+    running = trace.design
+    machine = running.accelerator
+    if machine.local_memory is None:
+        return None, None
+    traffic = pipeline_traffic(running)
+    moved: dict[str, Fraction] = defaultdict(Fraction)
+    for row in traffic:
+        moved[row.memory] += row.read_bytes + row.written_bytes
+    sustained = {name: size / trace.interval_cycles for name, size in moved.items()}
+    used = {name: _bytes(_homed_elements(running, trace, name), running) for name in machine.memories}
+    stored = _bytes(sum(row.stored_elements for row in buffering.values()), running) - sum(used.values())
+    used[machine.local_memory] += stored + _weights_held(running)
+    return traffic_rows(traffic), memory_rows(
+        machine, traffic, trace.interval_cycles, sustained, pipeline_passed(trace), used
+    )
+
+
+def _homed_elements(running: Design, trace: Trace, memory: str) -> int:
+    """Elements at most in the buffers whose home is `memory`."""
+    return sum(
+        peak_tokens(trace, k) * token_elements(edge.tensor, trace.granularity)
+        for k, edge in enumerate(running.edges)
+        if edge.home == memory
+    )
+
+
+def _weights_held(running: Design) -> int:
+    """Bytes of weights on chip: all of them, twice where those of the next frame load meanwhile."""
+    total = sum(weight_bytes(running, stage) for stage in running.stages if stage.parameters)
+    return total if running.accelerator.weights == "resident" else FRAMES_OF_WEIGHTS * total
+
+
+def _room_warnings(design: Design, memories: Mapping[str, parts.MemoryRow] | None) -> Iterable[str]:
+    for name, row in (memories or {}).items():
+        if row.used_bytes > row.size_bytes:
+            yield (
+                f"{name} has {row.size_bytes:,} B, the pipeline uses {row.used_bytes:,} B (short by "
+                f"{row.used_bytes - row.size_bytes:,} B); raise memories.{name}.size, tile its squeeze-excite blocks, "
+                "size its buffers, or cut it into segments (mapping fused)"
+            )
 
 
 def _is_free(trace: Trace) -> bool:
@@ -82,8 +227,11 @@ def _is_free(trace: Trace) -> bool:
 
 
 def _unbounded(design: Design) -> Design:
-    """`design` without capacities, its source no faster than the slowest stage, so that it can be steady."""
-    free = with_capacities(design, {})
+    """`design` without capacities, its source no faster than the slowest stage, so that it can be steady.
+
+    Weights that are loaded for every frame wait for their turn all the same.
+    """
+    free = with_capacities(design, {e.name: e.capacity for e in design.edges if e.capacity and e.reads == "all"})
     pace = max(design.pace_cycles, design.bottleneck_cycles)
     return replace(free, mapping=replace(free.mapping, interval_cycles=pace))
 
@@ -247,6 +395,7 @@ def _buffer(trace: Trace, peaks: _Peaks, k: int) -> parts.BufferRow:
         tensor=edge.tensor.label,
         token_elements=size,
         frame_elements=edge.tensor.elements,
+        home=edge.home,
         bound_elements=peaks.bound[k],
         one_frame_peak_elements=peaks.alone[k],
         peak_elements=peaks.steady[k],
@@ -264,7 +413,7 @@ def _stage_rows(trace: Trace) -> Iterable[parts.StageRow]:
         shares = [_number(share) if trace.steady else None for share in waited]
         yield parts.StageRow(
             stage=stage.name,
-            kind=stage.group.node.kind,
+            kind=stage.kind,
             fused=stage.group.fused,
             output=stage.tensor.label,
             macs=stage.macs,
@@ -275,8 +424,10 @@ def _stage_rows(trace: Trace) -> Iterable[parts.StageRow]:
             busy_cycles=stage.work_cycles,
             waiting_input_cycles=shares[INPUT],
             waiting_space_cycles=shares[SPACE],
-            waiting_port_cycles=0,
+            waiting_port_cycles=shares[PORT],
             waiting_source_cycles=shares[SOURCE],
+            waiting_turn_cycles=0,
+            port=stage.port,
             slack_cycles=_number(slack[stage.name]) if trace.steady else None,
             waits_most_on=worst[position],
         )

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     import polars as pl
 
-#: Parts of a report that need hardware this version does not describe.
-NOT_MODELLED = ("traffic", "memories", "energy")
+#: Parts of a report that this version does not model at all, and those that need a machine with memories.
+NOT_MODELLED = ("energy",)
+NEED_MEMORIES = ("traffic", "memories")
 
 
 class _Part(BaseModel):
@@ -99,6 +100,7 @@ class BufferRow(_Part):
     tensor: str = Field(description="shape, channels first")
     token_elements: int
     frame_elements: int = Field(description="the whole tensor; peak / frame is how many frames wait on the edge")
+    home: str | None = Field(description="the memory where the buffer lies; null for the engine's own")
     bound_elements: int
     one_frame_peak_elements: int
     peak_elements: int
@@ -124,8 +126,10 @@ class StageRow(_Part):
     busy_cycles: float
     waiting_input_cycles: float | None = Field(description="null, like all waiting, where there is no steady state")
     waiting_space_cycles: float | None
-    waiting_port_cycles: float = Field(description="0: stages of this machine share no port")
+    waiting_port_cycles: float | None = Field(description="for a port, or an array, that other stages use too")
     waiting_source_cycles: float | None
+    waiting_turn_cycles: float = Field(description="of those for input: while other segments had the engine")
+    port: str | None = Field(description="the shared port or array that the stage needs")
     slack_cycles: float | None = Field(
         description="work that could be added with unbounded buffers and the interval kept"
     )
@@ -140,12 +144,72 @@ class Work(_Part):
     excitation_macs: int = Field(description="MACs of the layers between squeeze and gate")
 
 
+class SegmentDemand(_Part):
+    """Bytes of the first memory while a segment runs."""
+
+    weights_bytes: int
+    buffers_bytes: int
+    halo_bytes: int = Field(description="points of a tile that the next needs too")
+    inputs_bytes: int = Field(description="inputs that stay for other tiles of output channels")
+    partial_sums_bytes: int
+    held_bytes: int = Field(description="tensors and weights that other segments keep there")
+    total_bytes: int
+
+
 class Segment(_Part):
-    """Stages that are on the engine together."""
+    """Stages that are on the engine together, and their turn. Cycles and tiles are those of one visit."""
 
     name: str
     stages: int
     multipliers: int
+    layers: tuple[str, ...]
+    frames: int | None = Field(description="frames of a visit; null where the segment never leaves the engine")
+    cycles: int | None = Field(description="of a visit, waiting for weights included; null as above")
+    load_cycles: int | None = Field(description="of these, waiting for weights with nothing running")
+    setup_cycles: int | None = Field(description="of these, setting the engine up")
+    tiles: int = Field(description="pipelines that run one after the other a frame")
+    tile: dict[str, int] = Field(description="sizes of a tile, by axis that is tiled")
+    halo: str | None = Field(description="what happens to points that two tiles need; null without tiles in space")
+    weights: str | None = Field(description="resident, or loaded for every visit (frame) or tile")
+    demand: SegmentDemand | None = Field(description="null where memory is not modelled")
+    slowest: str = Field(description="the stage, mover or port with most to do")
+
+
+class TrafficRow(_Part):
+    """Bytes a frame of one tensor at the port of a memory."""
+
+    layer: str
+    tensor: str
+    memory: str
+    kind: Literal["input", "output", "weight", "partial", "spill"]
+    read_bytes: float
+    written_bytes: float
+
+
+class MemoryRow(_Part):
+    """What a memory holds and passes. Bytes are a frame's; rates are of its port."""
+
+    size_bytes: int
+    used_bytes: int = Field(description="most in use at once: buffers, weights, and tensors for as long as they live")
+    off_chip: bool
+    read_bytes: float
+    written_bytes: float
+    average_bytes_per_second: float = Field(description="read and written, over the interval")
+    sustained_bytes_per_second: float = Field(
+        description="least rate that would still keep the interval: the most that any turn needs"
+    )
+    peak_window_bytes: int = Field(description="most in any window of peak_window_cycles")
+    peak_window_cycles: int
+    available_bytes_per_second: float = Field(description="what the port can do, reading")
+
+
+class Choice(_Part):
+    """How the segments were chosen."""
+
+    objective: str
+    value: float
+    bound: float = Field(description="no choice of segments is below this")
+    exact: bool = Field(description="whether none is better under the same tiles")
 
 
 class Body(_Part):
@@ -168,8 +232,9 @@ class Body(_Part):
     stages: tuple[StageRow, ...]
     work: Work
     segments: tuple[Segment, ...]
-    traffic: None = Field(description="not modelled: no memories are described")
-    memories: None = Field(description="not modelled: no memories are described")
+    choice: Choice | None = Field(description="null where the segments were given, or there is one")
+    traffic: tuple[TrafficRow, ...] | None = Field(description="null where the machine describes no memories")
+    memories: dict[str, MemoryRow] | None = Field(description="null as above; from the engine outwards")
     energy: None = Field(description="not modelled: no technology is described")
     not_modelled: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -204,6 +269,11 @@ class Report:
     def buffers(self) -> pl.DataFrame:
         """One row an edge."""
         return _table([row.model_dump() for row in self.body.buffers], BufferRow)
+
+    @cached_property
+    def traffic(self) -> pl.DataFrame:
+        """One row a layer, tensor and memory; without rows where memory is not modelled."""
+        return _table([row.model_dump() for row in self.body.traffic or ()], TrafficRow)
 
     @cached_property
     def stages(self) -> pl.DataFrame:
