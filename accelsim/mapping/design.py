@@ -68,6 +68,11 @@ class Stage:
         return isinstance(self.group.node.layer, Input)
 
     @property
+    def is_input(self) -> bool:
+        """Whether it brings frames into the pipeline: a source, but of no weights."""
+        return self.is_source and (self.transfer is None or self.transfer.kind == "input")
+
+    @property
     def work_cycles(self) -> int:
         """Cycles a frame the stage is busy."""
         return self.fired.pixels // self.together * self.interval_cycles

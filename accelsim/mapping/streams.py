@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import networkx as nx
+
+from accelsim.mapping.buffers import needed_and_held
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.movers import fill_map, in_turns, load_map, load_weights, store_map, weight_bytes
+from accelsim.network.reach import Granularity
 
+#: Tokens beyond its window that the reader of a spilled buffer keeps, so that the next come while it works.
+SPARE_TOKENS = 1
 #: Frames of weights that a stage holds: those in use, and the next, which load meanwhile.
 FRAMES_OF_WEIGHTS = 2
 
 
-def streamed(design: Design) -> Design:
+def streamed(design: Design, granularity: Granularity) -> Design:
     """`design`, a single pipeline, with a stage for all that passes a memory's port.
 
     That is its inputs and outputs where the machine's `interface` is memory, the weights where these are not
-    resident, and every buffer whose home is a memory (spilled): written once, read once by each reader.
+    resident, and every buffer whose home is a memory (spilled): written once, read once by each reader, who
+    keeps no more than its window of it. Capacities are tokens of `granularity`.
     """
     accelerator = design.accelerator
     off_chip = accelerator.off_chip_memory
@@ -39,17 +46,26 @@ def streamed(design: Design) -> Design:
         home = design.mapping.homes.get(edge.name, design.mapping.homes.get(edge.producer))
         if home is not None and home != accelerator.local_memory:
             edges.remove(edge)
-            more_stages, more_edges = _spilled(design, edge, home)
+            more_stages, more_edges = _spilled(design, edge, home, granularity)
             stages += more_stages
             edges += more_edges
-    return assembled(design, stages, edges)
+    if len(stages) == len(design.stages) and edges == list(design.edges):
+        return assembled(design, stages, edges)
+    mapping = replace(design.mapping, granularity=granularity)
+    return assembled(replace(design, mapping=mapping), stages, edges)
 
 
 def assembled(design: Design, stages: list[Stage], edges: list[Edge]) -> Design:
-    """`design` with these stages and edges: ports in turns, edges in the order of their consumers."""
-    order = {stage.name: position for position, stage in enumerate(stages)}
+    """`design` with these stages and edges: in topological order, ports in turns, edges as their consumers."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(stage.name for stage in stages)
+    graph.add_edges_from((edge.producer, edge.consumer) for edge in edges)
+    given = {stage.name: position for position, stage in enumerate(stages)}
+    names = nx.lexicographical_topological_sort(graph, key=lambda name: given[name])
+    order = {name: position for position, name in enumerate(names)}
+    arranged = sorted(in_turns(stages, design.accelerator), key=lambda stage: order[stage.name])
     ordered = sorted(edges, key=lambda edge: (order[edge.consumer], edge.operand))
-    return replace(design, stages=tuple(in_turns(stages, design.accelerator)), edges=tuple(ordered))
+    return replace(design, stages=tuple(arranged), edges=tuple(ordered))
 
 
 def _loaded(design: Design, stage: Stage, memory: str) -> Stage:
@@ -68,7 +84,7 @@ def _weights(design: Design, stage: Stage, memory: str) -> tuple[Stage, Edge]:
     return mover, Edge(mover.name, stage.name, operand, name, "rate", mover.tensor, capacity, reads="all")
 
 
-def _spilled(design: Design, edge: Edge, memory: str) -> tuple[list[Stage], list[Edge]]:
+def _spilled(design: Design, edge: Edge, memory: str, granularity: Granularity) -> tuple[list[Stage], list[Edge]]:
     """What stands for `edge` when its buffer lies in `memory`: a store, the buffer, a fill, and the reader's window."""
     accelerator, producer = design.accelerator, design.stage_by_name[edge.producer]
     bits = accelerator.activation_bits
@@ -80,5 +96,7 @@ def _spilled(design: Design, edge: Edge, memory: str) -> tuple[list[Stage], list
             fill, group=replace(fill.group, node=replace(fill.group.node, name=f"{fill.name} ({edge.operand})"))
         )
     waiting = replace(through, consumer=fill.name, name=edge.name, role=edge.role, capacity=edge.capacity, home=memory)
-    reading = replace(edge, producer=fill.name, name=f"{fill.name} -> {edge.consumer}", role="window", capacity=None)
+    needed, held = needed_and_held(design, edge, granularity)
+    window = int((needed - held + 1).max()) + SPARE_TOKENS
+    reading = replace(edge, producer=fill.name, name=f"{fill.name} -> {edge.consumer}", role="window", capacity=window)
     return [store, fill], [to_store, waiting, reading]

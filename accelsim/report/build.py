@@ -30,7 +30,7 @@ from accelsim.timing.bandwidth import pipeline_passed, turns_passed
 from accelsim.timing.bounds import interval_bound_cycles, latency_bound_cycles
 from accelsim.timing.critical import critical_cycle, slack_cycles
 from accelsim.timing.kernels.pipeline import INPUT, PORT, SOURCE, SPACE
-from accelsim.timing.lower import token_elements
+from accelsim.timing.lower import checked_granularity, token_elements
 from accelsim.timing.occupancy import peak_tokens, simultaneous_peak_elements, stored_tokens
 from accelsim.timing.simulate import Trace, schedule
 from accelsim.timing.turns import take_turns
@@ -63,16 +63,16 @@ def simulate(
         raise InputError(f"a {type(design).__name__} is no Design; map_network gives one")
     if design.mapping.segments:
         return _in_turns(design, frames, granularity, source)
-    running = streamed(design)
+    running = streamed(design, checked_granularity(design, granularity))
     trace = schedule(running, granularity, source, frames)
     free = trace if trace.steady and _is_free(trace) else schedule(_unbounded(running), trace.granularity, "paced")
     peaks = _peaks(trace, free)
-    buffering = {role: _role(free, peaks, role) for role in ROLES}
+    buffering: dict[str, parts.RoleBuffering] = {role: _role(free, peaks, role) for role in ROLES}
     traffic, memories = _traffic(trace, buffering)
     return parts.Report(
         parts.Body(
             **_head(design, trace.granularity, trace.source),
-            throughput=_throughput(trace),
+            throughput=_throughput(trace, design),
             critical=_critical(trace),
             buffering=buffering,
             buffers=tuple(_buffer(trace, peaks, k) for k in range(len(running.edges))),
@@ -223,17 +223,25 @@ def _room_warnings(design: Design, memories: Mapping[str, parts.MemoryRow] | Non
 
 
 def _is_free(trace: Trace) -> bool:
-    return trace.source == "paced" and not trace.pipeline.capacity.any()
+    bounded = (edge for edge in trace.design.edges if edge.capacity is not None)
+    brought = (_is_brought(trace.design.stage_by_name[edge.producer]) for edge in bounded)
+    return trace.source == "paced" and all(brought)
 
 
 def _unbounded(design: Design) -> Design:
     """`design` without capacities, its source no faster than the slowest stage, so that it can be steady.
 
-    Weights that are loaded for every frame wait for their turn all the same.
+    Weights that are loaded for every frame, and what comes back from memory, wait for their turn all the same.
     """
-    free = with_capacities(design, {e.name: e.capacity for e in design.edges if e.capacity and e.reads == "all"})
+    kept = {e.name: e.capacity for e in design.edges if e.capacity and _is_brought(design.stage_by_name[e.producer])}
+    free = with_capacities(design, kept)
     pace = max(design.pace_cycles, design.bottleneck_cycles)
     return replace(free, mapping=replace(free.mapping, interval_cycles=pace))
+
+
+def _is_brought(producer: Stage) -> bool:
+    """Whether what a stage makes comes from a memory during the frame."""
+    return producer.transfer is not None and not producer.transfer.write and not producer.is_input
 
 
 def _peaks(trace: Trace, free: Trace) -> _Peaks:
@@ -253,7 +261,7 @@ def _number(value: Fraction) -> float:
     return value.numerator / value.denominator
 
 
-def _throughput(trace: Trace) -> parts.Throughput:
+def _throughput(trace: Trace, core: Design) -> parts.Throughput:
     design, interval = trace.design, trace.interval_cycles
     latency = _latency(trace, trace.first, trace.last) if trace.steady else None
     loss, utilisation, of_total = _utilisation(trace)
@@ -261,7 +269,7 @@ def _throughput(trace: Trace) -> parts.Throughput:
         interval_cycles=_number(interval),
         interval_bound_cycles=interval_bound_cycles(design, trace.source),
         latency_cycles=latency,
-        latency_bound_cycles=latency_bound_cycles(design, trace.granularity),
+        latency_bound_cycles=latency_bound_cycles(core, trace.granularity),
         first_output_cycles=_first_output(trace) if trace.steady else None,
         idle_latency_cycles=_latency(trace, trace.alone_first[None], trace.alone_last[None]),
         frames_in_flight=None if latency is None else _number(latency / interval),
@@ -277,7 +285,7 @@ def _throughput(trace: Trace) -> parts.Throughput:
 
 def _entered(trace: Trace, first: Times) -> Times:
     """When each frame's first input token was taken, int64[frames]."""
-    sources = [trace.stage_index[stage.name] for stage in trace.design.stages if stage.is_source]
+    sources = [trace.stage_index[stage.name] for stage in trace.design.stages if stage.is_input]
     starts: list[Times] = [trace.starts(k, first)[:, 0] for k in sources]
     entered: Times = np.stack(starts).min(axis=0)
     return entered
