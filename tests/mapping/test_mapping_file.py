@@ -156,7 +156,7 @@ def test_a_fault_is_told_with_line_path_value_and_rule(file, old, new, told):
         ("segments: {}\n", "m.yaml:1: segments = {}: Input should be a valid list"),
         ("segments:\n- 3\n", "m.yaml:2: segments[0] = 3: Input should be"),
         ("segments:\n-\n", "m.yaml:2: segments[0] = None: Input should be"),
-        ("segments:\n- unroll: []\n", "m.yaml:2: segments[0].unroll = []: Input should be a valid dictionary"),
+        ("segments:\n- unroll: []\n", "m.yaml:2: segments[0].unroll = []: Input should be a mapping"),
     ],
 )
 def test_a_file_of_another_form(file, text, told):
