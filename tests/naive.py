@@ -98,8 +98,18 @@ class Reader:
 
 
 @dataclass
+class Port:
+    """Held by one stage at a time."""
+
+    free_at: int = 0
+
+
+@dataclass
 class Stage:
-    """`making[n]`: whether firing n of a frame puts out a token; `offers[n]`: cycles its input is offered in."""
+    """`making[n]`: whether firing n of a frame puts out a token; `offers[n]`: cycles its input is offered in.
+
+    Where it needs a `port` it starts a group of firings only when told to; `ready_since` is when it first could.
+    """
 
     name: str
     firings: int
@@ -115,6 +125,9 @@ class Stage:
     flying: deque[Token] = field(default_factory=deque)
     results: list[Token] = field(default_factory=list)
     ended: int = 0
+    port: Port | None = None
+    occupancy: int = 0
+    ready_since: int | None = None
 
     def step(self, now: int, frames: int, pace: int) -> bool:
         """One cycle; whether anything happened."""
@@ -144,6 +157,21 @@ class Stage:
         firing = len(self.results)
         if firing == frames * self.firings or not self._may_start(firing, now, pace):
             return False
+        if self.port is not None and firing % self.firings % self.together == 0:
+            if self.ready_since is not None:
+                return False
+            self.ready_since = now
+            return True
+        self._begin(firing, now)
+        return True
+
+    def serve(self, now: int) -> None:
+        """Lets it have its port."""
+        self.ready_since = None
+        self.port.free_at = now + self.occupancy
+        self._begin(len(self.results), now)
+
+    def _begin(self, firing: int, now: int) -> None:
         # what a reduction makes is complete only at its end
         token = Token(now, None if self.accumulates else now + self.first_offset + self.latency)
         if self.making[firing % self.firings]:
@@ -151,7 +179,6 @@ class Stage:
                 buffer.tokens.append(token)
         self.results.append(token)
         self.flying.append(token)
-        return True
 
     def _may_start(self, firing: int, now: int, pace: int) -> bool:
         opens_a_group = firing % self.together == 0
@@ -166,7 +193,7 @@ class Stage:
     def patience(self) -> int:
         """More cycles than anything this stage waits for can take once it is on its way."""
         waits = [(reader.head_cycles or 0) + reader.tail_cycles for reader in self.readers]
-        return self.interval + self.first_offset + self.latency + sum(waits) + 1
+        return self.interval + self.first_offset + self.latency + sum(waits) + self.occupancy + 1
 
 
 def run(stages: list[Stage], frames: int, pace: int, peaks_from: int = 0) -> None:
@@ -175,7 +202,7 @@ def run(stages: list[Stage], frames: int, pace: int, peaks_from: int = 0) -> Non
     now, quiet = 0, 0
     while quiet <= patience or now <= frames * pace:
         quiet += 1
-        while sum(stage.step(now, frames, pace) for stage in stages):
+        while sum(stage.step(now, frames, pace) for stage in stages) or _serve_next(stages, now):
             quiet = 0
         for reader in (reader for stage in stages for reader in stage.readers if quiet == 0 and now >= peaks_from):
             reader.peak = max(reader.peak, len(reader.buffer.tokens) - reader.dropped)
@@ -184,14 +211,31 @@ def run(stages: list[Stage], frames: int, pace: int, peaks_from: int = 0) -> Non
         now += 1
 
 
-def build(net, machine, unroll, measured, capacities, granularity, paced_over) -> list[Stage]:
-    """The stages of a network, all at rest. `paced_over`: cycles a frame is offered in, None for a greedy source."""
+def _serve_next(stages: list[Stage], now: int) -> bool:
+    """Gives one port that is free to the stage that has been ready longest, of several to the first in order."""
+    ready = [stage for stage in stages if stage.ready_since is not None and stage.port.free_at <= now]
+    if not ready:
+        return False
+    min(ready, key=lambda stage: stage.ready_since).serve(now)
+    return True
+
+
+def build(net, machine, unroll, measured, capacities, granularity, paced_over, ports) -> list[Stage]:
+    """The stages of a network, all at rest. `paced_over`: cycles a frame is offered in, None for a greedy source.
+
+    `ports`: by name of a stage the port it needs, and for how many cycles.
+    """
     groups = _groups(net)
     member_of = {member: group[0] for group in groups for member in group}
     wires = _wires(net, groups, member_of)
     buffers = _buffers(wires, capacities, machine.copies_at_forks)
     rates = {group[0]: _rate(net, group[0], unroll, measured, machine, wires) for group in groups}
     stages = [_stage(net, group[0], granularity, rates, paced_over) for group in groups]
+    resources = {port: Port() for port, _ in ports.values()}
+    for stage in (stage for stage in stages if stage.name in ports):
+        port, cycles = ports[stage.name]
+        firings = _token_length(_fired(net, net.by_name[stage.name]), granularity) / rates[stage.name].together
+        stage.port, stage.occupancy = resources[port], cycles * max(1, int(firings))
     for stage in stages:
         node = net.by_name[stage.name]
         for wire in (wire for wire in wires if wire.consumer == stage.name):

@@ -83,9 +83,7 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
     flows = [_flow(design, edge, index, making, granularity) for edge in edges]
     need, need_at = _packed([flow.need for flow in flows])
     freed, freed_at = _packed([flow.freed for flow in flows])
-    offers = [
-        _offers(s, granularity, design.pace_cycles) if s.is_source and source == "paced" else None for s in stages
-    ]
+    offers = [_offers(s, granularity, design.pace_cycles) if s.is_input and source == "paced" else None for s in stages]
     offer_first, offer_at = _packed([offer[0] if offer else None for offer in offers], np.int64)
     offer_last, _ = _packed([offer[1] if offer else None for offer in offers], np.int64)
     return Pipeline(
@@ -115,6 +113,8 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
         head=np.array([_head(e, f, stages, index, granularity) for e, f in zip(edges, flows, strict=True)], np.int64),
         tail=np.array([_tail(e, f, stages, index, granularity) for e, f in zip(edges, flows, strict=True)], np.int64),
         capacity=np.array([edge.capacity or 0 for edge in edges], np.int64),
+        port=_ports(stages),
+        occupancy=np.array([_occupancy(s, granularity) for s in stages], np.int64),
     )
 
 
@@ -122,6 +122,19 @@ def _interval(stage: Stage, granularity: Granularity) -> int:
     if granularity == "pixel":
         return stage.interval_cycles
     return stage.fired.row_pixels // stage.together * stage.interval_cycles
+
+
+def _occupancy(stage: Stage, granularity: Granularity) -> int:
+    if granularity == "pixel":
+        return stage.occupancy_cycles
+    return stage.fired.row_pixels // stage.together * stage.occupancy_cycles
+
+
+def _ports(stages: Sequence[Stage]) -> Ints:
+    """Numbers of the stages' ports in order of first use, -1 for none."""
+    named = dict.fromkeys(stage.port for stage in stages if stage.port is not None)
+    number: dict[str | None, int] = {None: -1} | {name: position for position, name in enumerate(named)}
+    return np.array([number[stage.port] for stage in stages], np.int64)
 
 
 def _making(net: Network, stage: Stage, granularity: Granularity) -> tuple[Table | None, Table | None]:
