@@ -67,14 +67,13 @@ def simulate(
     trace = schedule(running, granularity, source, frames)
     free = trace if trace.steady and _is_free(trace) else schedule(_unbounded(running), trace.granularity, "paced")
     peaks = _peaks(trace, free)
-    buffering: dict[str, parts.RoleBuffering] = {role: _role(free, peaks, role) for role in ROLES}
-    traffic, memories = _traffic(trace, buffering)
+    traffic, memories = _traffic(trace, free)
     return parts.Report(
         parts.Body(
             **_head(design, trace.granularity, trace.source),
             throughput=_throughput(trace, design),
             critical=_critical(trace),
-            buffering=buffering,
+            buffering={role: _role(free, peaks, role) for role in ROLES},
             buffers=tuple(_buffer(trace, peaks, k) for k in range(len(running.edges))),
             stages=tuple(_stage_rows(trace)),
             segments=(_pipeline_segment(running),),
@@ -178,7 +177,7 @@ def _pipeline_segment(running: Design) -> parts.Segment:
 
 
 def _traffic(
-    trace: Trace, buffering: Mapping[str, parts.RoleBuffering]
+    trace: Trace, free: Trace
 ) -> tuple[tuple[parts.TrafficRow, ...] | None, dict[str, parts.MemoryRow] | None]:
     running = trace.design
     machine = running.accelerator
@@ -190,8 +189,7 @@ def _traffic(
         moved[row.memory] += row.read_bytes + row.written_bytes
     sustained = {name: size / trace.interval_cycles for name, size in moved.items()}
     used = {name: _bytes(_homed_elements(running, trace, name), running) for name in machine.memories}
-    stored = _bytes(sum(row.stored_elements for row in buffering.values()), running) - sum(used.values())
-    used[machine.local_memory] += stored + _weights_held(running)
+    used[machine.local_memory] += _weights_held(running) + _bytes(_own_elements(running, trace, free), running)
     return traffic_rows(traffic), memory_rows(
         machine, traffic, trace.interval_cycles, sustained, pipeline_passed(trace), used
     )
@@ -204,6 +202,17 @@ def _homed_elements(running: Design, trace: Trace, memory: str) -> int:
         for k, edge in enumerate(running.edges)
         if edge.home == memory
     )
+
+
+def _own_elements(running: Design, trace: Trace, free: Trace) -> int:
+    """Elements in the engine's own buffers: what bounded ones hold, and the peaks of the others; one a fork."""
+    rooms: dict[str, int] = {}
+    for k, edge in enumerate(running.edges):
+        if edge.home is None and edge.reads != "all":
+            tokens = peak_tokens(free, k) if edge.capacity is None else edge.capacity
+            key = edge.name if running.accelerator.fork == "copy" else edge.producer
+            rooms[key] = max(rooms.get(key, 0), tokens * token_elements(edge.tensor, trace.granularity))
+    return sum(rooms.values())
 
 
 def _weights_held(running: Design) -> int:
