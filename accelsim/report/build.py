@@ -26,6 +26,7 @@ from accelsim.report.memory import memory_rows, traffic_rows, turns_sustained, t
 from accelsim.report.turns import crossing_rows, inner_rows, role_rows, segment_rows
 from accelsim.report.turns import stage_rows as turns_stage_rows
 from accelsim.report.turns import throughput as turns_throughput
+from accelsim.report.waiting import worst_edges
 from accelsim.timing.bandwidth import pipeline_passed, turns_passed
 from accelsim.timing.bounds import interval_bound_cycles, latency_bound_cycles
 from accelsim.timing.critical import critical_cycle, slack_cycles
@@ -424,7 +425,7 @@ def _buffer(trace: Trace, peaks: _Peaks, k: int) -> parts.BufferRow:
 
 def _stage_rows(trace: Trace) -> Iterable[parts.StageRow]:
     slack = slack_cycles(trace)
-    worst = _worst_edges(trace)
+    worst = worst_edges(trace)
     for position, stage in enumerate(trace.design.stages):
         waited = [Fraction(int(cycles), trace.period_frames) for cycles in trace.waited[position]]
         shares = [_number(share) if trace.steady else None for share in waited]
@@ -454,17 +455,6 @@ def _unroll(stage: Stage) -> dict[str, int]:
     if stage.unroll is None:
         return {}
     return {axis: getattr(stage.unroll, axis) for axis in ("inputs", "outputs", "window", "pixels")}
-
-
-def _worst_edges(trace: Trace) -> list[str | None]:
-    """For each stage the edge that it waited on longest, as a reader for input or as a producer for space."""
-    worst: list[tuple[int, str | None]] = [(0, None)] * len(trace.design.stages)
-    for k, edge in enumerate(trace.design.edges):
-        for stage, cycles in ((edge.consumer, trace.waited_on[k, INPUT]), (edge.producer, trace.waited_on[k, SPACE])):
-            position = trace.stage_index[stage]
-            if cycles > worst[position][0]:
-                worst[position] = (int(cycles), edge.name)
-    return [name for _, name in worst]
 
 
 def _work(design: Design) -> parts.Work:

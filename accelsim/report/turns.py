@@ -14,6 +14,7 @@ from accelsim.mapping.design import Design, Edge
 from accelsim.mapping.roles import ROLES
 from accelsim.mapping.segment import Segment
 from accelsim.report import report as parts
+from accelsim.report.waiting import worst_edges
 from accelsim.timing.bounds import interval_bound_cycles
 from accelsim.timing.kernels.pipeline import PORT, SPACE
 from accelsim.timing.lower import token_elements
@@ -171,6 +172,8 @@ def _stage_row(turns: Turns, turn: Turn, runs: list[tuple[StepRun, int]], interv
         work += run.step.times * own.work_cycles
         waited += run.step.times * run.trace.waited[k]
         present += Fraction(run.cycles, turns.frames)
+    longest, place = max(runs, key=lambda one: one[0].cycles)
+    worst = worst_edges(longest.trace)[place]
     space, port = Fraction(int(waited[SPACE])), Fraction(int(waited[PORT]))
     idle = interval - work - space - port
     return parts.StageRow(
@@ -191,7 +194,7 @@ def _stage_row(turns: Turns, turn: Turn, runs: list[tuple[StepRun, int]], interv
         waiting_turn_cycles=_number(interval - present),
         port=stage.port,
         slack_cycles=None,
-        waits_most_on=None,
+        waits_most_on=worst,
     )
 
 
