@@ -113,16 +113,27 @@ class Design:
 
     @cached_property
     def output_stages(self) -> tuple[str, ...]:
-        """Stages that make the network's outputs."""
-        stored = tuple(s.name for s in self.stages if s.transfer and s.transfer.kind == "output")
+        """Stages that make the network's outputs; of a tile those that store it, or what no other stage reads."""
+        stored = tuple(s.name for s in self.stages if s.transfer and s.transfer.write and s.transfer.kind != "spill")
         wanted = self.network.output_nodes
         made = tuple(s.name for s in self.stages if not s.transfer and wanted.intersection(s.group.layers))
-        return stored or made
+        read = {edge.producer for edge in self.edges}
+        return stored or made or tuple(s.name for s in self.stages if s.name not in read)
 
     @property
     def bottleneck_cycles(self) -> int:
-        """Cycles a frame of the busiest stage: no pipeline without replication is faster."""
-        return max(stage.work_cycles for stage in self.stages)
+        """Cycles a frame of the busiest stage or port: no pipeline without replication is faster."""
+        return max(*(stage.work_cycles for stage in self.stages), *self.port_cycles.values(), 1)
+
+    @cached_property
+    def port_cycles(self) -> ReadOnly[str, int]:
+        """Cycles a frame for which each shared port, or array, is held."""
+        held: dict[str, int] = {}
+        for stage in self.stages:
+            if stage.port is not None:
+                requests = stage.fired.pixels // stage.together
+                held[stage.port] = held.get(stage.port, 0) + requests * stage.occupancy_cycles
+        return MappingProxyType(held)
 
     @property
     def pace_cycles(self) -> int:

@@ -71,7 +71,7 @@ def simulate(
     traffic, memories = _traffic(trace, free)
     return parts.Report(
         parts.Body(
-            **_head(design, trace.granularity, trace.source),
+            **_head(running, trace.granularity, trace.source),
             throughput=_throughput(trace, design),
             critical=_critical(trace),
             buffering={role: _role(free, peaks, role) for role in ROLES},
@@ -140,7 +140,7 @@ def _head(design: Design, granularity: str, source: str) -> dict[str, Any]:
     machine, choice = design.accelerator, design.mapping.choice
     return {
         "network": design.network.name,
-        "inputs": {stage.name: stage.tensor.label for stage in design.stages if stage.is_source},
+        "inputs": {stage.name: stage.tensor.label for stage in design.stages if stage.is_input},
         "accelerator": machine.name,
         "granularity": granularity,
         "source": source,
@@ -324,7 +324,7 @@ def _utilisation(trace: Trace) -> tuple[parts.UtilisationLoss, float, float]:
     design, interval = trace.design, trace.interval_cycles
     stages = [stage for stage in design.stages if stage.multipliers]
     macs = sum(min(stage.macs, stage.multipliers * stage.work_cycles) for stage in stages)
-    allotted = sum(stage.multipliers for stage in stages) * interval
+    allotted = design.multipliers * interval
     if not allotted:
         return parts.UtilisationLoss(rounding=0.0, rate_mismatch=0.0, stalls=0.0), 0.0, 0.0
     bound = interval_bound_cycles(design, trace.source)

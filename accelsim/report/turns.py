@@ -139,9 +139,8 @@ def _slowest(turn: Turn) -> str:
         times = run.step.times * turn.visit.frames
         for stage in run.step.design.stages:
             busy[stage.name] += times * stage.work_cycles
-            if stage.port is not None:
-                firings = stage.fired.pixels // stage.together
-                busy[f"port {stage.port}"] += times * firings * stage.occupancy_cycles
+        for port, cycles in run.step.design.port_cycles.items():
+            busy[f"port {port}"] += times * cycles
     return max(busy, key=lambda name: busy[name])
 
 
