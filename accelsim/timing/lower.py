@@ -175,10 +175,13 @@ def _flow(
 
 
 def _each(firings: int, tokens: int, together: int) -> _Flow:
-    """A firing a token, in order; those that go together wait for the last of them."""
+    """A firing a token, in order; those that go together wait for the last of them.
+
+    Tokens that have no firing are let go with the last one.
+    """
     need = np.arange(max(firings, tokens), dtype=np.int32)
     last = np.minimum((need // together + 1) * together, need.size) - 1
-    return _Flow(last.astype(np.int32)[:firings], need[:tokens], 1, 1)
+    return _Flow(last.astype(np.int32)[:firings], np.minimum(need, firings - 1)[:tokens], 1, 1)
 
 
 def _all(firings: int, tokens: int, together: int) -> _Flow:
@@ -192,14 +195,14 @@ READS = {"each": _each, "all": _all}
 def _of_tile(flow: _Flow, from_firing: int, firings: int, from_token: int, tokens: int) -> _Flow:
     """`flow` for a tile of both maps.
 
-    What the tile does not bring is there already (-1), and what later tiles need too is let go at the end.
+    What the tile does not bring is there already (-1), and what later tiles need too is let go at the end. Where
+    earlier firings needed more than the tile brings (a map read backwards or round its edge), it needs it all.
     """
     need = flow.need[from_firing : from_firing + firings] - from_token
     freed = flow.freed[from_token : from_token + tokens] - from_firing
     assert need.size == firings
-    assert need.max(initial=-1) < tokens
     return flow._replace(
-        need=np.maximum(need, -1).astype(np.int32), freed=np.clip(freed, -1, firings - 1).astype(np.int32)
+        need=np.clip(need, -1, tokens - 1).astype(np.int32), freed=np.clip(freed, -1, firings - 1).astype(np.int32)
     )
 
 
