@@ -8,7 +8,7 @@ also enough.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -22,13 +22,17 @@ from accelsim.network.tensor import Tensor
 Ints = NDArray[np.int64]
 
 
-def edge_bounds(design: Design, granularity: Granularity) -> dict[str, int]:
-    """Least capacity of every edge alone, in tokens, by edge name."""
+def edge_bounds(design: Design, granularity: Granularity, inside: Collection[str] | None = None) -> dict[str, int]:
+    """Least capacity of every edge alone, in tokens, by edge name.
+
+    With `inside` only these stages are on the engine: of the edges to them, what others make waiting in memory.
+    """
     incoming: dict[str, list[Edge]] = {stage.name: [] for stage in design.stages}
     outgoing: dict[str, list[Edge]] = {stage.name: [] for stage in design.stages}
     for edge in design.edges:
-        incoming[edge.consumer].append(edge)
-        outgoing[edge.producer].append(edge)
+        if inside is None or edge.consumer in inside:
+            incoming[edge.consumer].append(edge)
+            outgoing[edge.producer].append(edge)
     bounds: dict[str, int] = {}
     order = {stage.name: position for position, stage in enumerate(design.stages)}
     for stage in design.stages:
@@ -108,7 +112,8 @@ def needed_and_held(design: Design, edge: Edge, granularity: Granularity) -> tup
     if offset == 0 and needed.size == firings:
         return needed, held
     tile = slice(consumer.row_offset, consumer.row_offset + firings)
-    return np.maximum(needed[tile] - offset, -1), np.maximum(held[tile] - offset, 0)
+    tokens = edge.tensor.rows if granularity == "row" else edge.tensor.pixels
+    return np.clip(needed[tile] - offset, -1, tokens - 1), np.maximum(held[tile] - offset, 0)
 
 
 @lru_cache(maxsize=512)

@@ -8,6 +8,7 @@ have not made.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,9 @@ from accelsim.units import ceil_div
 
 #: Tiles a frame at most; more are a slip of the pen.
 MOST_TILES = 4096
+
+
+_spans = lru_cache(maxsize=2048)(spans)
 
 
 class Range(NamedTuple):
@@ -49,6 +53,7 @@ class Cut(NamedTuple):
 def cuts(design: Design, segment: Segment, stages: Sequence[Stage], axis: int) -> list[Cut]:
     """The tiles along `axis` (0 rows, 1 columns) by stage, and by stages outside the segment that these read.
 
+    What is read from memory passes as a whole: points that no window needs come with the next tile, or the last.
     Raises `InputError` for what cannot be tiled, with the layers that stand in the way.
     """
     size = (segment.tile.rows, segment.tile.columns)[axis]
@@ -64,11 +69,17 @@ def cuts(design: Design, segment: Segment, stages: Sequence[Stage], axis: int) -
     sinks = crossing(design, stages)
     tiles: list[Cut] = []
     done = dict.fromkeys(whole, 0) if segment.halo == "cache" else {}
+    inside = {stage.name for stage in stages}
+    passed = {name: 0 for name in whole if name not in inside}
     for k in range(count):
         begin, end = k * size, min((k + 1) * size, extent)
         wanted = {name: Range(begin * whole[name].end // extent, end * whole[name].end // extent) for name in sinks}
         wanted = {name: part for name, part in wanted.items() if part.size > 0}
         made, needed = _carried_back(design, stages, axis, wanted, done)
+        for name in passed.keys() & made.keys():
+            part = made[name]
+            made[name] = Range(min(part.begin, passed[name]), whole[name].end if k + 1 == count else part.end)
+            passed[name] = max(passed[name], made[name].end)
         if segment.halo != "cache":
             tiles.append(Cut(made, wanted, {}))
             continue
@@ -115,7 +126,7 @@ def _carried_back(
             continue
         inputs, output = design.network.sources(node), design.network.tensors[node.name]
         for operand, producer in stage.group.operands:
-            span = spans(node.layer, operand, inputs, output)[axis]
+            span = _spans(node.layer, operand, inputs, output)[axis]
             read = Range(int(span.first[part.begin : part.end].min()), int(span.last[part.begin : part.end].max()) + 1)
             if read.size <= 0:
                 continue
@@ -125,16 +136,26 @@ def _carried_back(
     return made, needed
 
 
-def _check(design: Design, segment: Segment, stages: Sequence[Stage], axis: int) -> None:
+def spatial_axes(design: Design, stages: Sequence[Stage]) -> int:
+    """Axes along which stages can be cut: 2, or 1 for maps of positions, or none."""
     ranks = {len(sizes) for sizes in _maps(design, stages).values()}
-    mixing = [s.name for s in stages if isinstance(s.group.node.layer, Reduce | Rearrange | Product)]
-    along = ("rows", "columns")[axis]
+    return ranks.pop() if ranks in ({2}, {1}) and not _mixing(stages) else 0
+
+
+def _mixing(stages: Sequence[Stage]) -> list[str]:
+    """Stages of which a point needs the whole of a map."""
+    return [stage.name for stage in stages if isinstance(stage.group.node.layer, Reduce | Rearrange | Product)]
+
+
+def _check(design: Design, segment: Segment, stages: Sequence[Stage], axis: int) -> None:
+    along, mixing = ("rows", "columns")[axis], _mixing(stages)
     if mixing:
         raise InputError(
             f"{named(segment)}: {', '.join(mixing)} cannot be tiled by {along}: what they make needs it all"
         )
-    if ranks not in ({2}, {1}) or (axis == 1 and ranks == {1}):
-        raise InputError(f"{named(segment)} cannot be tiled by {along}: its maps have {sorted(ranks)} axes")
+    if spatial_axes(design, stages) <= axis:
+        ranks = sorted({len(sizes) for sizes in _maps(design, stages).values()})
+        raise InputError(f"{named(segment)} cannot be tiled by {along}: its maps have {ranks} axes")
     if segment.halo != "reread":
         return
     inside = {stage.name for stage in stages}
@@ -142,7 +163,7 @@ def _check(design: Design, segment: Segment, stages: Sequence[Stage], axis: int)
         node = stage.group.node
         inputs, output = design.network.sources(node), design.network.tensors[node.name]
         for operand, producer in stage.group.operands:
-            span = spans(node.layer, operand, inputs, output)[axis]
+            span = _spans(node.layer, operand, inputs, output)[axis]
             if producer in inside and np.any(span.last[:-1] >= span.first[1:]):
                 raise InputError(
                     f"{named(segment)}: halo reread: {stage.name} looks over the edge of a tile of {producer}, "

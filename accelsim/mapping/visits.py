@@ -21,6 +21,7 @@ from accelsim.mapping.passes import Pass, Sources, passes_of
 from accelsim.mapping.segment import Segment, Weights
 from accelsim.mapping.streams import assembled
 from accelsim.mapping.tiling import named
+from accelsim.mapping.transfer import TrafficKind, Transfer
 from accelsim.units import ceil_div
 
 
@@ -104,18 +105,18 @@ def visits(design: Design) -> Visits:
     Raises `InfeasibleError` with every segment that does not fit: its demand, the limit, the gap, and what would
     help; `InputError` for tiles that cannot be.
     """
-    bounds = edge_bounds(design, "row")
     lives = crossing_lives(design)
     segments = design.mapping.segments
+    bounds = [edge_bounds(design, "row", set(segment.layers)) for segment in segments]
     away = dict.fromkeys(lives, design.accelerator.off_chip_memory or "")
-    drafts = [planned(design, segment, bounds, away) for segment in segments]
+    drafts = [planned(design, segment, least, away) for segment, least in zip(segments, bounds, strict=True)]
     resident = _resident_bytes(design, drafts)
     homes = allotted(design, lives, [draft.demand.total + _others(resident, draft) for draft in drafts])
     held = _held(design, lives, homes, resident, drafts)
     _check_room(design, drafts, held, lives, homes)
     plans = [
-        planned(design, segment, bounds, homes, _size(design) - kept)
-        for segment, kept in zip(segments, held, strict=True)
+        planned(design, segment, least, homes, _size(design) - kept)
+        for segment, least, kept in zip(segments, bounds, held, strict=True)
     ]
     turns = [
         _visit(design, plan, plans[(k + 1) % len(plans)], held[k], _size(design) - held[k])
@@ -180,32 +181,45 @@ def planned(
 def _kept(
     design: Design, passes: Sequence[Pass], demand: Demand, sources: Sources, room: int
 ) -> tuple[Sources, Demand]:
-    """Partial sums in the first memory, and inputs that stay there, as far as there is room."""
+    """Partial sums in the first memory, and inputs that stay there: of what has room, what saves most off chip."""
     local, frames = design.accelerator.local_memory, design.mapping.frames_per_visit
     assert local is not None
-    for kind in ("partial", "input"):
-        moved = [
-            stage.transfer.moved_bytes
-            for one in passes
-            for stage in one.stages
-            if stage.transfer and stage.transfer.kind == kind
-        ]
-        again = any(one.channels and one.channels.reads_again for one in passes)
-        needed = frames * max(moved, default=0)
-        if not moved or demand.total + needed > room or (kind == "input" and not again):
-            continue
-        if kind == "partial":
-            sources, demand = replace(sources, partial_sums=local), replace(demand, partial_sums=needed)
-        else:
-            sliced = {one.channels.inputs for one in passes if one.channels}
-            slices = sum(1 for one in passes if one.channels and not one.channels.reads_again)
-            needed = needed if len(sliced) == 1 and slices == 1 else frames * _input_bytes(design, passes)
-            if demand.total + needed <= room:
-                sources, demand = replace(sources, inputs_stay=True), replace(demand, inputs=needed)
-    return sources, demand
+    sums = frames * max((transfer.moved_bytes for _, transfer in _moving(passes, "partial")), default=0)
+    inputs = frames * _input_bytes(passes)
+    partial_spared, inputs_spared = (_spared(design, passes, kind) for kind in ("partial", "input"))
+    best = (0, 0, 0)
+    kept = sources, demand
+    for more_sums, more_inputs in ((sums, inputs), (sums, 0), (0, inputs)):
+        spared = [partial_spared] * (more_sums > 0) + [inputs_spared] * (more_inputs > 0)
+        gain = (sum(far for far, _ in spared), sum(moved for _, moved in spared), -more_sums - more_inputs)
+        if demand.total - gain[2] <= room and gain[1] > 0 and gain > best:
+            best = gain
+            kept = (
+                replace(
+                    sources, partial_sums=local if more_sums else sources.partial_sums, inputs_stay=more_inputs > 0
+                ),
+                replace(demand, partial_sums=more_sums, inputs=more_inputs),
+            )
+    return kept
 
 
-def _input_bytes(design: Design, passes: Sequence[Pass]) -> int:
+def _moving(passes: Sequence[Pass], kind: TrafficKind) -> list[tuple[Pass, Transfer]]:
+    return [(one, s.transfer) for one in passes for s in one.stages if s.transfer and s.transfer.kind == kind]
+
+
+def _spared(design: Design, passes: Sequence[Pass], kind: TrafficKind) -> tuple[int, int]:
+    """Bytes a frame, off chip and in all, that are not moved if this kind stays in the first memory."""
+    accelerator = design.accelerator
+    moved = [
+        (transfer.memory, one.times * transfer.moved_bytes)
+        for one, transfer in _moving(passes, kind)
+        if transfer.memory != accelerator.local_memory
+        and (kind == "partial" or (one.channels is not None and one.channels.reads_again))
+    ]
+    return sum(n for memory, n in moved if memory == accelerator.off_chip_memory), sum(n for _, n in moved)
+
+
+def _input_bytes(passes: Sequence[Pass]) -> int:
     """Bytes of all inputs that the tiles of the first output channels read, of the largest spatial tile."""
     rounds: list[int] = []
     for one in passes:
@@ -275,17 +289,17 @@ def _visit(design: Design, plan: Plan, following: Plan, held: int, room: int) ->
         own = plan.passes[k]
         if not plan.reloads:
             spread = ceil_div(following.first_load, total_runs) if ahead_outside else 0
-            steps.append(Step(_running(design, own, spread), times, 0))
+            steps.append(Step(_running(design, own, following, spread), times, 0))
             continue
         after = plan.pass_weights[(k + 1) % len(plan.passes)] if k + 1 < len(plan.passes) else plan.first_load
         is_last = k + 1 == len(plan.passes)
         inside = times - 1 if is_last else times
         if inside:
             steps.append(
-                Step(_running(design, own, after if ahead_inside else 0), inside, 0 if ahead_inside else after)
+                Step(_running(design, own, plan, after if ahead_inside else 0), inside, 0 if ahead_inside else after)
             )
         if is_last:
-            steps.append(Step(_running(design, own, following.first_load if ahead_outside else 0), 1, 0))
+            steps.append(Step(_running(design, own, following, following.first_load if ahead_outside else 0), 1, 0))
     if not ahead_outside and following.first_load:
         steps[-1] = replace(steps[-1], load_bytes=0)
         steps = [*steps[:-1], *_waiting(steps[-1], following.first_load)]
@@ -300,14 +314,17 @@ def _waiting(step: Step, load_bytes: int) -> list[Step]:
     return [last] if step.times == 1 else [replace(step, times=step.times - 1), last]
 
 
-def _running(design: Design, one: Pass, next_bytes: int) -> Design:
-    """The pipeline of a tile, with the weights that are needed next, spread over the frames of the visit."""
+def _running(design: Design, one: Pass, next_plan: Plan, next_bytes: int) -> Design:
+    """The pipeline of a tile, with the weights that `next_plan` needs, spread over the frames of the visit."""
     stages, off_chip = list(one.stages), design.accelerator.off_chip_memory
     assert off_chip is not None
     if next_bytes:
         stages.append(
             load_weights(
-                design.accelerator, off_chip, "what comes next", ceil_div(next_bytes, design.mapping.frames_per_visit)
+                design.accelerator,
+                off_chip,
+                named(next_plan.segment),
+                ceil_div(next_bytes, design.mapping.frames_per_visit),
             )
         )
     return assembled(design, stages, list(one.edges))
