@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -12,16 +13,28 @@ from accelsim.cli.options import (
     AcceleratorOption,
     FolderOption,
     FramesOption,
+    FramesPerVisitOption,
     GranularityOption,
     InputShapeOption,
     JsonOption,
+    ObjectiveOption,
     SetOption,
     SourceOption,
     TargetFpsOption,
     TileColumnsOption,
     TileCountOption,
 )
-from accelsim.cli.request import DEFAULT_ACCELERATOR, Prepared, Request, load, prepare, prepare_like, with_tiles
+from accelsim.cli.request import (
+    DEFAULT_ACCELERATOR,
+    Prepared,
+    Request,
+    chooses_segments,
+    load,
+    machine,
+    prepare,
+    prepare_like,
+    with_tiles,
+)
 from accelsim.cli.simulate import simulated
 from accelsim.errors import InputError
 
@@ -37,7 +50,11 @@ TileRowsOption = Annotated[
 ]
 MappingsOption = Annotated[
     list[str] | None,
-    typer.Option("--mapping", metavar="FILE|pipeline", help="a mapping file; repeated, its results side by side"),
+    typer.Option(
+        "--mapping",
+        metavar="FILE|pipeline|layer-by-layer|fused",
+        help="a mapping file, or how to choose one; repeated, their results side by side",
+    ),
 ]
 
 
@@ -62,6 +79,8 @@ def compare_command(
     frames: FramesOption = None,
     settings: SetOption = None,
     input_shape: InputShapeOption = None,
+    objective: ObjectiveOption = None,
+    frames_per_visit: FramesPerVisitOption = None,
     as_json: JsonOption = False,
     output: FolderOption = None,
 ) -> None:
@@ -72,7 +91,7 @@ def compare_command(
     mappings = mapping or []
     request = Request(
         targets[0], accelerator, mappings[0] if mappings else None, None, tile_count, tile_columns, target_fps,
-        granularity, source, settings or (), input_shape or (),
+        granularity, source, settings or (), input_shape or (), objective, frames_per_visit,
     )  # fmt: skip
     rows = _tile_rows(tile_attention)
     if len(targets) > 1 or _is_saved(targets[0]):
@@ -152,14 +171,24 @@ def _tilings(request: Request, rows: Sequence[int], frames: int | None) -> list[
 
 
 def _mappings(request: Request, mappings: Sequence[str], frames: int | None) -> list[_Variant]:
-    from dataclasses import replace
-
     net = load(request)
     labels = [Path(name).stem for name in mappings]
     if len(set(labels)) < len(labels):
         labels = [f"{position + 1}-{label}" for position, label in enumerate(labels)]
-    designs = [prepare(replace(request, mapping=name), net) for name in mappings]
+    designs = [prepare(asked, net) for asked in _each(request, mappings)]
     return [_variant(label, prepared, frames) for label, prepared in zip(labels, designs, strict=True)]
+
+
+def _each(request: Request, mappings: Sequence[str]) -> list[Request]:
+    """A request a mapping; what is for choosing segments goes to those that choose them, if any does."""
+    each = [replace(request, mapping=name) for name in mappings]
+    accelerator = machine(request)
+    if not any(chooses_segments(name, accelerator) for name in mappings):
+        return each
+    return [
+        asked if chooses_segments(asked.mapping, accelerator) else replace(asked, objective=None, frames_per_visit=None)
+        for asked in each
+    ]
 
 
 def _variant(label: str, prepared: Prepared, frames: int | None) -> _Variant:

@@ -22,12 +22,13 @@ from accelsim.mapping.traffic import pipeline_traffic, visit_traffic
 from accelsim.network.attention import attention_buffering, find_attention
 from accelsim.network.reach import Granularity
 from accelsim.report import report as parts
+from accelsim.report.bandwidth import binned
 from accelsim.report.memory import memory_rows, traffic_rows, turns_sustained, turns_used
 from accelsim.report.turns import crossing_rows, inner_rows, role_rows, segment_rows
 from accelsim.report.turns import stage_rows as turns_stage_rows
 from accelsim.report.turns import throughput as turns_throughput
 from accelsim.report.waiting import worst_edges
-from accelsim.timing.bandwidth import pipeline_passed, turns_passed
+from accelsim.timing.bandwidth import Passed, pipeline_passed, turns_passed
 from accelsim.timing.bounds import interval_bound_cycles, latency_bound_cycles
 from accelsim.timing.critical import critical_cycle, slack_cycles
 from accelsim.timing.kernels.pipeline import INPUT, PORT, SOURCE, SPACE
@@ -68,7 +69,8 @@ def simulate(
     trace = schedule(running, granularity, source, frames)
     free = trace if trace.steady and _is_free(trace) else schedule(_unbounded(running), trace.granularity, "paced")
     peaks = _peaks(trace, free)
-    traffic, memories = _traffic(trace, free)
+    passed = pipeline_passed(trace)
+    traffic, memories = _traffic(trace, free, passed)
     return parts.Report(
         parts.Body(
             **_head(running, trace.granularity, trace.source),
@@ -81,7 +83,8 @@ def simulate(
             traffic=traffic,
             memories=memories,
             warnings=(*_warnings(trace, free), *_room_warnings(design, memories)),
-        )
+        ),
+        binned(passed),
     )
 
 
@@ -93,12 +96,13 @@ def _in_turns(design: Design, frames: int | None, granularity: str | None, sourc
     inner, crossing = inner_rows(turns), crossing_rows(turns)
     traffic = visit_traffic(design, turns.visits)
     machine = design.accelerator
+    passed = turns_passed(turns)
     memories = memory_rows(
         machine,
         traffic,
         turns.interval_cycles,
         turns_sustained(turns),
-        turns_passed(turns),
+        passed,
         turns_used(machine, turns.visits),
     )
     return parts.Report(
@@ -113,7 +117,8 @@ def _in_turns(design: Design, frames: int | None, granularity: str | None, sourc
             traffic=traffic_rows(traffic),
             memories=memories,
             warnings=(),
-        )
+        ),
+        binned(passed),
     )
 
 
@@ -178,7 +183,7 @@ def _pipeline_segment(running: Design) -> parts.Segment:
 
 
 def _traffic(
-    trace: Trace, free: Trace
+    trace: Trace, free: Trace, passed: Mapping[str, Passed]
 ) -> tuple[tuple[parts.TrafficRow, ...] | None, dict[str, parts.MemoryRow] | None]:
     running = trace.design
     machine = running.accelerator
@@ -191,9 +196,7 @@ def _traffic(
     sustained = {name: size / trace.interval_cycles for name, size in moved.items()}
     used = {name: _bytes(_homed_elements(running, trace, name), running) for name in machine.memories}
     used[machine.local_memory] += _weights_held(running) + _bytes(_own_elements(running, trace, free), running)
-    return traffic_rows(traffic), memory_rows(
-        machine, traffic, trace.interval_cycles, sustained, pipeline_passed(trace), used
-    )
+    return traffic_rows(traffic), memory_rows(machine, traffic, trace.interval_cycles, sustained, passed, used)
 
 
 def _homed_elements(running: Design, trace: Trace, memory: str) -> int:

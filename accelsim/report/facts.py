@@ -215,13 +215,6 @@ def _off_chip_mb(kinds: Collection[str] = TRAFFIC_KINDS) -> Callable[[Body], Val
     return value
 
 
-def _off_chip_use(body: Body) -> Value:
-    for row in (body.memories or {}).values():
-        if row.off_chip and row.available_bytes_per_second:
-            return row.average_bytes_per_second / row.available_bytes_per_second
-    return None
-
-
 def _off_chip_name(body: Body) -> str:
     return ", ".join(name for name, row in (body.memories or {}).items() if row.off_chip)
 
@@ -310,7 +303,6 @@ OFF_CHIP = Section(
     (
         Fact("in all", "MB", _off_chip_mb(), lambda b: f"read and written, {_off_chip_name(b)}", _has_memories),
         Fact("without weights", "MB", _off_chip_mb(ACTIVATION_KINDS), applies=_has_memories),
-        Fact("of the bandwidth", "%", _off_chip_use, lambda b: "in use on average", _has_memories),
     ),
 )
 ATTENTION = Section(

@@ -23,6 +23,8 @@ from accelsim.report.report import Body, Report
 MARK = "run.json"
 NETWORK, ARRAYS, ACCELERATOR, MAPPING = "network.yaml", "network.npz", "accelerator.yaml", "mapping.yaml"
 REPORT = "report.json"
+#: Tables of a report, each in a Parquet file of its name; without rows where memory is not modelled.
+TABLES = ("buffers", "stages", "segments", "traffic", "memories", "bandwidth")
 PACKAGES = ("accelsim", "numpy", "numba")
 
 #: More than the report of any network that can be simulated.
@@ -71,8 +73,8 @@ def write_run(folder: str | Path, design: Design, report: Report, frames: int | 
     _write_yaml(place / ACCELERATOR, design.accelerator.model_dump(mode="json"))
     (place / MAPPING).write_text(mapping_text(design.mapping), encoding="utf-8")
     report.to_json(place / REPORT)
-    report.buffers.write_parquet(place / "buffers.parquet")
-    report.stages.write_parquet(place / "stages.parquet")
+    for name in TABLES:
+        getattr(report, name).write_parquet(place / f"{name}.parquet")
     _write_json(place / "versions.json", versions())
     granularity: Any = report.body.granularity
     _write_json(place / MARK, Options(granularity=granularity, frames=frames).model_dump())

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     import polars as pl
 
+    from accelsim.report.bandwidth import Rates
+
 #: Parts of a report that this version does not model at all, and those that need a machine with memories.
 NOT_MODELLED = ("energy",)
 NEED_MEMORIES = ("traffic", "memories")
@@ -242,12 +244,16 @@ class Body(_Part):
 
 
 class Report:
-    """Frozen result of `simulate`: `body` has every number, the properties give tables, `str` the text."""
+    """Frozen result of `simulate`: `body` has every number, the properties give tables, `str` the text.
 
-    __slots__ = ("__dict__", "body")
+    What passed each memory over time is in `rates`, which JSON leaves out.
+    """
 
-    def __init__(self, body: Body) -> None:
+    __slots__ = ("__dict__", "body", "rates")
+
+    def __init__(self, body: Body, rates: tuple[Rates, ...] = ()) -> None:
         self.body = body
+        self.rates = rates
 
     @property
     def throughput(self) -> Throughput:
@@ -274,6 +280,28 @@ class Report:
     def traffic(self) -> pl.DataFrame:
         """One row a layer, tensor and memory; without rows where memory is not modelled."""
         return _table([row.model_dump() for row in self.body.traffic or ()], TrafficRow)
+
+    @cached_property
+    def memories(self) -> pl.DataFrame:
+        """One row a memory, from the engine outwards; without rows where memory is not modelled."""
+        rows = [{"memory": name, **row.model_dump()} for name, row in (self.body.memories or {}).items()]
+        return _table(rows, MemoryRow, "memory")
+
+    @cached_property
+    def segments(self) -> pl.DataFrame:
+        """One row a segment, in turn; sizes of a tile and of what it takes of memory are columns of their own."""
+        parts = (row.model_dump() for row in self.body.segments)
+        rows = [row | {"layers": ", ".join(row["layers"]), "tile": _axes(row["tile"])} for row in parts]
+        flat = _table([{**row, "demand": None} for row in rows], Segment).drop("demand")
+        demands = [row["demand"] or dict.fromkeys(SegmentDemand.model_fields) for row in rows]
+        return flat.hstack(_table(demands, SegmentDemand))
+
+    @cached_property
+    def bandwidth(self) -> pl.DataFrame:
+        """Bytes a cycle over time, one row a memory and span of cycles."""
+        from accelsim.report.bandwidth import rates_table
+
+        return rates_table(self.rates)
 
     @cached_property
     def stages(self) -> pl.DataFrame:
@@ -310,14 +338,21 @@ def report_schema() -> dict[str, Any]:
 
 
 def _unroll(row: dict[str, Any]) -> str:
-    return " ".join(f"{axis}={factor}" for axis, factor in row["unroll"].items() if factor > 1)
+    return _axes({axis: factor for axis, factor in row["unroll"].items() if factor > 1})
 
 
-def _table(rows: list[dict[str, Any]], model: type[BaseModel]) -> pl.DataFrame:
+def _axes(sizes: dict[str, int]) -> str:
+    return " ".join(f"{axis}={size}" for axis, size in sizes.items())
+
+
+def _table(rows: list[dict[str, Any]], model: type[BaseModel], *names: str) -> pl.DataFrame:
+    """Columns of text called `names`, then those of the fields."""
     import polars as pl
 
-    types: dict[Any, Any] = {int: pl.Int64, float: pl.Float64, int | None: pl.Int64, float | None: pl.Float64}
-    schema = {name: types.get(field.annotation, pl.String) for name, field in model.model_fields.items()}
+    types: dict[Any, Any] = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean}
+    types |= {int | None: pl.Int64, float | None: pl.Float64}
+    fields = {name: types.get(field.annotation, pl.String) for name, field in model.model_fields.items()}
+    schema = dict.fromkeys(names, pl.String) | fields
     return pl.DataFrame(rows, schema=schema)
 
 

@@ -146,7 +146,7 @@ def _buffers(body: Body) -> Table:
     """A column of figures is there where it tells one buffer from another."""
     largest = sorted(body.buffers, key=lambda row: (-row.peak_elements, row.edge))[:MOST_BUFFERS]
     turns = takes_turns(body)
-    bounded = not turns and any(row.capacity_elements is not None for row in body.buffers)
+    bounded = not turns and any(row.capacity_elements is not None for row in largest)
     columns: list[tuple[str, bool, Callable[[BufferRow], str]]] = [
         ("edge|", True, lambda row: row.edge),
         ("role|", True, lambda row: row.role),
