@@ -16,6 +16,7 @@ nothing up any more: they come the earlier then, frame by frame.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -33,10 +34,10 @@ from accelsim.timing.kernels.pipeline import (
     Pipeline,
     State,
     at_rest,
-    frame_shift,
     frames_until_change,
     is_shifted_ahead,
     lengthened,
+    next_period,
     run,
 )
 from accelsim.timing.lower import checked_granularity, lower
@@ -156,7 +157,7 @@ class _Moment(NamedTuple):
     """Where everything stands when a frame is complete."""
 
     ahead: Ints  # [stages] firings of later frames
-    port_free_at: Ints  # [ports]
+    port_free_at: Ints  # [ports in use]
 
 
 class _Run:
@@ -165,7 +166,8 @@ class _Run:
     def __init__(self, design: Design, granularity: Granularity, source: str, pipeline: Pipeline) -> None:
         self.design, self.granularity, self.source = design, granularity, source
         self.pipeline = pipeline._replace(port=contended(pipeline))
-        self.shared = bool((self.pipeline.port >= 0).any())
+        self.ports = np.unique(self.pipeline.port[self.pipeline.port >= 0])
+        self.shared = self.ports.size > 0
         firings = pipeline.first_firing[-1]
         tokens = np.maximum(pipeline.tokens[pipeline.producer], 1)
         self.depth = int((pipeline.capacity // tokens).max(initial=0)) + 2 if pipeline.capacity.any() else 1
@@ -177,11 +179,13 @@ class _Run:
         self.most_frames = max(self.ring + 1, min(MOST_FRAMES, MOST_FIRINGS // int(firings)))
         self.state = at_rest(self.pipeline, self.ring, by_row=granularity == "row")
         self.outputs = [i for i, s in enumerate(design.stages) if s.name in design.output_stages]
+        self.pace = design.pace_cycles
+        self.ends = pipeline.first_firing[1:][self.outputs] - 1
         self.frames = 0
         self.fired_before_skip = 0
         self.completions: list[int] = []
-        self.same: dict[int, tuple[int, int]] = {}
-        self.moments: list[_Moment] = []
+        self.same = np.full((self.longest_period + 1, 2), -1, np.int64)
+        self.moments: deque[_Moment] = deque(maxlen=self.longest_period + 1)
         self.rates = (np.full(firings, -1, np.int64), np.full(firings, -1, np.int64))
         self.constant_for = 0
 
@@ -203,30 +207,29 @@ class _Run:
         alone = self._alone()
         limit = self.most_frames if frames is None else frames
         most = UNLIMITED if frames is None else frames
-        period = NO_PERIOD
+        period, kept = NO_PERIOD, None
         while self.frames < limit and not (frames is None and period.frames):
             self._frame(most)
-            if not period.frames:
-                period = self._period() if self._goes_on(most) else NO_PERIOD
-                kept = self._kept(period)
-        return self._trace(alone, period, kept, growing=False)
+            if not period.frames and self._goes_on(most):
+                period = self._period()
+                kept = self._kept(period) if period.frames else None
+        return self._trace(alone, period, kept or self._kept(period), growing=False)
 
     def _alone(self) -> tuple[Ints, Ints]:
         state = at_rest(self.pipeline, 1, by_row=self.granularity == "row")
-        self._checked(run(self.pipeline, state, 0, 1, 0, self.design.pace_cycles), state)
+        self._checked(run(self.pipeline, state, 0, 1, 0, self.pace), state)
         return state.first[0], state.last[0]
 
     def _frame(self, most: int) -> None:
         """Goes on until one more frame is complete; no stage fires more than `most` frames."""
-        p, pace, kept = self.pipeline, self.design.pace_cycles, max(self.depth, self.longest_period + 1)
-        while self._checked(run(p, self.state, self.frames, most, kept, pace), self.state) == SHORT:
+        p, kept = self.pipeline, max(self.depth, self.longest_period + 1)
+        while self._checked(run(p, self.state, self.frames, most, kept, self.pace), self.state) == SHORT:
             self._lengthen(self.frames - kept)
-        row, ends = self.state.last[self.frames % self.ring], p.first_firing[1:] - 1
-        self.completions.append(max(int(row[ends[stage]]) for stage in self.outputs))
+        self.completions.append(int(self.state.last[self.frames % self.ring, self.ends].max()))
         self.frames += 1
         if self.shared:
-            moment = _Moment(self.state.fired - self.frames * p.firings, self.state.port_free_at.copy())
-            self.moments = [*self.moments[-self.longest_period :], moment]
+            moment = _Moment(self.state.fired - self.frames * p.firings, self.state.port_free_at[self.ports])
+            self.moments.append(moment)
 
     def _checked(self, status: int, state: State) -> int:
         if status == STUCK or (status == SHORT and is_stuck(self.pipeline, state)):
@@ -246,27 +249,17 @@ class _Run:
         """Whether no stage is at its end."""
         return bool(np.all(self.state.fired < most * self.pipeline.firings)) if most < UNLIMITED else True
 
-    def _shifts(self, period: int) -> Ints:
-        now = self.frames - 1
-        shifts = np.empty(self.pipeline.firings.size, np.int64)
-        frame_shift(self.pipeline, self.state, now % self.ring, (now - period) % self.ring, shifts)
-        return shifts
-
     def _period(self) -> _Period:
-        """The least period, if everything has repeated for as long as a capacity reaches back."""
-        for period in range(1, min(self.longest_period, self.frames - 1) + 1):
-            shifts = self._shifts(period)
-            shift = int(shifts[0]) if np.all(shifts == shifts[0]) else -1
-            before, times = self.same.get(period, (-1, 0))
-            # frames may all move on alike and yet by turns 4 and 5 cycles, where a capacity reaches further back
-            self.same[period] = shift, (times if shift == before else 0) + 1
-            if shift >= 0 and self.same[period][1] >= max(self.depth, period) and self._repeats(period, shift):
+        """The least period after which everything repeats."""
+        period = 0
+        while period := next_period(self.state, self.frames - 1, self.depth, period, self.same):
+            if self._repeats(period, shift := int(self.same[period, 0])):
                 return _Period(period, shift)
         return NO_PERIOD
 
     def _repeats(self, period: int, shift: int) -> bool:
         """Whether what is under way, and what is offered, is as it was a period before."""
-        if self.source == "paced" and shift < period * self.design.pace_cycles:
+        if self.source == "paced" and shift < period * self.pace:
             return False
         if not self.shared:
             return True
@@ -290,7 +283,7 @@ class _Run:
         self.rates, self.constant_for = (first, last), self.constant_for + 1 if same else 0
         if self.constant_for < self.depth:
             return False
-        left = frames_until_change(self.pipeline, self.state, self.frames - 1, self.design.pace_cycles, first, last)
+        left = frames_until_change(self.pipeline, self.state, self.frames - 1, self.pace, first, last)
         if left >= self.ring and may_skip:
             self._skip(left // self.ring * self.ring)
         return bool(left < 0)
@@ -305,7 +298,7 @@ class _Run:
             self.state.first[:] += first * frames
         self.frames += frames
         self.fired_before_skip = len(self.completions)
-        self.same, self.constant_for = {}, 0
+        self.same[:], self.constant_for = -1, 0
 
     def _trace(self, alone: tuple[Ints, Ints], period: _Period, kept: _Kept, growing: bool) -> Trace:
         interval = self._interval(period, growing)
@@ -336,13 +329,13 @@ class _Run:
         if period.frames:
             return Fraction(period.cycles, period.frames)
         if len(done) < 2:
-            return Fraction(max(self.design.pace_cycles, self.completions[-1]))
+            return Fraction(max(self.pace, self.completions[-1]))
         half = len(done) // 2
         return Fraction(done[-1] - done[-1 - half], half)
 
     def _slowest_output_cycles(self) -> int:
         """Cycles a frame of the output that is last in the end, where each goes at a rate of its own."""
-        return max(int(self.rates[1][self.pipeline.first_firing[stage + 1] - 1]) for stage in self.outputs)
+        return int(self.rates[1][self.ends].max())
 
     def _too_far_apart(self) -> str:
         frames = self.state.fired // self.pipeline.firings

@@ -88,6 +88,10 @@ class State(NamedTuple):
     leads: Flags  # [stages] whether a stage needs nothing of others, so that time alone holds it back
     asking: Flags  # [stages] whether a stage waits for its turn
     granted: Flags  # [stages] whether its turn has come
+    near_start: Ints  # [stages + 1] into `near`
+    near: Ints  # stages that can wait for a stage
+    back_frames: Ints  # [edges] what was made so many frames and tokens before leaves the slot that a token takes
+    back_tokens: Ints  # [edges]
     ask_times: Ints  # [stages] those that wait for their turn, as a heap
     ask_stages: Ints
     asked: Ints  # [1] how many
@@ -97,6 +101,7 @@ def at_rest(p: Pipeline, ring: int, by_row: bool) -> State:
     """An empty machine with room for `ring` frames; first and last elements are told apart only `by_row`."""
     stages, firings = p.firings.size, int(p.first_firing[-1])
     last = np.zeros((ring, firings), np.int64)
+    near_start, near = _near(p)
     return State(
         first=np.zeros_like(last) if by_row else last,
         last=last,
@@ -110,6 +115,10 @@ def at_rest(p: Pipeline, ring: int, by_row: bool) -> State:
         leads=_leads(p),
         asking=np.zeros(stages, np.bool_),
         granted=np.zeros(stages, np.bool_),
+        near_start=near_start,
+        near=near,
+        back_frames=p.capacity // p.tokens[p.producer],
+        back_tokens=p.capacity % p.tokens[p.producer],
         ask_times=np.zeros(stages, np.int64),
         ask_stages=np.zeros(stages, np.int64),
         asked=np.zeros(1, np.int64),
@@ -142,6 +151,15 @@ def _leads(p: Pipeline) -> Flags:
     return leads
 
 
+def _near(p: Pipeline) -> tuple[Ints, Ints]:
+    """The consumers of every stage, and the producers whose room it makes, with where those of each begin."""
+    bounded = p.capacity > 0
+    fired = np.concatenate([p.producer, p.consumer[bounded]])
+    waiting = np.concatenate([p.consumer, p.producer[bounded]])
+    order = np.argsort(fired, kind="stable")
+    return np.searchsorted(fired[order], np.arange(p.firings.size + 1)), waiting[order]
+
+
 @njit(cache=True)
 def run(p: Pipeline, state: State, through: int, most: int, kept: int, pace: int) -> int:
     """Fires until every stage is through with frame `through`, or none can.
@@ -152,10 +170,13 @@ def run(p: Pipeline, state: State, through: int, most: int, kept: int, pace: int
     """
     stages, ring = p.firings.size, state.last.shape[0]
     first, last, fired, asked = state.first, state.last, state.fired, state.asked[0]
+    frames, rows = np.empty(stages, np.int64), np.empty(stages, np.int64)
     queue = np.empty(stages + 1, np.int64)
     reading, writing, behind = 0, 0, 0
     for stage in range(stages):
-        behind += fired[stage] < (through + 1) * p.firings[stage]
+        frames[stage] = fired[stage] // p.firings[stage]
+        rows[stage] = frames[stage] % ring
+        behind += frames[stage] <= through
         if not state.asking[stage]:
             state.waits_for[stage] = -1
             queue[writing] = stage
@@ -164,13 +185,12 @@ def run(p: Pipeline, state: State, through: int, most: int, kept: int, pace: int
     while True:
         while reading != writing:
             stage = queue[reading]
-            reading = (reading + 1) % (stages + 1)
-            begin, firings = fired[stage], p.firings[stage]
-            frame, n = begin // firings, begin % firings
-            now, base = frame % ring, p.first_firing[stage]
+            reading = reading + 1 if reading < stages else 0
+            begin, firings, frame, now = fired[stage], p.firings[stage], frames[stage], rows[stage]
+            n, base = begin - frame * firings, p.first_firing[stage]
             interval, latency = p.interval[stage], p.latency[stage]
             together, offset, port = p.together[stage], p.first_offset[stage], p.port[stage]
-            free, of_group = state.free_at[stage], n % together
+            free, of_group = state.free_at[stage], n % together if together > 1 else 0
             while True:
                 if n == 0:
                     if frame == most:
@@ -178,7 +198,6 @@ def run(p: Pipeline, state: State, through: int, most: int, kept: int, pace: int
                     if frame - through >= ring - kept:
                         status = SHORT
                         break
-                    now = frame % ring
                     state.waited[now, stage] = 0
                     for edge in range(p.in_start[stage], p.in_start[stage + 1]):
                         state.waited_on[now, edge, INPUT] = 0
@@ -212,12 +231,14 @@ def run(p: Pipeline, state: State, through: int, most: int, kept: int, pace: int
                         edge = p.out_edges[k]
                         if p.capacity[edge] == 0:
                             continue
-                        tokens = p.tokens[stage]
-                        before = frame * tokens + made - p.capacity[edge]
-                        if before < 0:
+                        token, then = made - state.back_tokens[edge], frame - state.back_frames[edge]
+                        if token < 0:
+                            token, then = token + p.tokens[stage], then - 1
+                        if then < 0:
                             continue
-                        then, token = before // tokens, before % tokens
-                        row, freeing, reader = then % ring, p.freed[p.freed_at[edge] + token], p.consumer[edge]
+                        row = now + then - frame
+                        row += ring if row < 0 else 0
+                        freeing, reader = p.freed[p.freed_at[edge] + token], p.consumer[edge]
                         making = token if p.made_at[stage] < 0 else np.int64(p.made[p.made_at[stage] + token])
                         # what nobody reads leaves as it comes; that those before it have left, their own slots
                         # have seen to
@@ -270,23 +291,18 @@ def run(p: Pipeline, state: State, through: int, most: int, kept: int, pace: int
                     of_group, free = 0, end
                 if n == firings:
                     frame, n = frame + 1, 0
+                    now = now + 1 if now < ring - 1 else 0
                     behind -= frame == through + 1
-            fired[stage] = frame * firings + n
+            fired[stage], frames[stage], rows[stage] = frame * firings + n, frame, now
             state.free_at[stage] = free
             if fired[stage] == begin:
                 continue
-            for k in range(p.out_start[stage], p.out_start[stage + 1]):
-                other = p.consumer[p.out_edges[k]]
+            for k in range(state.near_start[stage], state.near_start[stage + 1]):
+                other = state.near[k]
                 if state.waits_for[other] == stage and state.waits_until[other] <= fired[stage]:
                     state.waits_for[other] = -1
                     queue[writing] = other
-                    writing = (writing + 1) % (stages + 1)
-            for edge in range(p.in_start[stage], p.in_start[stage + 1]):
-                other = p.producer[edge]
-                if state.waits_for[other] == stage and state.waits_until[other] <= fired[stage]:
-                    state.waits_for[other] = -1
-                    queue[writing] = other
-                    writing = (writing + 1) % (stages + 1)
+                    writing = writing + 1 if writing < stages else 0
         if behind == 0 or status == SHORT:
             break
         if asked == 0:
@@ -297,23 +313,33 @@ def run(p: Pipeline, state: State, through: int, most: int, kept: int, pace: int
         state.asking[stage] = False
         state.granted[stage] = True
         queue[writing] = stage
-        writing = (writing + 1) % (stages + 1)
+        writing = writing + 1 if writing < stages else 0
     state.asked[0] = asked
     return THROUGH if behind == 0 else status
 
 
 @njit(cache=True)
-def frame_shift(p: Pipeline, state: State, now: int, then: int, shifts: Ints) -> None:
-    """Writes, for each stage, by how many cycles all its times differ between two rows; -1 if not by the same."""
-    for stage in range(p.firings.size):
-        begin, end = p.first_firing[stage], p.first_firing[stage + 1]
-        shift = state.last[now, begin] - state.last[then, begin]
-        for k in range(begin, end):
-            alike = state.last[now, k] - state.last[then, k] == shift
-            if not alike or state.first[now, k] - state.first[then, k] != shift:
+def next_period(state: State, frame: int, depth: int, period: int, same: NDArray[np.int64]) -> int:
+    """The next longer period in which `frame`, and all for as long as a capacity reaches back, came again; or 0.
+
+    `same`, int64[periods + 1, 2], keeps for each period the shift of all times since one before, -1 if there is no
+    single one, and how many frames in a row it has been that; `depth` is how many a capacity reaches back.
+    """
+    first, last, ring = state.first, state.last, state.last.shape[0]
+    now = frame % ring
+    for longer in range(period + 1, min(same.shape[0] - 1, frame) + 1):
+        then = (frame - longer) % ring
+        shift = last[now, 0] - last[then, 0]
+        for k in range(last.shape[1]):
+            if last[now, k] - last[then, k] != shift or first[now, k] - first[then, k] != shift:
                 shift = np.int64(-1)
                 break
-        shifts[stage] = shift
+        # frames may all move on alike and yet by turns 4 and 5 cycles, where a capacity reaches further back
+        same[longer, 1] = same[longer, 1] + 1 if shift == same[longer, 0] else 1
+        same[longer, 0] = shift
+        if shift >= 0 and same[longer, 1] >= max(depth, longer):
+            return longer
+    return 0
 
 
 @njit(cache=True)
