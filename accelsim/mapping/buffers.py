@@ -8,7 +8,7 @@ also enough.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -40,7 +40,7 @@ def edge_bounds(design: Design, granularity: Granularity, inside: Collection[str
         if len(readers) == 1:
             bounds[readers[0].name] = _alone(design, readers[0], granularity)
         elif readers:
-            bounds |= _reconvergent(design, stage, readers, incoming, order, granularity)
+            bounds |= fork_bounds(design, stage, readers, incoming, order, granularity)
     return bounds
 
 
@@ -49,20 +49,23 @@ def _alone(design: Design, edge: Edge, granularity: Granularity) -> int:
     return _most_held(needed, held)
 
 
-def _reconvergent(
+def fork_bounds(
     design: Design,
     fork: Stage,
-    readers: list[Edge],
-    incoming: Mapping[str, list[Edge]],
+    readers: Sequence[Edge],
+    incoming: Mapping[str, Sequence[Edge]],
     order: Mapping[str, int],
     granularity: Granularity,
 ) -> dict[str, int]:
-    """Bounds of all edges out of a fork: the fork's tokens that each stage's firings need, carried downstream."""
+    """Bounds of a fork's edges to `readers`: the fork's tokens that each stage's firings need, carried downstream.
+
+    Stages that are not in `incoming` are not on the engine.
+    """
     last_reader = max(order[edge.consumer] for edge in readers)
     reached: dict[str, Ints] = {}
     for stage in design.stages[order[fork.name] + 1 : last_reader + 1]:
         arrivals = []
-        for edge in incoming[stage.name]:
+        for edge in incoming.get(stage.name, ()):
             needed, _ = needed_and_held(design, edge, granularity)
             if edge.producer == fork.name:
                 arrivals.append(needed)
