@@ -63,9 +63,11 @@ def narrowed(design: Design, stage: Stage, tile: ChannelTile) -> Stage:
     part = replace(nest, inputs=tile.inputs, outputs=tile.outputs)
     engine, unroll = design.accelerator.engine, stage.unroll
     groups = channel_groups(stage.group.node) * tile.outputs // nest.outputs or 1
-    if isinstance(engine, SystolicEngine):
-        pace = array_pace(engine, stage.fired, part, groups, stage.port is None)
-        interval = pace.interval_cycles
+    measured = design.mapping.measured.get(stage.name)
+    if measured and measured.interval_cycles:
+        interval = ceil_div(stage.interval_cycles * part.macs, nest.macs)
+    elif isinstance(engine, SystolicEngine):
+        interval = array_pace(engine, stage.fired, part, groups, stage.port is None).interval_cycles
     else:
         assert unroll is not None
         unroll = replace(
@@ -78,7 +80,7 @@ def narrowed(design: Design, stage: Stage, tile: ChannelTile) -> Stage:
         stage,
         tensor=Tensor(ceil_div(tile.outputs, pooled), stage.tensor.spatial),
         fired=Tensor(tile.outputs, stage.fired.spatial),
-        macs=part.macs * stage.fired.pixels,
+        macs=stage.macs * tile.inputs * tile.outputs // (nest.inputs * nest.outputs),
         unroll=unroll,
         interval_cycles=interval,
     )

@@ -15,7 +15,7 @@ from accelsim.hardware.memory import Memory
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.stages import Group
 from accelsim.mapping.transfer import TrafficKind, Transfer
-from accelsim.network.graph import Node
+from accelsim.network.graph import Network, Node
 from accelsim.network.layers import Input, Layer
 from accelsim.network.tensor import Tensor
 from accelsim.units import ceil_div
@@ -70,13 +70,14 @@ def _follower(
 
 
 def load_weights(accelerator: Accelerator, memory: str, layer: str, moved_bytes: int) -> Stage:
-    """A source that reads the weights of `layer` once a frame, in parts."""
+    """A source that reads the weights of `layer` once a frame, in parts of whole bursts."""
     level = accelerator.memories[memory]
-    requests = max(1, min(MOST_WEIGHT_REQUESTS, ceil_div(moved_bytes, level.burst)))
+    each = ceil_div(ceil_div(moved_bytes, level.burst), MOST_WEIGHT_REQUESTS) * level.burst
+    requests = ceil_div(moved_bytes, each)
     tensor = Tensor(1, (requests,))
     node = Node(f"load weights of {layer}", Input(1, (requests,)))
     transfer = Transfer("weight", layer, f"weights of {layer}", memory, False, moved_bytes)
-    return _stage(level, Group(node, (), (), node.name), tensor, transfer, ceil_div(moved_bytes, requests))
+    return _stage(level, Group(node, (), (), node.name), tensor, transfer, min(each, moved_bytes))
 
 
 def map_bytes(tensor: Tensor, bits: int) -> int:
@@ -85,17 +86,26 @@ def map_bytes(tensor: Tensor, bits: int) -> int:
 
 
 def weight_bytes(design: Design, stage: Stage) -> int:
-    """Bytes of what a stage has been trained: its layers' parameters, and constants that they read."""
+    """Bytes of what a stage multiplies or adds that does not stream: its layers' parameters, and constant operands.
+
+    A constant that nobody has trained counts where it is more than one value, which is part of an instruction.
+    """
     net = design.network
-    elements, seen = stage.parameters, set[str]()
-    names = [source for name in stage.group.layers for source in net.by_name[name].inputs]
-    while names:
-        name = names.pop()
-        if name in net.constant_nodes and name not in seen:
-            seen.add(name)
-            elements += net.parameters_of(net.by_name[name])
-            names += net.by_name[name].inputs
+    reads = {source for name in stage.group.layers for source in net.by_name[name].inputs}
+    constants = [name for name in reads & net.constant_nodes if net.tensors[name].elements > 1 or _trained(net, name)]
+    elements = stage.parameters + sum(net.tensors[name].elements for name in constants)
     return ceil_div(elements * design.accelerator.weight_bits, 8)
+
+
+def _trained(net: Network, constant: str) -> bool:
+    """Whether a constant is, or is made from, trained values."""
+    names = [constant]
+    while names:
+        node = net.by_name[names.pop()]
+        if net.parameters_of(node):
+            return True
+        names += node.inputs
+    return False
 
 
 def _map_transfer(

@@ -8,16 +8,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from accelsim.hardware.engine import SystolicEngine
 from accelsim.mapping.buffers import needed_and_held
 from accelsim.mapping.channels import ChannelTile, channel_tiles, input_channels, narrowed
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.movers import load_map, map_bytes, store_map
+from accelsim.mapping.pace import Pace, array_pace, channel_groups
 from accelsim.mapping.roles import Role
 from accelsim.mapping.segment import Segment
 from accelsim.mapping.tiling import Cut, Range, crossing, cuts
 from accelsim.mapping.work import loop_nest
 from accelsim.network.tensor import Tensor
-from accelsim.units import ceil_div, divisors
+from accelsim.units import ceil_div
 
 #: Tokens that a buffer inside a segment holds beyond the least, so that its writer need not wait for its reader.
 SPARE_TOKENS = 1
@@ -58,13 +60,7 @@ def passes_of(design: Design, segment: Segment, bounds: ReadOnly[str, int], sour
     members = set(segment.layers)
     stages = tuple(stage for stage in design.stages if stage.name in members)
     edges = tuple(edge for edge in design.edges if edge.consumer in members)
-    whole = segment.tile.rows is None and segment.tile.columns is None
-    rows: list[tuple[Cut | None, int]] = [(None, 1)]
-    columns: list[tuple[Cut | None, int]] = [(None, 1)]
-    if not whole:
-        rows = _forms(design, edges, cuts(design, segment, stages, 0), along_rows=True)
-        flat = len(stages[-1].tensor.spatial) < 2
-        columns = [(None, 1)] if flat else _forms(design, edges, cuts(design, segment, stages, 1), along_rows=False)
+    rows, columns = (_forms(design, edges, segment, stages, axis) for axis in (0, 1))
     tiled = segment.tile.outputs is not None or segment.tile.inputs is not None
     channels: Sequence[ChannelTile | None] = channel_tiles(design, segment, stages[0]) if tiled else [None]
     builder = _Builder(design, stages, edges, bounds, sources)
@@ -77,16 +73,19 @@ def passes_of(design: Design, segment: Segment, bounds: ReadOnly[str, int], sour
 
 
 def _forms(
-    design: Design, edges: Sequence[Edge], tiles: Sequence[Cut], along_rows: bool
+    design: Design, edges: Sequence[Edge], segment: Segment, stages: Sequence[Stage], axis: int
 ) -> list[tuple[Cut | None, int]]:
-    """Tiles of one form counted together: equal sizes and, along rows, equal dependencies."""
+    """Tiles of one form counted together: equal sizes and, along rows, equal dependencies; None for the whole axis."""
+    size, space = (segment.tile.rows, segment.tile.columns)[axis], stages[-1].tensor.spatial
+    if size is None or (axis < len(space) and size >= space[axis]):
+        return [(None, 1)]
     seen: dict[object, int] = {}
     kept: list[Cut] = []
     counts: list[int] = []
-    for cut in tiles:
+    for cut in cuts(design, segment, stages, axis):
         sizes = tuple((name, part.size) for name, part in cut.made.items())
         stored = tuple((name, part.size) for name, part in cut.stored.items())
-        key = sizes, stored, tuple(cut.kept.items()), _dependencies(design, edges, cut) if along_rows else ()
+        key = sizes, stored, tuple(cut.kept.items()), () if axis else _dependencies(design, edges, cut)
         if key not in seen:
             seen[key] = len(kept)
             kept.append(cut)
@@ -130,19 +129,27 @@ class _Builder:
         stages = (*loads.values(), *working, *stores)
         bounded = self._bounded(edges)
         return Pass(
-            tuple(stages), tuple(bounded), channel, times, self._buffer_bytes(bounded), self._halo_bytes(row, column)
+            tuple(stages),
+            tuple(bounded),
+            channel,
+            times,
+            self._buffer_bytes(stages, bounded),
+            self._halo_bytes(row, column),
         )
 
     def _part(self, stage: Stage, row: Cut | None, column: Cut | None) -> Stage:
         tensor, fired = _cropped(stage.tensor, stage.name, row, column), _cropped(stage.fired, stage.name, row, column)
         if tensor == stage.tensor and row is None:
             return stage
+        pace = tile_pace(self.design, stage, fired)
         return replace(
             stage,
             tensor=tensor,
             fired=fired,
             macs=stage.macs * fired.pixels // stage.fired.pixels,
-            together=max(d for d in divisors(fired.row_pixels) if d <= stage.together),
+            together=pace.together,
+            interval_cycles=pace.interval_cycles,
+            occupancy_cycles=pace.interval_cycles if stage.port else 0,
             row_offset=row.made[stage.name].begin if row else 0,
         )
 
@@ -212,10 +219,9 @@ class _Builder:
             return []
         accelerator, memory = self.design.accelerator, self.sources.partial_sums
         (stage,) = made.values()
-        bits = accelerator.accumulator_bits
+        bits, name = accelerator.accumulator_bits, f"partial sums of {stage.name}"
         movers = []
         if not channel.first:
-            name = f"partial sums of {stage.name}"
             load = load_map(accelerator, memory, "partial", stage.name, name, stage.fired, bits)
             operand = len(stage.group.node.inputs)
             edge = Edge(
@@ -223,8 +229,9 @@ class _Builder:
             )
             movers.append((replace(load, row_offset=stage.row_offset), edge))
         if not channel.last:
-            name = f"store partial sums of {stage.name}"
-            mover, edge = store_map(accelerator, memory, "partial", stage, stage.fired, bits, name)
+            mover, edge = store_map(accelerator, memory, "partial", stage, stage.fired, bits, f"store {name}")
+            assert mover.transfer is not None
+            mover = replace(mover, transfer=replace(mover.transfer, tensor=name))
             movers.append((replace(mover, row_offset=stage.row_offset), edge))
         return movers
 
@@ -238,27 +245,49 @@ class _Builder:
     def _buffer(self, edge: Edge) -> str:
         return edge.name if self.design.accelerator.fork == "copy" else edge.producer
 
-    def _buffer_bytes(self, edges: Sequence[Edge]) -> int:
-        bits = self.design.accelerator.activation_bits
+    def _buffer_bytes(self, stages: Sequence[Stage], edges: Sequence[Edge]) -> int:
+        accelerator = self.design.accelerator
+        sums = {stage.name for stage in stages if stage.transfer and stage.transfer.kind == "partial"}
         rooms: dict[str, int] = {}
         for edge in edges:
+            is_sum = not sums.isdisjoint((edge.producer, edge.consumer))
+            bits = accelerator.accumulator_bits if is_sum else accelerator.activation_bits
             row_bytes = ceil_div(edge.tensor.elements // edge.tensor.rows * bits, 8)
             tokens = min(edge.capacity or 0, edge.tensor.rows)
             rooms[self._buffer(edge)] = tokens * row_bytes
         return sum(rooms.values())
 
     def _halo_bytes(self, row: Cut | None, column: Cut | None) -> int:
-        """Bytes kept from the tiles before: along rows over the tile's columns, along columns over the whole height."""
+        """Bytes kept from the tiles before.
+
+        The tiles of a row run first: what the next row needs is kept over the whole width, what the next column
+        needs over the height of this row.
+        """
         tensors = {edge.producer: edge.tensor for edge in self.edges} | {s.name: s.tensor for s in self.stages}
         bits, total = self.design.accelerator.activation_bits, 0
         for axis, cut in enumerate((row, column)):
             for name, points in (cut.kept if cut else {}).items():
                 sizes = list(tensors[name].spatial)
                 sizes[axis] = points
-                if axis == 0 and column and name in column.made:
-                    sizes[1] = column.made[name].size
+                if axis == 1 and row:
+                    sizes[0] = row.made[name].size if name in row.made else 0
                 total += map_bytes(Tensor(tensors[name].channels, tuple(sizes)), bits)
         return total
+
+
+def tile_pace(design: Design, stage: Stage, fired: Tensor) -> Pace:
+    """The pace of `stage` where it fires for `fired`, a tile of its map.
+
+    On a systolic array the tile is folded by itself. Else pixels go together as in the whole map; where they do not
+    divide the tile's row, the whole row is one firing, as long as that takes.
+    """
+    engine, nest = design.accelerator.engine, loop_nest(design.network, stage.group.node)
+    measured = design.mapping.measured.get(stage.name)
+    if isinstance(engine, SystolicEngine) and nest and not (measured and measured.interval_cycles):
+        return array_pace(engine, fired, nest, channel_groups(stage.group.node), stage.port is None)
+    if fired.row_pixels % stage.together == 0:
+        return Pace(stage.interval_cycles, stage.together)
+    return Pace(stage.interval_cycles * ceil_div(fired.row_pixels, stage.together), fired.row_pixels)
 
 
 def _has_work(name: str, row: Cut | None, column: Cut | None) -> bool:

@@ -226,7 +226,7 @@ class _StageTiles:
                 min(tokens, form.rows[p]) * self.bytes_of(form.widths[p] * self.read_channels(p, made, taken, channels))
                 for p, tokens in self.tokens
             )
-            sums = spare * self.bytes_of(form.widths[-1] * made)
+            sums = spare * ceil_div(form.widths[-1] * made * self.design.accelerator.accumulator_bits, 8)
             stored = spare * self.bytes_of(form.widths[-1] * self.stored_channels(made, channels))
             most = max(most, room + (sums if k > 0 else 0) + (stored if k == last else sums))
         return most
@@ -325,8 +325,8 @@ class _StageTiles:
     def form(self, by_rows: _Part, by_columns: _Part) -> _Form:
         halo = 0
         for p, tensor in enumerate(self.tensors):
-            halo += self.bytes_of(by_columns.kept[p] * tensor.rows * tensor.channels)
-            halo += self.bytes_of(by_rows.kept[p] * (by_columns.sizes[p] or tensor.row_pixels) * tensor.channels)
+            halo += self.bytes_of(by_rows.kept[p] * tensor.row_pixels * tensor.channels)
+            halo += self.bytes_of(by_columns.kept[p] * by_rows.sizes[p] * tensor.channels)
         return _Form(by_rows.times * by_columns.times, by_rows.sizes, by_columns.sizes, halo)
 
     def firings(self, forms: Sequence[_Form]) -> int:
