@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from accelsim.mapping.channels import ChannelTile, narrowed
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.movers import weight_bytes
 from accelsim.mapping.pace import channel_groups
-from accelsim.mapping.passes import SPARE_TOKENS
+from accelsim.mapping.passes import SPARE_TOKENS, tile_pace
 from accelsim.mapping.segment import Halo, Segment, Tile, Weights
 from accelsim.mapping.tiling import Cut, cuts, spatial_axes
 from accelsim.mapping.work import LoopNest, loop_nest
@@ -182,7 +182,7 @@ class _StageTiles:
         """The options of a tile: how its weights are loaded, and what of inputs and partial sums stays."""
         frames = self.design.mapping.frames_per_visit
         buffers = max(self.buffer_bytes(form, channels) for form in spatial.forms)
-        buffers += max(form.halo_bytes for form in spatial.forms)
+        buffers += frames * max(form.halo_bytes for form in spatial.forms)
         once, again, one_tile = self.reads(spatial, channels)
         partial, one_sum = self.partial_sums(spatial, channels)
         written = (sum(form.times * self.made_bytes(form, channels) for form in spatial.forms),)
@@ -200,7 +200,7 @@ class _StageTiles:
                 partial_bytes=partial,
                 sums_stay=sums_stay,
                 runs=spatial.count * channels.count,
-                compute_cycles=spatial.firings * channels.interval_cycles,
+                compute_cycles=self.compute_cycles(spatial, channels),
             )
 
     def weight_modes(self, spatial: _Spatial, channels: _Channels) -> list[tuple[Weights | None, int, int]]:
@@ -333,9 +333,25 @@ class _StageTiles:
         return sum(form.times * form.rows[-1] * self.row_firings(form.widths[-1]) for form in forms)
 
     def row_firings(self, width: int) -> int:
-        if isinstance(self.design.accelerator.engine, SystolicEngine):
-            return 1
-        return width // max(d for d in divisors(width) if d <= self.stage.together)
+        return ceil_div(width, self.stage.together)
+
+    def compute_cycles(self, spatial: _Spatial, channels: _Channels) -> int:
+        """Cycles a frame; on a systolic array every tile is folded by itself."""
+        if self.nest is None or not isinstance(self.design.accelerator.engine, SystolicEngine):
+            return spatial.firings * channels.interval_cycles
+        return sum(form.times * self.folded_cycles(form, channels) for form in spatial.forms)
+
+    def folded_cycles(self, form: _Form, channels: _Channels) -> int:
+        space = (form.rows[-1], form.widths[-1])[: len(self.stage.fired.spatial)]
+        if form.rows[-1] * form.widths[-1] == self.stage.fired.pixels:
+            space = self.stage.fired.spatial
+        fired = Tensor(self.stage.fired.channels, space)
+        pace = tile_pace(self.design, self.stage, fired)
+        firings = fired.pixels // pace.together
+        if channels.is_whole:
+            return firings * pace.interval_cycles
+        tile = replace(self.stage, fired=fired, interval_cycles=pace.interval_cycles, together=pace.together)
+        return firings * self.interval(tile, channels.made, channels.taken)
 
     def whole_firings(self) -> int:
         return self.stage.fired.pixels // self.stage.together
@@ -359,11 +375,15 @@ class _StageTiles:
 
     def tiled(self, nest: LoopNest, outputs: int | None, inputs: int | None) -> _Channels:
         made, taken = _sizes(nest.outputs, outputs), _sizes(nest.inputs, inputs)
-        interval = sum(
-            n * m * narrowed(self.design, self.stage, ChannelTile(a, b, 0, False, True, True)).interval_cycles
+        interval = self.interval(self.stage, made, taken)
+        return _Channels(outputs, inputs, made, taken, self.largest_share(nest, made, taken), interval)
+
+    def interval(self, stage: Stage, made: Sequence[tuple[int, int]], taken: Sequence[tuple[int, int]]) -> int:
+        """Cycles in which `stage` fires once for each tile of channels."""
+        return sum(
+            n * m * narrowed(self.design, stage, ChannelTile(a, b, 0, False, True, True)).interval_cycles
             for (a, n), (b, m) in product(made, taken)
         )
-        return _Channels(outputs, inputs, made, taken, self.largest_share(nest, made, taken), interval)
 
     def largest_share(self, nest: LoopNest, made: Sequence[tuple[int, int]], taken: Sequence[tuple[int, int]]) -> int:
         """Weights of the tile that has most, in whole bytes that add up."""
