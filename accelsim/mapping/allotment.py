@@ -47,23 +47,29 @@ def allotted(design: Design, lives: Mapping[str, Life], demands: Sequence[int]) 
     """The memory of every tensor: the mapping's choice, or the first with room for as long as it lives.
 
     `demands` are the bytes of the first memory that each segment takes while it runs. What comes into the network
-    or leaves it lies off chip. Memory is handed out in whole rows, so it does not matter where they lie.
+    or leaves it lies off chip. Memory is handed out in whole rows, so it does not matter where they lie; what the
+    mapping has placed comes first.
     """
     memories = design.accelerator.memories
     *on_chip, off_chip = memories
     free = {name: [memories[name].size] * len(demands) for name in on_chip}
     free[on_chip[0]] = [memories[on_chip[0]].size - demand for demand in demands]
-    homes: dict[str, str] = {}
-    for life in lives.values():
-        given = design.mapping.homes.get(life.tensor)
+    homes = {name: memory for name, memory in design.mapping.homes.items() if name in lives}
+    for name, memory in homes.items():
+        _take(free, memory, lives[name])
+    for life in (life for name, life in lives.items() if name not in homes):
         passes_through = life.first < 0 or life.last == len(demands)
-        fitting = [name for name in on_chip if _has_room(free[name], life)]
-        home = given or (off_chip if passes_through or not fitting else fitting[0])
-        homes[life.tensor] = home
-        if home != off_chip:
-            for segment in range(max(life.first, 0), min(life.last + 1, len(demands))):
-                free[home][segment] -= life.held_bytes
+        fitting = [] if passes_through else [name for name in on_chip if _has_room(free[name], life)]
+        homes[life.tensor] = fitting[0] if fitting else off_chip
+        _take(free, homes[life.tensor], life)
     return homes
+
+
+def _take(free: Mapping[str, list[int]], memory: str, life: Life) -> None:
+    """Takes room for a tensor, in place; there is no end of it off chip."""
+    if memory in free:
+        for segment in range(max(life.first, 0), min(life.last + 1, len(free[memory]))):
+            free[memory][segment] -= life.held_bytes
 
 
 def _has_room(free: Sequence[int], life: Life) -> bool:

@@ -8,11 +8,12 @@ from collections.abc import Mapping as ReadOnly
 from dataclasses import fields
 from difflib import get_close_matches
 from numbers import Integral
+from typing import get_args
 
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.mapping import MOST_CYCLES, Mapping
 from accelsim.mapping.roles import Link
-from accelsim.mapping.segment import Segment
+from accelsim.mapping.segment import Halo, Segment, Weights
 from accelsim.mapping.stages import Group
 from accelsim.mapping.work import LoopNest, loop_nest
 from accelsim.network.graph import Network
@@ -42,6 +43,7 @@ def mapping_problems(
         *cycle_problems(mapping),
         *capacity_problems(net, names.values(), mapping),
         *_home_problems(net, groups, names, accelerator, mapping),
+        *_crossing_problems(net, groups, names, mapping),
         *_visit_problems(net, mapping),
     ]
 
@@ -154,6 +156,10 @@ def _segment_problems(net: Network, groups: Sequence[Group], accelerator: Accele
     problems = []
     turn: dict[str, int] = {}
     for k, segment in enumerate(mapping.segments):
+        if not segment.layers:
+            problems.append(f"{mapping.where('segments', k)}: segments[{k}] has no layers; leave it out")
+            continue
+        problems += _choice_problems(k, segment, mapping)
         for position, name in enumerate(segment.layers):
             path = ("segments", k, "layers", position)
             if name not in stages:
@@ -173,6 +179,16 @@ def _segment_problems(net: Network, groups: Sequence[Group], accelerator: Accele
         if turn.get(producer, -1) > turn.get(group.name, len(mapping.segments))
     ]
     return problems
+
+
+def _choice_problems(k: int, segment: Segment, mapping: Mapping) -> list[str]:
+    choices = {"halo": (segment.halo, get_args(Halo)), "weights": (segment.weights, (None, *get_args(Weights)))}
+    return [
+        f"{mapping.where('segments', k, field)}: segments[{k}].{field} = {value!r} is none of "
+        f"{', '.join(str(choice) for choice in allowed)}"
+        for field, (value, allowed) in choices.items()
+        if value not in allowed
+    ]
 
 
 def _no_stage(net: Network, groups: Sequence[Group], name: str) -> str:
@@ -241,6 +257,27 @@ def _home_problems(
             close = get_close_matches(key, known, n=1)
             hint = f"; did you mean '{close[0]}'?" if close else ""
             problems.append(f"{place}: '{key}' is no stage and no edge of {net.name}{hint}")
+    return problems
+
+
+def _crossing_problems(
+    net: Network, groups: Sequence[Group], names: ReadOnly[Link, str], mapping: Mapping
+) -> list[str]:
+    """Homes of what does not lie in memory between segments."""
+    turn = {name: k for k, segment in enumerate(mapping.segments) for name in segment.layers}
+    made = {group.output: group.name for group in groups}
+    outputs = {made[name] for name in net.output_nodes if name in made}
+    leaving = {link.producer for link in names if turn.get(link.producer) != turn.get(link.consumer)} | outputs
+    edges = set(names.values())
+    problems = []
+    for key in mapping.homes if turn else ():
+        place = mapping.where("homes", key)
+        if key in edges:
+            rule = "is a buffer; where a network is cut into segments, homes are those of tensors that cross a cut"
+            problems.append(f"{place}: homes.{key} {rule}: name the stage that makes it")
+        elif key in turn and key not in leaving:
+            rule = f"is read in segments[{turn[key]}] alone and never in memory; cut the segment behind it"
+            problems.append(f"{place}: homes.{key}: what it makes {rule}")
     return problems
 
 
