@@ -25,10 +25,26 @@ class Rates(NamedTuple):
     bytes_per_cycle: NDArray[np.float64]
 
 
-def binned(passed: Mapping[str, Passed]) -> tuple[Rates, ...]:
-    """What passed each memory, in at most `MOST_BINS` spans of a cycle or more."""
-    spans = {name: int(one.cycles[-1]) if one.cycles.size else 0 for name, one in passed.items()}
-    return tuple(Rates(name, *one.rates(min(MOST_BINS, spans[name]))) for name, one in passed.items() if spans[name])
+def binned(passed: Mapping[str, Passed], period_cycles: int) -> tuple[Rates, ...]:
+    """What passes each memory in a period, in at most `MOST_BINS` spans of a cycle or more.
+
+    Requests of a period that are served in later ones are where those of earlier periods are in this one.
+    """
+    edges = np.linspace(0, period_cycles, min(MOST_BINS, period_cycles) + 1).astype(np.int64)
+    return tuple(
+        Rates(name, edges, _folded(one, edges, period_cycles) / np.diff(edges))
+        for name, one in passed.items()
+        if one.cycles.size
+    )
+
+
+def _folded(passed: Passed, edges: NDArray[np.int64], period_cycles: int) -> NDArray[np.float64]:
+    """Bytes between neighbouring `edges`, of all periods."""
+    moved = np.zeros(edges.size - 1)
+    first = int(passed.cycles[0]) // period_cycles * period_cycles
+    for begin in range(first, int(passed.cycles[-1]), period_cycles):
+        moved += np.diff(passed.at(edges + begin))
+    return moved
 
 
 def rates_table(rates: Sequence[Rates]) -> pl.DataFrame:
@@ -46,3 +62,25 @@ def rates_table(rates: Sequence[Rates]) -> pl.DataFrame:
         for one in rates
     ]
     return pl.concat([pl.DataFrame(schema=schema), *(pl.DataFrame(column, schema=schema) for column in columns)])
+
+
+def rates_of(table: pl.DataFrame) -> tuple[Rates, ...]:
+    """What `rates_table` made its rows of."""
+    parts = table.partition_by("memory", maintain_order=True)
+    return tuple(
+        Rates(
+            part["memory"][0],
+            np.append(part["begin_cycle"].to_numpy(), part["end_cycle"][-1]).astype(np.int64),
+            part["bytes_per_cycle"].to_numpy().astype(np.float64),
+        )
+        for part in parts
+    )
+
+
+def coarser(rates: Rates, most: int) -> Rates:
+    """The same in at most so many spans."""
+    every = -(-rates.bytes_per_cycle.size // most)
+    cycles = np.unique(np.append(rates.cycles[::every], rates.cycles[-1]))
+    moved = np.append(0, np.cumsum(rates.bytes_per_cycle * np.diff(rates.cycles)))
+    kept = moved[np.searchsorted(rates.cycles, cycles)]
+    return Rates(rates.memory, cycles, np.diff(kept) / np.diff(cycles))

@@ -84,7 +84,7 @@ def simulate(
             memories=memories,
             warnings=(*_warnings(trace, free), *_room_warnings(design, memories)),
         ),
-        binned(passed),
+        binned(passed, trace.period_cycles),
     )
 
 
@@ -118,7 +118,7 @@ def _in_turns(design: Design, frames: int | None, granularity: str | None, sourc
             memories=memories,
             warnings=(),
         ),
-        binned(passed),
+        binned(passed, turns.cycles),
     )
 
 

@@ -7,7 +7,7 @@ from math import ceil
 from typing import NamedTuple, get_args
 
 from accelsim.mapping.transfer import TrafficKind
-from accelsim.report.report import Body, BufferRow, Segment, StageRow
+from accelsim.report.report import Body, BufferRow, Segment, StageRow, TrafficRow
 from accelsim.report.tables import quantity
 
 Value = float | str | None
@@ -198,25 +198,26 @@ def _has_memories(body: Body) -> bool:
     return body.memories is not None
 
 
-def off_chip_bytes(body: Body, kinds: Collection[str] = TRAFFIC_KINDS) -> float | None:
-    """Bytes a frame of `kinds` that pass the last memory, read or written; None where memory is not modelled."""
-    if body.traffic is None or body.memories is None:
-        return None
-    off_chip = {name for name, row in body.memories.items() if row.off_chip}
-    rows = (row for row in body.traffic if row.memory in off_chip and row.kind in kinds)
-    return sum(row.read_bytes + row.written_bytes for row in rows)
+def off_chip_rows(body: Body) -> list[TrafficRow]:
+    """What passes the last memory."""
+    off_chip = {name for name, row in (body.memories or {}).items() if row.off_chip}
+    return [row for row in body.traffic or () if row.memory in off_chip]
+
+
+def off_chip_name(body: Body) -> str:
+    """The last memory."""
+    return ", ".join(name for name, row in (body.memories or {}).items() if row.off_chip)
 
 
 def _off_chip_mb(kinds: Collection[str] = TRAFFIC_KINDS) -> Callable[[Body], Value]:
+    """Megabytes a frame of `kinds`, read or written; None where memory is not modelled."""
+
     def value(body: Body) -> Value:
-        moved = off_chip_bytes(body, kinds)
-        return None if moved is None else moved / MB
+        if body.traffic is None:
+            return None
+        return sum(row.read_bytes + row.written_bytes for row in off_chip_rows(body) if row.kind in kinds) / MB
 
     return value
-
-
-def _off_chip_name(body: Body) -> str:
-    return ", ".join(name for name, row in (body.memories or {}).items() if row.off_chip)
 
 
 THROUGHPUT = Section(
@@ -301,7 +302,7 @@ LATENCY = Section(
 OFF_CHIP = Section(
     "Traffic off the chip, a frame",
     (
-        Fact("in all", "MB", _off_chip_mb(), lambda b: f"read and written, {_off_chip_name(b)}", _has_memories),
+        Fact("in all", "MB", _off_chip_mb(), lambda b: f"read and written, {off_chip_name(b)}", _has_memories),
         Fact("without weights", "MB", _off_chip_mb(ACTIVATION_KINDS), applies=_has_memories),
     ),
 )

@@ -17,6 +17,7 @@ from accelsim.errors import InputError
 from accelsim.mapping.design import Design, bind
 from accelsim.mapping.mapping import Granularity, mapping_text, read_mapping
 from accelsim.network.graph import Network
+from accelsim.report.bandwidth import Rates, rates_of
 from accelsim.report.report import Body, Report
 
 #: The file that makes a folder a run folder.
@@ -120,6 +121,19 @@ def is_run_folder(path: str | Path) -> bool:
 def read_report(folder: Path) -> Body:
     """The report in a run folder."""
     return _checked(Body, _read_json(folder / REPORT), folder / REPORT)
+
+
+def read_rates(folder: Path) -> tuple[Rates, ...]:
+    """What passed each memory over time, as a run folder holds it."""
+    import polars as pl
+
+    path = folder / "bandwidth.parquet"
+    if not path.is_file():
+        raise InputError(f"{path}: not there; simulate with -o again, which writes it")
+    try:
+        return rates_of(pl.read_parquet(path))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"{path}: not readable as bandwidth over time ({str(error).splitlines()[0]})") from None
 
 
 def read_design(folder: Path) -> tuple[Design, Options]:

@@ -56,8 +56,10 @@ def pipeline_passed(trace: Trace) -> dict[str, Passed]:
 def turns_passed(turns: Turns) -> dict[str, Passed]:
     """By memory, over one round of all segments.
 
-    A step that runs several times or for several frames is laid out as its last frame repeated.
+    A step that runs several times or for several frames is laid out as its last frame repeated. Weights that are
+    waited for come evenly over the wait.
     """
+    off_chip = turns.design.accelerator.off_chip_memory
     requests: dict[str, list[tuple[Ints, Ints, Floats]]] = defaultdict(list)
     now = 0
     for turn in turns.turns:
@@ -70,6 +72,9 @@ def turns_passed(turns: Turns) -> dict[str, Passed]:
                 for memory, begin, held, moved in rows:
                     times = (begin[None, :] + shifts[:, None]).ravel() + now
                     requests[memory].append((np.maximum(times, now), np.tile(held, frames), np.tile(moved, frames)))
+                if run.load_cycles and off_chip is not None:
+                    wait = np.array([now + run.run_cycles]), np.array([run.load_cycles])
+                    requests[off_chip].append((*wait, np.array([float(run.step.load_bytes)])))
                 now += run.run_cycles + run.load_cycles
     return {memory: _passed(rows) for memory, rows in requests.items()}
 
