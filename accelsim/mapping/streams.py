@@ -11,8 +11,8 @@ from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.movers import fill_map, in_turns, load_map, load_weights, store_map, weight_bytes
 from accelsim.network.reach import Granularity
 
-#: Tokens beyond its window that the reader of a spilled buffer keeps, so that the next come while it works.
-SPARE_TOKENS = 1
+#: Requests beyond its window that the reader of a spilled buffer keeps, so that the next come while it works.
+SPARE_REQUESTS = 1
 #: Frames of weights that a stage holds: those in use, and the next, which load meanwhile.
 FRAMES_OF_WEIGHTS = 2
 
@@ -38,17 +38,14 @@ def streamed(design: Design, granularity: Granularity) -> Design:
             stages.append(mover)
             edges.append(edge)
     if accelerator.weights != "resident":
-        for stage in (stage for stage in design.stages if stage.parameters):
+        for stage in (stage for stage in design.stages if weight_bytes(design, stage)):
             mover, edge = _weights(design, stage, off_chip)
             stages.append(mover)
             edges.append(edge)
-    for edge in design.edges:
-        home = design.mapping.homes.get(edge.name, design.mapping.homes.get(edge.producer))
-        if home is not None and home != accelerator.local_memory:
-            edges.remove(edge)
-            more_stages, more_edges = _spilled(design, edge, home, granularity)
-            stages += more_stages
-            edges += more_edges
+    for home, spilled in _spilled(design):
+        more_stages, more_edges = _through_memory(design, spilled, home, granularity)
+        stages += more_stages
+        edges = [edge for edge in edges if edge not in spilled] + more_edges
     if len(stages) == len(design.stages) and edges == list(design.edges):
         return assembled(design, stages, edges)
     mapping = replace(design.mapping, granularity=granularity)
@@ -84,19 +81,42 @@ def _weights(design: Design, stage: Stage, memory: str) -> tuple[Stage, Edge]:
     return mover, Edge(mover.name, stage.name, operand, name, "rate", mover.tensor, capacity, reads="all")
 
 
-def _spilled(design: Design, edge: Edge, memory: str, granularity: Granularity) -> tuple[list[Stage], list[Edge]]:
-    """What stands for `edge` when its buffer lies in `memory`: a store, the buffer, a fill, and the reader's window."""
-    accelerator, producer = design.accelerator, design.stage_by_name[edge.producer]
-    bits = accelerator.activation_bits
-    name = f"spill {edge.producer} for {edge.consumer}" + ("" if edge.operand == 0 else f" ({edge.operand})")
-    store, to_store = store_map(accelerator, memory, "spill", producer, edge.tensor, bits, name)
-    fill, through = fill_map(accelerator, memory, store, edge.consumer, bits)
-    if edge.operand:
-        fill = replace(
-            fill, group=replace(fill.group, node=replace(fill.group.node, name=f"{fill.name} ({edge.operand})"))
-        )
-    waiting = replace(through, consumer=fill.name, name=edge.name, role=edge.role, capacity=edge.capacity, home=memory)
-    needed, held = needed_and_held(design, edge, granularity)
-    window = int((needed - held + 1).max()) + SPARE_TOKENS
-    reading = replace(edge, producer=fill.name, name=f"{fill.name} -> {edge.consumer}", role="window", capacity=window)
-    return [store, fill], [to_store, waiting, reading]
+def _spilled(design: Design) -> list[tuple[str, list[Edge]]]:
+    """Memories with the edges whose buffer lies there; where a fork shares one buffer, its edges together."""
+    accelerator = design.accelerator
+    found: dict[tuple[str, str], list[Edge]] = {}
+    for edge in design.edges:
+        home = design.mapping.homes.get(edge.name, design.mapping.homes.get(edge.producer))
+        if home is not None and home != accelerator.local_memory:
+            buffer = edge.producer if accelerator.fork == "shared" else edge.name
+            found.setdefault((home, buffer), []).append(edge)
+    return [(home, edges) for (home, _), edges in found.items()]
+
+
+def _through_memory(
+    design: Design, edges: list[Edge], memory: str, granularity: Granularity
+) -> tuple[list[Stage], list[Edge]]:
+    """What stands for `edges` when their buffer lies in `memory`: a store, and for each a fill and a window of it."""
+    accelerator, first = design.accelerator, edges[0]
+    bits, producer = accelerator.activation_bits, design.stage_by_name[first.producer]
+    shared = accelerator.fork == "shared"
+    name = f"spill {producer.name}" if shared else f"spill {producer.name} for {first.consumer}{_operand(first)}"
+    store, to_store = store_map(accelerator, memory, "spill", producer, first.tensor, bits, name)
+    stages, through_memory = [store], [to_store]
+    for edge in edges:
+        fill, waiting = fill_map(accelerator, memory, store, edge.consumer, bits)
+        node = replace(fill.group.node, name=f"{fill.name}{_operand(edge)}")
+        fill = replace(fill, group=replace(fill.group, node=node))
+        needed, held = needed_and_held(design, edge, granularity)
+        request = fill.together if granularity == "pixel" else 1
+        window = int((needed - held + 1).max()) + SPARE_REQUESTS * request
+        stages.append(fill)
+        through_memory += [
+            replace(waiting, consumer=fill.name, name=edge.name, role=edge.role, capacity=edge.capacity, home=memory),
+            replace(edge, producer=fill.name, name=f"{fill.name} -> {edge.consumer}", role="window", capacity=window),
+        ]
+    return stages, through_memory
+
+
+def _operand(edge: Edge) -> str:
+    return f" ({edge.operand})" if edge.operand else ""
