@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from accelsim.errors import InfeasibleError, InputError, NotModelled
+from accelsim.errors import InfeasibleError, InputError
 from accelsim.hardware.accelerator import Accelerator
-from accelsim.mapping.design import Design, bind
+from accelsim.mapping.design import ARRAY, Design, bind
 from accelsim.mapping.mapping import Mapping, read_mapping
 from accelsim.mapping.pace import moving_work_cycles
+from accelsim.mapping.segmenting import segmented
 from accelsim.mapping.stages import group_layers
 from accelsim.mapping.unrolling import (
     Folded,
@@ -37,26 +38,40 @@ def map_network(
     target_fps: float | None = None,
     mapping: Mapping | str | Path | None = None,
     like: Design | None = None,
+    objective: str = "bytes",
+    frames_per_visit: int = 1,
 ) -> Design:
-    """`net` as one pipeline on `accelerator`.
+    """`net` on `accelerator`, as one pipeline or in segments that take turns.
 
-    Without `mapping`: the fastest pipeline for the machine's multipliers, or with `target_fps` the one
-    with the fewest that reaches it, its source paced at that rate. `like` keeps the unrolling of
-    every layer that another design has too, and adds to it only where a layer has more to do here.
-    `mapping` is a `Mapping`, a file, or "pipeline" for the choice above.
+    `mapping` is a `Mapping`, a file, or what to choose: "pipeline" (without memories, or on a spatial engine, the
+    default), "layer-by-layer" (on a systolic array the default) or "fused", segments of as many stages as pay.
+
+    A pipeline is the fastest for the machine's multipliers, or with `target_fps` the one with the fewest that
+    reaches it, its source paced at that rate. `like` keeps the unrolling of every layer that another design has
+    too, and adds to it only where a layer has more to do here.
+
+    Segments, each of which has the whole engine, are cut and tiled for the least of `objective`: "bytes" off chip,
+    "cycles" (estimated) or "energy" of a frame; a visit takes `frames_per_visit` of them. `Mapping.choice` tells
+    how far that may be from the best.
+
     Raises `InfeasibleError` where the machine is too small or too slow.
     """
     if not isinstance(accelerator, Accelerator):
         raise InputError(f"accelerator = {accelerator!r} is no Accelerator; load_accelerator gives one")
     if isinstance(mapping, Mapping):
         return bind(net, accelerator, mapping)
-    if mapping in ("layer-by-layer", "fused"):
-        raise NotModelled(
-            f"mapping '{mapping}' needs segments and memories, which are not modelled; use pipeline or a file"
-        )
-    if mapping is not None and mapping != "pipeline":
-        return bind(net, accelerator, read_mapping(mapping))
+    kind = mapping or _usual(accelerator)
+    if kind in ("layer-by-layer", "fused"):
+        if target_fps is not None:
+            raise InputError(
+                f"target_fps = {target_fps} chooses the multipliers of a pipeline; segments ({kind}) have all of them"
+            )
+        return segmented(net, accelerator, kind == "layer-by-layer", objective, frames_per_visit)
+    if kind != "pipeline":
+        return bind(net, accelerator, read_mapping(kind))
     interval = None if target_fps is None else _interval_cycles(accelerator, target_fps)
+    if accelerator.engine.kind == "systolic":
+        return _shared(net, accelerator, interval)
     multipliers = _multipliers(net, accelerator, interval, like)
     layers = _folded(net)
     kept = {} if like is None else _unrolled_alike(layers, like)
@@ -65,6 +80,25 @@ def map_network(
         for name, count in multipliers.items()
     }
     return bind(net, accelerator, Mapping(MappingProxyType(chosen), interval_cycles=interval))
+
+
+def _usual(accelerator: Accelerator) -> str:
+    """What a machine does where nothing else is asked for."""
+    takes_turns = accelerator.engine.kind == "systolic" and accelerator.memories
+    return "layer-by-layer" if takes_turns else "pipeline"
+
+
+def _shared(net: Network, accelerator: Accelerator, interval: int | None) -> Design:
+    """One pipeline whose layers share a systolic array."""
+    design = bind(net, accelerator, Mapping(MappingProxyType({}), interval_cycles=interval))
+    busy = sum(stage.work_cycles for stage in design.stages if stage.port == ARRAY)
+    slowest = max(busy, design.bottleneck_cycles)
+    if interval is not None and slowest > interval:
+        raise InfeasibleError(
+            f"the array is busy for {slowest:,} cycles a frame, the target allows {interval:,} "
+            f"(over by {slowest - interval:,}); raise engine.rows, engine.columns or the clock, or lower the frame rate"
+        )
+    return design
 
 
 def widen(design: Design, stages: Collection[str] | str, factor: int) -> Design:

@@ -160,7 +160,7 @@ def planned(
     demand = Demand(
         weights=max(parts) if reloads else total,
         buffers=max(one.buffer_bytes for one in passes),
-        halo=max(one.halo_bytes for one in passes),
+        halo=design.mapping.frames_per_visit * max(one.halo_bytes for one in passes),
     )
     sources, demand = _kept(design, passes, demand, Sources(homes, off_chip, False), room)
     if sources != Sources(homes, off_chip, False):

@@ -1,0 +1,364 @@
+"""Segments in the making: stages that run together, and what they take and move with no tiles."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.hardware.engine import SystolicEngine
+from accelsim.mapping.buffers import edge_bounds, fork_bounds
+from accelsim.mapping.design import Design, Edge, Stage
+from accelsim.mapping.downsets import StageGraph, bits
+from accelsim.mapping.movers import weight_bytes
+from accelsim.mapping.pace import array_pace, channel_groups
+from accelsim.mapping.passes import SPARE_TOKENS, Sources, passes_of
+from accelsim.mapping.segment import Halo, Segment, Tile
+from accelsim.mapping.tiles import Option, stage_options
+from accelsim.mapping.tiling import spatial_axes
+from accelsim.mapping.unrolling import multiplier_choices
+from accelsim.mapping.work import loop_nest
+from accelsim.units import ceil_div
+
+#: Parts into which the columns of several stages together are cut.
+COLUMN_PARTS = (2, 4, 8, 16, 32)
+HALOS: tuple[Halo, ...] = ("cache", "recompute")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Stages `members` that run after the stages `done`, with no tiles.
+
+    `reads` are the maps made elsewhere that they read, `writes` those of their own that cross, by position.
+    `multipliers` are what the stages take at least for each of some intervals.
+    """
+
+    done: int
+    members: int
+    buffer_bytes: int
+    weight_bytes: int
+    macs: int
+    multiplying: int
+    moving_cycles: int
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    multipliers: NDArray[np.int64] | None
+
+    @property
+    def after(self) -> int:
+        return self.done | self.members
+
+    @property
+    def is_single(self) -> bool:
+        return self.members & (self.members - 1) == 0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Makes parts of the stages of `design`, and the ways to run them; with `timed` these tell their cycles."""
+
+    design: Design
+    timed: bool
+
+    @cached_property
+    def graph(self) -> StageGraph:
+        return StageGraph(self.design)
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        return tuple(self.design.stage_by_name[name] for name in self.graph.names)
+
+    @cached_property
+    def weights(self) -> tuple[int, ...]:
+        return tuple(weight_bytes(self.design, stage) for stage in self.stages)
+
+    @cached_property
+    def resident_bytes(self) -> int:
+        """Weights that are in the first memory for ever."""
+        return sum(self.weights) if self.design.accelerator.weights == "resident" else 0
+
+    @cached_property
+    def most_multiplying(self) -> int:
+        """Stages with multiplications that the engine can hold at once."""
+        engine = self.design.accelerator.engine
+        return len(self.stages) if isinstance(engine, SystolicEngine) else engine.multipliers
+
+    @staticmethod
+    def whole_bytes(part: Part) -> int:
+        """Bytes of the first memory that a part takes in one go."""
+        return part.buffer_bytes + part.weight_bytes
+
+    def empty(self, done: int) -> Part:
+        return Part(done, 0, 0, 0, 0, 0, 0, (), (), None)
+
+    def grown(self, part: Part, position: int) -> Part:
+        """`part` and one more stage, all of whose operands it or the stages before make."""
+        graph, stage = self.graph, self.stages[position]
+        members = part.members | 1 << position
+        after = part.done | members
+        writes = tuple(p for p in part.writes if graph.crosses(p, after))
+        if graph.crosses(position, after):
+            writes += (position,)
+        outside = tuple(p for p in graph.operands[position] if not part.members >> p & 1 and p not in part.reads)
+        multiplies = stage.macs > 0 and loop_nest(self.design.network, stage.group.node) is not None
+        multipliers = part.multipliers
+        if self.timed and multiplies:
+            more = self._least_multipliers[position]
+            multipliers = more if multipliers is None else multipliers + more
+        return Part(
+            done=part.done,
+            members=members,
+            buffer_bytes=part.buffer_bytes + self._more_buffers(part, position),
+            weight_bytes=part.weight_bytes + (0 if self.resident_bytes else self.weights[position]),
+            macs=part.macs + stage.macs,
+            multiplying=part.multiplying + multiplies,
+            moving_cycles=max(part.moving_cycles, 0 if multiplies else stage.work_cycles),
+            reads=part.reads + outside,
+            writes=writes,
+            multipliers=multipliers,
+        )
+
+    def whole(self, part: Part) -> Option:
+        """The part in one go."""
+        return Option(
+            tile=Tile(),
+            halo=Segment.halo,
+            weights=None,
+            demand_bytes=self.whole_bytes(part),
+            read_bytes=tuple(self.graph.map_bytes[p] for p in part.reads),
+            written_bytes=tuple(self.graph.map_bytes[p] for p in part.writes),
+            weight_bytes=part.weight_bytes,
+            partial_bytes=0,
+            sums_stay=False,
+            runs=1,
+            compute_cycles=self.cycles(part) if self.timed else 0,
+        )
+
+    # Buffers
+
+    @cached_property
+    def _fork_is_shared(self) -> bool:
+        return self.design.accelerator.fork == "shared"
+
+    @cached_property
+    def _edges_to(self) -> dict[str, list[Edge]]:
+        edges: dict[str, list[Edge]] = defaultdict(list)
+        for edge in self.design.edges:
+            edges[edge.consumer].append(edge)
+        return edges
+
+    @cached_property
+    def _edges_from(self) -> tuple[tuple[tuple[int, Edge], ...], ...]:
+        """Edges out of each stage with the position of their reader."""
+        edges: list[list[tuple[int, Edge]]] = [[] for _ in self.graph.names]
+        for edge in self.design.edges:
+            edges[self.graph.position[edge.producer]].append((self.graph.position[edge.consumer], edge))
+        return tuple(tuple(found) for found in edges)
+
+    @cached_property
+    def _bounds(self) -> dict[str, int]:
+        return edge_bounds(self.design, "row")
+
+    @cached_property
+    def _order(self) -> dict[str, int]:
+        return {stage.name: k for k, stage in enumerate(self.design.stages)}
+
+    @cached_property
+    def _row_bytes(self) -> tuple[int, ...]:
+        tensors = (stage.tensor for stage in self.stages)
+        return tuple(ceil_div(t.elements // t.rows * self.design.accelerator.activation_bits, 8) for t in tensors)
+
+    @cached_property
+    def _rooms(self) -> dict[tuple[int, int, bool], int]:
+        return {}
+
+    @cached_property
+    def _between(self) -> tuple[int, ...]:
+        """For each map the stages on a way from it to one of its readers, those included."""
+        above: list[int] = []
+        for k in range(self.graph.count):
+            own = 1 << k
+            for p in bits(self.graph.needs[k]):
+                own |= above[p]
+            above.append(own)
+        towards = [0] * len(self.graph.names)
+        for p, readers in enumerate(self.graph.readers):
+            for k in bits(readers):
+                towards[p] |= above[k]
+        return tuple(towards)
+
+    def _more_buffers(self, part: Part, position: int) -> int:
+        """Bytes of buffers that a stage adds to a part."""
+        members = part.members | 1 << position
+        more = self._room_inside(position, 0, self.graph.crosses(position, part.done | members))
+        for p in self.graph.operands[position]:
+            if part.members >> p & 1:
+                now, before = (
+                    self._room_inside(p, self.graph.readers[p] & held, self.graph.crosses(p, part.done | held))
+                    for held in (members, part.members)
+                )
+            else:
+                now, before = self._room_outside(p, members), self._room_outside(p, part.members)
+            more += now - before
+        return more
+
+    def _room_inside(self, position: int, readers: int, crosses: bool) -> int:
+        """Room of the buffers of a map made in a part where `readers` read it."""
+        key = (position, readers, crosses)
+        if key not in self._rooms:
+            tokens = [self._bounds[e.name] + SPARE_TOKENS for k, e in self._edges_from[position] if readers >> k & 1]
+            self._rooms[key] = self._room(position, tokens + [1 + SPARE_TOKENS] * crosses)
+        return self._rooms[key]
+
+    def _room_outside(self, position: int, members: int) -> int:
+        """Room of the buffers of a map that is loaded for the readers among `members`."""
+        inside = members & self._between[position]
+        if not inside & self.graph.readers[position]:
+            return 0
+        key = (position, inside, False)
+        if key not in self._loaded:
+            self._loaded[key] = self._room(position, self._loaded_tokens(position, inside))
+        return self._loaded[key]
+
+    @cached_property
+    def _loaded(self) -> dict[tuple[int, int, bool], int]:
+        return {}
+
+    def _loaded_tokens(self, position: int, inside: int) -> list[int]:
+        readers = [edge for k, edge in self._edges_from[position] if inside >> k & 1]
+        if len(self._edges_from[position]) == 1:
+            return [self._bounds[edge.name] + SPARE_TOKENS for edge in readers]
+        names = [self.graph.names[k] for k in bits(inside)]
+        incoming = {name: self._edges_to[name] for name in names}
+        found = fork_bounds(self.design, self.stages[position], readers, incoming, self._order, "row")
+        return [found[edge.name] + SPARE_TOKENS for edge in readers]
+
+    def _room(self, position: int, tokens: Sequence[int]) -> int:
+        """Bytes of buffers of so many tokens each, or of the largest where a fork shares one."""
+        rows, row_bytes = self.stages[position].tensor.rows, self._row_bytes[position]
+        if self._fork_is_shared:
+            return row_bytes * min(rows, max(tokens, default=0))
+        return row_bytes * sum(min(rows, n) for n in tokens)
+
+    # Cycles
+
+    @cached_property
+    def _intervals(self) -> NDArray[np.int64]:
+        """Cycles a frame that some unrolling of some layer takes, ascending."""
+        found = [np.zeros(0, np.int64)]
+        for stage in self.stages:
+            nest = loop_nest(self.design.network, stage.group.node)
+            if nest is not None:
+                found.append(nest.macs * stage.fired.pixels // np.array(multiplier_choices(nest), np.int64))
+        return np.unique(np.concatenate(found))
+
+    @cached_property
+    def _least_multipliers(self) -> dict[int, NDArray[np.int64]]:
+        """For every stage that multiplies, the fewest multipliers for each interval; too many where none do."""
+        least: dict[int, NDArray[np.int64]] = {}
+        for k, stage in enumerate(self.stages):
+            nest = loop_nest(self.design.network, stage.group.node)
+            if nest is not None:
+                choices = np.array(multiplier_choices(nest), np.int64)
+                needed = -(-nest.macs * stage.fired.pixels // self._intervals)
+                padded = np.append(choices, 2**40)
+                least[k] = padded[np.searchsorted(choices, needed)]
+        return least
+
+    def cycles(self, part: Part) -> int:
+        """Cycles a frame of the busiest stage, with the engine shared out as well as can be."""
+        engine = self.design.accelerator.engine
+        if isinstance(engine, SystolicEngine):
+            return max(part.moving_cycles, self._array_cycles(part, engine))
+        if part.multipliers is None:
+            return part.moving_cycles
+        enough = part.multipliers <= engine.multipliers
+        return max(part.moving_cycles, int(self._intervals[int(np.argmax(enough))]))
+
+    def _array_cycles(self, part: Part, engine: SystolicEngine) -> int:
+        total = 0
+        for k in bits(part.members):
+            stage = self.stages[k]
+            nest = loop_nest(self.design.network, stage.group.node)
+            if nest is not None:
+                groups = channel_groups(stage.group.node)
+                pace = array_pace(engine, stage.fired, nest, groups, part.multiplying == 1)
+                total += stage.fired.rows * pace.interval_cycles
+        return total
+
+    # Tiles
+
+    def tiled(self, part: Part, room: int) -> list[Option]:
+        """Ways to run a part in tiles, in `room` bytes."""
+        if part.is_single:
+            return self._of_stage(part.members.bit_length() - 1, room)
+        if part.weight_bytes > room:
+            return []
+        key = (part.members, part.reads, part.writes, room)
+        if key not in self._known:
+            self._known[key] = self._of_columns(part, room)
+        return self._known[key]
+
+    def _of_stage(self, position: int, room: int) -> list[Option]:
+        stage = self.stages[position]
+        reads = [(edge.operand, edge.tensor, edge.producer) for edge in self._edges_to[stage.name]]
+        makers = [maker for _, _, maker in reads]
+        same = tuple((operand, tensor, makers.index(maker)) for operand, tensor, maker in reads)
+        key = (stage.group.node.layer, same, stage.tensor, stage.unroll, self.weights[position], room)
+        if key not in self._known:
+            self._known[key] = stage_options(self.design, stage, room)
+        return self._known[key]
+
+    @cached_property
+    def _known(self) -> dict[object, list[Option]]:
+        return {}
+
+    def _of_columns(self, part: Part, room: int) -> list[Option]:
+        """Several stages in tiles of columns, narrow ones first and as long as they fit."""
+        stages = [self.stages[k] for k in bits(part.members)]
+        if spatial_axes(self.design, stages) < 2:
+            return []
+        width = stages[-1].tensor.spatial[1]
+        sizes = dict.fromkeys(ceil_div(width, n) for n in reversed(COLUMN_PARTS) if n <= width)
+        found: list[Option] = []
+        for size in sizes:
+            fitting = [o for halo in HALOS if (o := self._of_segment(part, stages, size, halo)).demand_bytes <= room]
+            found += fitting
+            if not fitting:
+                break
+        return found
+
+    def _of_segment(self, part: Part, stages: Sequence[Stage], columns: int, halo: Halo) -> Option:
+        """Several stages in tiles of so many columns, as the passes say."""
+        accelerator, names = self.design.accelerator, self.graph.names
+        kept = "frame" if accelerator.weights == "tile" else None
+        layers = tuple(stage.name for stage in stages)
+        segment = Segment(layers, Tile(columns=columns), halo, "frame" if kept else None)
+        homes = dict.fromkeys(names, accelerator.off_chip_memory or "")
+        sources = Sources(homes, accelerator.off_chip_memory or "", False)
+        passes = passes_of(self.design, segment, edge_bounds(self.design, "row", set(layers)), sources)
+        moved: dict[tuple[str, bool], int] = defaultdict(int)
+        for one in passes:
+            for stage in one.stages:
+                if stage.transfer:
+                    moved[stage.transfer.tensor, stage.transfer.write] += one.times * stage.transfer.moved_bytes
+        macs = sum(one.times * stage.macs for one in passes for stage in one.stages)
+        halo_bytes = self.design.mapping.frames_per_visit * max(one.halo_bytes for one in passes)
+        demand = max(one.buffer_bytes for one in passes) + halo_bytes
+        return Option(
+            tile=segment.tile,
+            halo=halo,
+            weights=segment.weights,
+            demand_bytes=demand + part.weight_bytes,
+            read_bytes=tuple(moved[names[p], False] for p in part.reads),
+            written_bytes=tuple(moved[names[p], True] for p in part.writes),
+            weight_bytes=part.weight_bytes,
+            partial_bytes=0,
+            sums_stay=False,
+            runs=sum(one.times for one in passes),
+            compute_cycles=ceil_div(self.cycles(part) * macs, max(part.macs, 1)) if self.timed else 0,
+        )
