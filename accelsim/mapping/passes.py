@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.engine import SystolicEngine
 from accelsim.mapping.buffers import needed_and_held
 from accelsim.mapping.channels import ChannelTile, channel_tiles, input_channels, narrowed
@@ -133,7 +134,7 @@ class _Builder:
             tuple(bounded),
             channel,
             times,
-            self._buffer_bytes(stages, bounded),
+            buffer_bytes(self.design, stages, bounded),
             self._halo_bytes(row, column),
         )
 
@@ -237,25 +238,11 @@ class _Builder:
 
     def _bounded(self, edges: Sequence[Edge]) -> list[Edge]:
         """`edges` with their capacities; where a fork shares one buffer, that of the reader who needs most."""
+        owners = [_owner(self.design.accelerator, edge) for edge in edges]
         rooms: dict[str, int] = {}
-        for edge in edges:
-            rooms[self._buffer(edge)] = max(rooms.get(self._buffer(edge), 0), edge.capacity or 1 + SPARE_TOKENS)
-        return [replace(edge, capacity=rooms[self._buffer(edge)]) for edge in edges]
-
-    def _buffer(self, edge: Edge) -> str:
-        return edge.name if self.design.accelerator.fork == "copy" else edge.producer
-
-    def _buffer_bytes(self, stages: Sequence[Stage], edges: Sequence[Edge]) -> int:
-        accelerator = self.design.accelerator
-        sums = {stage.name for stage in stages if stage.transfer and stage.transfer.kind == "partial"}
-        rooms: dict[str, int] = {}
-        for edge in edges:
-            is_sum = not sums.isdisjoint((edge.producer, edge.consumer))
-            bits = accelerator.accumulator_bits if is_sum else accelerator.activation_bits
-            row_bytes = ceil_div(edge.tensor.elements // edge.tensor.rows * bits, 8)
-            tokens = min(edge.capacity or 0, edge.tensor.rows)
-            rooms[self._buffer(edge)] = tokens * row_bytes
-        return sum(rooms.values())
+        for owner, edge in zip(owners, edges, strict=True):
+            rooms[owner] = max(rooms.get(owner, 0), edge.capacity or 1 + SPARE_TOKENS)
+        return [replace(edge, capacity=rooms[owner]) for owner, edge in zip(owners, edges, strict=True)]
 
     def _halo_bytes(self, row: Cut | None, column: Cut | None) -> int:
         """Bytes kept from the tiles before.
@@ -273,6 +260,24 @@ class _Builder:
                     sizes[0] = row.made[name].size if name in row.made else 0
                 total += map_bytes(Tensor(tensors[name].channels, tuple(sizes)), bits)
         return total
+
+
+def buffer_bytes(design: Design, stages: Sequence[Stage], edges: Sequence[Edge]) -> int:
+    """Room of the buffers of a pipeline, whole bytes a row: each has its capacity, or all rows of a visit."""
+    accelerator, frames = design.accelerator, design.mapping.frames_per_visit
+    sums = {stage.name for stage in stages if stage.transfer and stage.transfer.kind == "partial"}
+    rooms: dict[str, int] = {}
+    for edge in edges:
+        is_sum = not sums.isdisjoint((edge.producer, edge.consumer))
+        bits = accelerator.accumulator_bits if is_sum else accelerator.activation_bits
+        row_bytes = ceil_div(edge.tensor.elements // edge.tensor.rows * bits, 8)
+        rooms[_owner(accelerator, edge)] = min(edge.capacity or 0, frames * edge.tensor.rows) * row_bytes
+    return sum(rooms.values())
+
+
+def _owner(accelerator: Accelerator, edge: Edge) -> str:
+    """The name of an edge's buffer: where forks share, that of the stage that fills it."""
+    return edge.name if accelerator.fork == "copy" else edge.producer
 
 
 def tile_pace(design: Design, stage: Stage, fired: Tensor) -> Pace:

@@ -219,11 +219,13 @@ class _StageTiles:
     def buffer_bytes(self, form: _Form, channels: _Channels) -> int:
         """Room of the buffers, of the dearest tile of channels."""
         last, most = channels.input_tiles - 1, 0
-        spare = min(1 + SPARE_TOKENS, form.rows[-1])
+        frames = self.design.mapping.frames_per_visit
+        spare = min(1 + SPARE_TOKENS, frames * form.rows[-1])
         for (made, _), k in product(channels.made, {0, min(1, last), last}):
             taken = channels.taken[-1 if k == last else 0][0]
             room = sum(
-                min(tokens, form.rows[p]) * self.bytes_of(form.widths[p] * self.read_channels(p, made, taken, channels))
+                min(tokens, frames * form.rows[p])
+                * self.bytes_of(form.widths[p] * self.read_channels(p, made, taken, channels))
                 for p, tokens in self.tokens
             )
             sums = spare * ceil_div(form.widths[-1] * made * self.design.accelerator.accumulator_bits, 8)

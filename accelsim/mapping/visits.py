@@ -56,7 +56,8 @@ class Step:
 class Visit:
     """One turn of a segment for `frames` frames, and what lies in the first memory meanwhile.
 
-    `weight_loads` is how often its weights are loaded in a visit; `held_bytes` is what segments keep there for later.
+    `weight_loads` is how often its weights are loaded in a visit; `held_bytes` is what segments keep there for later,
+    `ahead_bytes` the room of weights that load for the next tile or segment.
     """
 
     segment: Segment
@@ -66,6 +67,7 @@ class Visit:
     demand: Demand
     weight_loads: int
     held_bytes: int
+    ahead_bytes: int
 
     @property
     def name(self) -> str:
@@ -304,7 +306,14 @@ def _visit(design: Design, plan: Plan, following: Plan, held: int, room: int) ->
         steps[-1] = replace(steps[-1], load_bytes=0)
         steps = [*steps[:-1], *_waiting(steps[-1], following.first_load)]
     return Visit(
-        plan.segment, plan.stages, tuple(steps), design.mapping.frames_per_visit, plan.demand, plan.weight_loads, held
+        segment=plan.segment,
+        stages=plan.stages,
+        steps=tuple(steps),
+        frames=design.mapping.frames_per_visit,
+        demand=plan.demand,
+        weight_loads=plan.weight_loads,
+        held_bytes=held,
+        ahead_bytes=max(each if ahead_inside else 0, following.first_load if ahead_outside else 0),
     )
 
 

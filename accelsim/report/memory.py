@@ -9,7 +9,6 @@ from fractions import Fraction
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.allotment import held_bytes
 from accelsim.mapping.traffic import Traffic
-from accelsim.mapping.visits import Visits
 from accelsim.report import report as parts
 from accelsim.timing.bandwidth import Passed
 from accelsim.timing.turns import Turns
@@ -66,6 +65,7 @@ def memory_rows(
 
 def turns_sustained(turns: Turns) -> dict[str, Fraction]:
     """Bytes a cycle that each memory must move for no turn to take longer."""
+    off_chip = turns.design.accelerator.off_chip_memory
     most: dict[str, Fraction] = defaultdict(Fraction)
     for turn in turns.turns:
         for run in turn.runs:
@@ -75,17 +75,20 @@ def turns_sustained(turns: Turns) -> dict[str, Fraction]:
                     moved[stage.transfer.memory] += stage.transfer.moved_bytes
             for name, size in moved.items():
                 most[name] = max(most[name], Fraction(size * turns.frames, run.run_cycles))
+            if run.load_cycles and off_chip is not None:
+                most[off_chip] = max(most[off_chip], Fraction(run.step.load_bytes, run.load_cycles))
     return most
 
 
-def turns_used(accelerator: Accelerator, visits: Visits) -> dict[str, int]:
+def turns_used(turns: Turns) -> dict[str, int]:
     """Most bytes of each memory that are in use while any segment runs."""
+    accelerator, visits = turns.design.accelerator, turns.visits
     local = accelerator.local_memory
     most: dict[str, int] = {}
-    for k, visit in enumerate(visits.turns):
+    for k, visit in enumerate(turn.visit for turn in turns.turns):
         for name in accelerator.memories:
             if name == local:
-                needed = visit.demand.total + visit.held_bytes
+                needed = visit.demand.total + visit.held_bytes + visit.ahead_bytes
             else:
                 needed = held_bytes(visits.lives, visits.homes, name, k)
             most[name] = max(most.get(name, 0), needed)
