@@ -15,6 +15,7 @@ from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.checks import capacity_problems, cycle_problems, mapping_problems
 from accelsim.mapping.mapping import Granularity, Mapping
 from accelsim.mapping.pace import Pace, stage_pace
+from accelsim.mapping.provenance import with_choice_checked
 from accelsim.mapping.roles import Link, Role, assign_roles
 from accelsim.mapping.stages import Group, group_layers
 from accelsim.mapping.transfer import Transfer
@@ -162,7 +163,8 @@ def bind(net: Network, accelerator: Accelerator, mapping: Mapping) -> Design:
     alone = array_users(net, groups, mapping)
     stages = tuple(stage_of(net, group, accelerator, mapping, group.name in alone) for group in groups)
     roles = assign_roles(net, groups)
-    return Design(net, accelerator, mapping, stages, edges_of(stages, names, roles, accelerator, mapping))
+    edges = edges_of(stages, names, roles, accelerator, mapping)
+    return Design(net, accelerator, with_choice_checked(mapping, net, accelerator), stages, edges)
 
 
 def with_capacities(design: Design, capacities: ReadOnly[str, int], granularity: Granularity | None = None) -> Design:

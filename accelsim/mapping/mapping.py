@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as ReadOnly
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
@@ -36,12 +36,16 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How segments were chosen: no choice is below `bound`, and where `exact` none is below `value`."""
+    """How segments were chosen: no choice is below `bound`, and where `exact` none is below `value`.
+
+    `made_for` tells network, machine and segments from all others; "" until they are bound.
+    """
 
     objective: str
     value: float
     bound: float
     exact: bool
+    made_for: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,18 @@ class _SegmentEntry(BaseModel):
     buffers: dict[str, int] = {}
 
 
+class _ChoiceEntry(BaseModel):
+    """How segments were chosen; forgotten where they, the network or the machine are others now."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    objective: str
+    value: float = Field(allow_inf_nan=False)
+    bound: float = Field(allow_inf_nan=False)
+    exact: bool
+    made_for: str = Field(min_length=1)
+
+
 class MappingFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -127,6 +143,7 @@ class MappingFile(BaseModel):
     frames_per_visit: int = Field(1, gt=0, le=10**6)
     homes: dict[str, str] = {}
     materialised: list[str] = []
+    choice: _ChoiceEntry | None = None
     segments: list[_SegmentEntry] = Field(min_length=1)
 
 
@@ -150,6 +167,7 @@ def read_mapping(path: str | Path) -> Mapping:
         frames_per_visit=entry.frames_per_visit,
         homes=MappingProxyType(dict(entry.homes)),
         materialised=frozenset(entry.materialised),
+        choice=None if entry.choice is None else Choice(**entry.choice.model_dump()),
         place=str(path),
         document=document,
     )
@@ -201,6 +219,8 @@ def mapping_text(mapping: Mapping) -> str:
         data["homes"] = dict(mapping.homes)
     if mapping.materialised:
         data["materialised"] = sorted(mapping.materialised)
+    if mapping.choice is not None:
+        data["choice"] = asdict(mapping.choice)
     data["segments"] = _segment_entries(mapping)
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from fractions import Fraction
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from accelsim.errors import InputError, NotModelled
 from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, Stage, with_capacities
+from accelsim.mapping.mapping import Choice
 from accelsim.mapping.movers import weight_bytes
 from accelsim.mapping.roles import ROLES
 from accelsim.mapping.streams import FRAMES_OF_WEIGHTS, streamed
@@ -103,7 +104,7 @@ def _in_turns(design: Design, frames: int | None, granularity: str | None, sourc
         turns.interval_cycles,
         turns_sustained(turns),
         passed,
-        turns_used(machine, turns.visits),
+        turns_used(turns),
     )
     return parts.Report(
         parts.Body(
@@ -155,11 +156,15 @@ def _head(design: Design, granularity: str, source: str) -> dict[str, Any]:
         "activation_bits": machine.activation_bits,
         "attention_buffering": _attention(design),
         "work": _work(design),
-        "choice": None if choice is None else parts.Choice(**asdict(choice)),
+        "choice": None if choice is None else _choice(choice),
         "energy": None,
         "not_modelled": (*(() if machine.memories else parts.NEED_MEMORIES), *parts.NOT_MODELLED),
         "version": version("accelsim"),
     }
+
+
+def _choice(choice: Choice) -> parts.Choice:
+    return parts.Choice(objective=choice.objective, value=choice.value, bound=choice.bound, exact=choice.exact)
 
 
 def _pipeline_segment(running: Design) -> parts.Segment:

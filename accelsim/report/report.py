@@ -234,7 +234,7 @@ class Body(_Part):
     stages: tuple[StageRow, ...]
     work: Work
     segments: tuple[Segment, ...]
-    choice: Choice | None = Field(description="null where the segments were given, or there is one")
+    choice: Choice | None = Field(description="null where the segments were given or edited, or there is one")
     traffic: tuple[TrafficRow, ...] | None = Field(description="null where the machine describes no memories")
     memories: dict[str, MemoryRow] | None = Field(description="null as above; from the engine outwards")
     energy: None = Field(description="not modelled: no technology is described")
