@@ -226,7 +226,7 @@ def _own_elements(running: Design, trace: Trace, free: Trace) -> int:
 
 def _weights_held(running: Design) -> int:
     """Bytes of weights on chip: all of them, twice where those of the next frame load meanwhile."""
-    total = sum(weight_bytes(running, stage) for stage in running.stages if stage.parameters)
+    total = sum(weight_bytes(running, stage) for stage in running.stages if stage.transfer is None)
     return total if running.accelerator.weights == "resident" else FRAMES_OF_WEIGHTS * total
 
 

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import fields
 from fractions import Fraction
 
-import numpy as np
-
 from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, Edge
 from accelsim.mapping.roles import ROLES
@@ -57,14 +55,18 @@ def _bound_cycles(turn: Turn) -> int:
 
 
 def _first_output(turns: Turns) -> int:
-    """Cycles from the start of a round to the first element of any network output."""
+    """Cycles from the start of a round until the first element of any network output is in its memory."""
     outputs, now = set(turns.design.output_stages), 0
     for turn in turns.turns:
         now += turn.setup_cycles
         for run in turn.runs:
-            for position, stage in enumerate(run.step.design.stages):
-                if stage.name in outputs:
-                    return now + int(run.trace.alone_first[run.trace.pipeline.first_firing[position]])
+            arrivals = [
+                int(run.trace.alone_first[run.trace.pipeline.first_firing[position]])
+                for position, stage in enumerate(run.step.design.stages)
+                if stage.transfer and stage.transfer.kind == "output" and stage.transfer.tensor in outputs
+            ]
+            if arrivals:
+                return now + min(arrivals)
             now += run.cycles
     return turns.cycles
 
@@ -164,16 +166,16 @@ def _stage_row(turns: Turns, turn: Turn, runs: list[tuple[StepRun, int]], interv
     first, position = runs[0]
     stage = first.step.design.stages[position]
     whole = turns.design.stage_by_name.get(stage.name, stage)
-    work, waited = 0, np.zeros(4, np.int64)
-    present = Fraction(0)
+    work, space, port, present = 0, Fraction(0), Fraction(0), Fraction(0)
     for run, k in runs:
         own = run.step.design.stages[k]
         work += run.step.times * own.work_cycles
-        waited += run.step.times * run.trace.waited[k]
+        each = Fraction(run.step.times, run.trace.period_frames)
+        space += each * int(run.trace.waited[k, SPACE])
+        port += each * int(run.trace.waited[k, PORT])
         present += Fraction(run.cycles, turns.frames)
     longest, place = max(runs, key=lambda one: one[0].cycles)
     worst = worst_edges(longest.trace)[place]
-    space, port = Fraction(int(waited[SPACE])), Fraction(int(waited[PORT]))
     idle = interval - work - space - port
     return parts.StageRow(
         stage=stage.name,
@@ -206,7 +208,7 @@ def inner_rows(turns: Turns) -> list[list[parts.BufferRow]]:
 def _turn_rows(design: Design, turn: Turn, bounds: dict[str, int]) -> list[parts.BufferRow]:
     rows: dict[str, parts.BufferRow] = {}
     for run in turn.runs:
-        for k, edge in enumerate(run.step.design.edges):
+        for k, edge in enumerate(run.trace.design.edges):
             row = _inner_row(design, run, k, edge, bounds)
             if edge.name not in rows or row.peak_elements > rows[edge.name].peak_elements:
                 rows[edge.name] = row

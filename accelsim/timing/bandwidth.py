@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,33 +15,38 @@ from accelsim.timing.turns import Turns
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-#: Most points at which the bytes that have passed are kept for one memory.
-MOST_POINTS = 2**22
-
 
 class Passed(NamedTuple):
-    """Bytes that have passed a port up to each of `cycles`, which ascend; between two they pass evenly."""
+    """Bytes of one period that have passed a port up to each of `cycles`, which ascend; between two they pass evenly.
+
+    Every `period_cycles` the same passes again, where a period's last bytes may come in later ones.
+    """
 
     cycles: Ints
     moved_bytes: Floats
+    period_cycles: int
 
     def most_in(self, window_cycles: int) -> int:
         """Most bytes in any window of so many cycles; a window begins or ends where the rate changes."""
         if not self.cycles.size:
             return 0
-        starts = np.concatenate([self.cycles, self.cycles - window_cycles])
-        moved = self.at(starts + window_cycles) - self.at(starts)
-        return round(float(moved.max()))
+        periods, rest = divmod(window_cycles, self.period_cycles)
+        starts = np.concatenate([self.cycles, self.cycles - rest]) % self.period_cycles
+        moved = self._of_all_periods(starts + rest) - self._of_all_periods(starts)
+        return round(float(periods * self.moved_bytes[-1] + moved.max()))
+
+    def _of_all_periods(self, cycles: Ints) -> Floats:
+        """Bytes by each of `cycles` between 0 and twice the period, less what has passed long before."""
+        earliest = -int(self.cycles[-1]) // self.period_cycles
+        latest = 2 - int(self.cycles[0]) // self.period_cycles
+        shifts = np.arange(earliest, latest + 1) * self.period_cycles
+        total: Floats = np.sum([self.at(cycles - shift) for shift in shifts], axis=0)
+        return total
 
     def at(self, cycles: Ints) -> Floats:
         """Bytes that have passed by each of `cycles`."""
         total: Floats = np.interp(cycles, self.cycles, self.moved_bytes)
         return total
-
-    def rates(self, bins: int) -> tuple[Ints, Floats]:
-        """Bytes a cycle in each of `bins` even spans; the edges of the spans, int64[bins + 1], and float64[bins]."""
-        edges = np.linspace(0, int(self.cycles[-1]) if self.cycles.size else 1, bins + 1).astype(np.int64)
-        return edges, np.diff(self.at(edges)) / np.maximum(np.diff(edges), 1)
 
 
 def pipeline_passed(trace: Trace) -> dict[str, Passed]:
@@ -50,7 +55,7 @@ def pipeline_passed(trace: Trace) -> dict[str, Passed]:
     for memory, begin, held, moved in _requests(trace, trace.first):
         origin = int(trace.first.min())
         requests[memory].append((begin - origin, held, moved))
-    return {memory: _passed(rows) for memory, rows in requests.items()}
+    return {memory: _passed(rows, trace.period_cycles) for memory, rows in requests.items()}
 
 
 def turns_passed(turns: Turns) -> dict[str, Passed]:
@@ -76,21 +81,24 @@ def turns_passed(turns: Turns) -> dict[str, Passed]:
                     wait = np.array([now + run.run_cycles]), np.array([run.load_cycles])
                     requests[off_chip].append((*wait, np.array([float(run.step.load_bytes)])))
                 now += run.run_cycles + run.load_cycles
-    return {memory: _passed(rows) for memory, rows in requests.items()}
+    return {memory: _passed(rows, turns.cycles) for memory, rows in requests.items()}
 
 
 def _requests(trace: Trace, first: NDArray[np.int64]) -> Iterable[tuple[str, Ints, Ints, Floats]]:
-    """Memory, start, cycles at the port and bytes of every request of the transfers in a trace."""
+    """Memory, start, cycles at the port and bytes of every request of the transfers in a trace.
+
+    One with a turn of its own, at no port, passes evenly until its next.
+    """
     for position, stage in enumerate(trace.design.stages):
         if stage.transfer is None:
             continue
         begin = trace.starts(position, first).ravel()
-        held = np.full(begin.size, max(stage.occupancy_cycles, 1), np.int64)
+        held = np.full(begin.size, stage.occupancy_cycles or stage.interval_cycles, np.int64)
         moved = np.full(begin.size, stage.transfer.moved_bytes * first.shape[0] / begin.size)
         yield stage.transfer.memory, begin, held, moved
 
 
-def _passed(rows: list[tuple[Ints, Ints, Floats]]) -> Passed:
+def _passed(rows: list[tuple[Ints, Ints, Floats]], period_cycles: int) -> Passed:
     begin = np.concatenate([row[0] for row in rows])
     held = np.concatenate([row[1] for row in rows])
     rate = np.concatenate([row[2] for row in rows]) / held
@@ -100,9 +108,4 @@ def _passed(rows: list[tuple[Ints, Ints, Floats]]) -> Passed:
     cycles, begins = np.unique(moments[order], return_index=True)
     rates = np.cumsum(np.add.reduceat(changes[order], begins))
     moved = np.concatenate([np.zeros(1), np.cumsum(rates[:-1] * np.diff(cycles))])
-    return Passed(cycles, moved)
-
-
-def totals(passed: Mapping[str, Passed]) -> dict[str, float]:
-    """Bytes that passed in all, by memory."""
-    return {memory: float(one.moved_bytes[-1]) for memory, one in passed.items()}
+    return Passed(cycles, moved, period_cycles)
