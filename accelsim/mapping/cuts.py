@@ -164,7 +164,7 @@ class Search:
                     continue
                 seen.add(after)
                 larger = self.parts.grown(part, position)
-                if larger.multiplying > most:
+                if larger.multiplying > most or self.parts.is_apart(part, position):
                     continue
                 fits = self.parts.whole_bytes(larger) <= room
                 tiled = [] if fits else self.parts.tiled(larger, self.sizes[0])

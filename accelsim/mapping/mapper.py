@@ -15,7 +15,7 @@ from accelsim.mapping.design import ARRAY, Design, bind
 from accelsim.mapping.mapping import Mapping, read_mapping
 from accelsim.mapping.pace import moving_work_cycles
 from accelsim.mapping.segmenting import segmented
-from accelsim.mapping.stages import group_layers
+from accelsim.mapping.stages import group_layers, pooled_layers
 from accelsim.mapping.unrolling import (
     Folded,
     Unroll,
@@ -40,6 +40,7 @@ def map_network(
     like: Design | None = None,
     objective: str = "bytes",
     frames_per_visit: int = 1,
+    materialised: Collection[str] | bool = (),
 ) -> Design:
     """`net` on `accelerator`, as one pipeline or in segments that take turns.
 
@@ -54,10 +55,14 @@ def map_network(
     "cycles" (estimated) or "energy" of a frame; a visit takes `frames_per_visit` of them. `Mapping.choice` tells
     how far that may be from the best.
 
+    Of `materialised` convolutions (True: of all) the maps are stored before their channels are pooled, even where the
+    machine could pool them on the way out: in a pipeline off chip, else as any map that crosses a cut.
+
     Raises `InfeasibleError` where the machine is too small or too slow.
     """
     if not isinstance(accelerator, Accelerator):
         raise InputError(f"accelerator = {accelerator!r} is no Accelerator; load_accelerator gives one")
+    stored = _materialised(net, accelerator, mapping, materialised)
     if isinstance(mapping, Mapping):
         return bind(net, accelerator, mapping)
     kind = mapping or _usual(accelerator)
@@ -66,12 +71,12 @@ def map_network(
             raise InputError(
                 f"target_fps = {target_fps} chooses the multipliers of a pipeline; segments ({kind}) have all of them"
             )
-        return segmented(net, accelerator, kind == "layer-by-layer", objective, frames_per_visit)
+        return segmented(net, accelerator, kind == "layer-by-layer", objective, frames_per_visit, stored)
     if kind != "pipeline":
         return bind(net, accelerator, read_mapping(kind))
     interval = None if target_fps is None else _interval_cycles(accelerator, target_fps)
     if accelerator.engine.kind == "systolic":
-        return _shared(net, accelerator, interval)
+        return _with_stored(_shared(net, accelerator, interval), stored)
     multipliers = _multipliers(net, accelerator, interval, like)
     layers = _folded(net)
     kept = {} if like is None else _unrolled_alike(layers, like)
@@ -79,7 +84,39 @@ def map_network(
         name: kept[name] if name in kept and kept[name].multipliers == count else unroll(layers[name].nest, count)
         for name, count in multipliers.items()
     }
-    return bind(net, accelerator, Mapping(MappingProxyType(chosen), interval_cycles=interval))
+    return _with_stored(bind(net, accelerator, Mapping(MappingProxyType(chosen), interval_cycles=interval)), stored)
+
+
+def _materialised(
+    net: Network, accelerator: Accelerator, mapping: Mapping | str | Path | None, materialised: Collection[str] | bool
+) -> frozenset[str]:
+    """Names of the convolutions whose maps are stored. Raises `InputError` for what cannot be."""
+    if isinstance(materialised, str):
+        raise InputError(f"materialised = '{materialised}' is no list of names; write ['{materialised}']")
+    pooled = pooled_layers(net)
+    names = (pooled if materialised else ()) if isinstance(materialised, bool) else tuple(materialised)
+    unknown = sorted(str(name) for name in set(names) - set(pooled))
+    if unknown:
+        raise InputError(
+            f"materialised: {', '.join(unknown)}: {net.name} has no such convolution whose channels are pooled; "
+            f"use {', '.join(pooled) or 'virtual_maps first'}"
+        )
+    if names and mapping is not None and mapping not in ("pipeline", "layer-by-layer", "fused"):
+        raise InputError("materialised is for choosing a mapping; in one that is given, name the layers in it")
+    if names and accelerator.off_chip_memory is None:
+        raise InputError(f"materialised: {accelerator.name} describes no memories in which maps could be stored")
+    return frozenset(names)
+
+
+def _with_stored(design: Design, stored: frozenset[str]) -> Design:
+    """A pipeline with the maps of `stored` layers in the last memory, from where they are read to be pooled."""
+    if not stored:
+        return design
+    apart = bind(design.network, design.accelerator, replace(design.mapping, materialised=stored))
+    away = design.accelerator.off_chip_memory
+    assert away is not None
+    homes = {edge.name: away for edge in apart.edges if edge.producer in stored}
+    return replace(apart, mapping=replace(apart.mapping, homes=MappingProxyType(homes)))
 
 
 def _usual(accelerator: Accelerator) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +22,7 @@ from accelsim.mapping.tiles import Option, stage_options
 from accelsim.mapping.tiling import spatial_axes
 from accelsim.mapping.unrolling import multiplier_choices
 from accelsim.mapping.work import loop_nest
+from accelsim.network.layers import ChannelPool
 from accelsim.units import ceil_div
 
 #: Parts into which the columns of several stages together are cut.
@@ -121,6 +122,27 @@ class Parts:
             writes=writes,
             multipliers=multipliers,
         )
+
+    def is_apart(self, part: Part, position: int) -> bool:
+        """Whether a stage pools the channels of a map that is to be stored, and that a stage of `part` makes."""
+        return bool(self._stored_for[position] & part.members)
+
+    @cached_property
+    def _stored_for(self) -> tuple[int, ...]:
+        """For each stage the stages whose maps are stored before it pools their channels."""
+        materialised = self.design.mapping.materialised
+        return tuple(
+            sum(1 << p for p in self._pooled_by(position) if not materialised.isdisjoint(self._layers(position, p)))
+            for position in range(self.graph.count)
+        )
+
+    def _pooled_by(self, position: int) -> Iterator[int]:
+        """The stage whose channels a stage pools, if it does."""
+        if isinstance(self.stages[position].group.node.layer, ChannelPool):
+            yield from (p for p in self.graph.operands[position] if p < self.graph.count)
+
+    def _layers(self, *positions: int) -> tuple[str, ...]:
+        return tuple(name for position in positions for name in self.stages[position].group.layers)
 
     def whole(self, part: Part) -> Option:
         """The part in one go."""
@@ -239,7 +261,8 @@ class Parts:
 
     def _room(self, position: int, tokens: Sequence[int]) -> int:
         """Bytes of buffers of so many tokens each, or of the largest where a fork shares one."""
-        rows, row_bytes = self.stages[position].tensor.rows, self._row_bytes[position]
+        row_bytes = self._row_bytes[position]
+        rows = self.design.mapping.frames_per_visit * self.stages[position].tensor.rows
         if self._fork_is_shared:
             return row_bytes * min(rows, max(tokens, default=0))
         return row_bytes * sum(min(rows, n) for n in tokens)

@@ -34,12 +34,21 @@ BEAM = 512
 QUICK_BEAM = 8
 
 
-def segmented(net: Network, accelerator: Accelerator, single: bool, objective: str, frames_per_visit: int) -> Design:
+def segmented(
+    net: Network,
+    accelerator: Accelerator,
+    single: bool,
+    objective: str,
+    frames_per_visit: int,
+    materialised: frozenset[str] = frozenset(),
+) -> Design:
     """`net` cut into segments, of one stage each where `single`, for the least of `objective`.
+
+    Maps of `materialised` layers cross a cut before their channels are pooled.
 
     Raises `InfeasibleError` with every stage that does not fit by itself, however it is tiled.
     """
-    draft = _draft(net, accelerator, frames_per_visit)
+    draft = _draft(net, accelerator, frames_per_visit, materialised)
     aim = objective_of(objective, accelerator, frames_per_visit)
     parts = Parts(draft, timed=objective == "cycles")
     _check_stages(parts)
@@ -53,11 +62,10 @@ def segmented(net: Network, accelerator: Accelerator, single: bool, objective: s
     return bind(net, accelerator, replace(mapping, choice=choice))
 
 
-def _draft(net: Network, accelerator: Accelerator, frames_per_visit: int) -> Design:
+def _draft(net: Network, accelerator: Accelerator, frames_per_visit: int, materialised: frozenset[str]) -> Design:
     """A stage a segment, each with the whole engine, and no tiles."""
-    groups = [
-        group for group in group_layers(net, accelerator.channel_pooling) if not isinstance(group.node.layer, Input)
-    ]
+    stages = group_layers(net, accelerator.channel_pooling, materialised)
+    groups = [group for group in stages if not isinstance(group.node.layer, Input)]
     unrolls: dict[str, Unroll] = {}
     for group in groups:
         nest = loop_nest(net, group.node)
@@ -65,7 +73,8 @@ def _draft(net: Network, accelerator: Accelerator, frames_per_visit: int) -> Des
             choices = multiplier_choices(nest)
             unrolls[group.name] = unroll(nest, choices[bisect_right(choices, accelerator.engine.multipliers) - 1])
     segments = tuple(Segment((group.name,)) for group in groups)
-    return bind(net, accelerator, Mapping(unrolls, segments=segments, frames_per_visit=frames_per_visit))
+    mapping = Mapping(unrolls, segments=segments, frames_per_visit=frames_per_visit, materialised=materialised)
+    return bind(net, accelerator, mapping)
 
 
 def _found(parts: Parts, aim: Objective, single: bool) -> tuple[Found, float]:
@@ -103,6 +112,7 @@ def _mapping(parts: Parts, ways: Sequence[Way], frames_per_visit: int) -> Mappin
         segments=tuple(segments),
         frames_per_visit=frames_per_visit,
         homes=MappingProxyType({name: homes[name] for name in lives}),
+        materialised=parts.design.mapping.materialised,
     )
 
 

@@ -67,6 +67,17 @@ def group_layers(
     return tuple(_group(nodes, members, home) for nodes in members)
 
 
+def pooled_layers(net: Network) -> tuple[str, ...]:
+    """Names of the convolutions whose channels can be pooled on the way out, so that their maps need not be stored."""
+    return tuple(group.name for group in group_layers(net, channel_pooling=True) if first_pool(net, group))
+
+
+def first_pool(net: Network, group: Group) -> Node | None:
+    """The first pooling of channels behind the working layer of a group."""
+    fused = (net.by_name[name] for name in group.fused)
+    return next((node for node in fused if isinstance(node.layer, ChannelPool)), None)
+
+
 def _takes(stage: list[Node], node: Node, materialised: frozenset[str]) -> bool:
     """Whether a point-wise `node` behind `stage` becomes part of it."""
     if isinstance(node.layer, ChannelPool):
