@@ -176,6 +176,9 @@ def _stage_row(turns: Turns, turn: Turn, runs: list[tuple[StepRun, int]], interv
         present += Fraction(run.cycles, turns.frames)
     longest, place = max(runs, key=lambda one: one[0].cycles)
     worst = worst_edges(longest.trace)[place]
+    if space + port > present - work:  # frames of a visit are not all like its last
+        share = (present - work) / (space + port)
+        space, port = space * share, port * share
     idle = interval - work - space - port
     return parts.StageRow(
         stage=stage.name,

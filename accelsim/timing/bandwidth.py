@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -49,63 +49,94 @@ class Passed(NamedTuple):
         return total
 
 
+class _Requests(NamedTuple):
+    """When requests were served, for how many cycles each, and the bytes of each."""
+
+    begin: Ints
+    held: Ints
+    moved_bytes: Floats
+
+
+#: Requests by memory and by what serves one of them at a time: a port, or a requester with a turn of its own.
+_Lines = defaultdict[tuple[str, str], list[_Requests]]
+
+
 def pipeline_passed(trace: Trace) -> dict[str, Passed]:
     """By memory, over one period of a pipeline; requests of one period may end in the next."""
-    requests: dict[str, list[tuple[Ints, Ints, Floats]]] = defaultdict(list)
-    for memory, begin, held, moved in _requests(trace, trace.first):
-        origin = int(trace.first.min())
-        requests[memory].append((begin - origin, held, moved))
-    return {memory: _passed(rows, trace.period_cycles) for memory, rows in requests.items()}
+    lines: _Lines = defaultdict(list)
+    origin = int(trace.first.min())
+    for line, one in _requests(trace, trace.first):
+        lines[line].append(one._replace(begin=one.begin - origin))
+    return _by_memory(lines, trace.period_cycles)
 
 
 def turns_passed(turns: Turns) -> dict[str, Passed]:
     """By memory, over one round of all segments.
 
-    A step that runs several times or for several frames is laid out as its last frame repeated. Weights that are
-    waited for come evenly over the wait.
+    A step for several frames is laid out as its last frame repeated, each request when the one before is served.
+    Weights that are waited for come evenly over the wait.
     """
     off_chip = turns.design.accelerator.off_chip_memory
-    requests: dict[str, list[tuple[Ints, Ints, Floats]]] = defaultdict(list)
+    lines: _Lines = defaultdict(list)
     now = 0
     for turn in turns.turns:
         now += turn.setup_cycles
         for run in turn.runs:
-            last, frames = run.trace.completions, len(run.trace.completions)
-            shifts = (last - last[-1]).astype(np.int64)
-            rows = list(_requests(run.trace, run.trace.first[-1:]))
+            visit = [(line, _of_all_frames(run.trace, one)) for line, one in _requests(run.trace, run.trace.first[-1:])]
             for _ in range(run.step.times):
-                for memory, begin, held, moved in rows:
-                    times = (begin[None, :] + shifts[:, None]).ravel() + now
-                    requests[memory].append((np.maximum(times, now), np.tile(held, frames), np.tile(moved, frames)))
+                for line, one in visit:
+                    lines[line].append(one._replace(begin=one.begin + now))
                 if run.load_cycles and off_chip is not None:
-                    wait = np.array([now + run.run_cycles]), np.array([run.load_cycles])
-                    requests[off_chip].append((*wait, np.array([float(run.step.load_bytes)])))
+                    begin, held = np.array([now + run.run_cycles]), np.array([run.load_cycles])
+                    waited = _Requests(begin, held, np.array([float(run.step.load_bytes)]))
+                    lines[off_chip, "weights waited for"].append(waited)
                 now += run.run_cycles + run.load_cycles
-    return {memory: _passed(rows, turns.cycles) for memory, rows in requests.items()}
+    served = {line: [_one_by_one(rows)] for line, rows in lines.items()}
+    return _by_memory(served, turns.cycles)
 
 
-def _requests(trace: Trace, first: NDArray[np.int64]) -> Iterable[tuple[str, Ints, Ints, Floats]]:
-    """Memory, start, cycles at the port and bytes of every request of the transfers in a trace.
-
-    One with a turn of its own, at no port, passes evenly until its next.
-    """
+def _requests(trace: Trace, first: NDArray[np.int64]) -> Iterable[tuple[tuple[str, str], _Requests]]:
+    """Every request of the transfers in a trace; one with a turn of its own passes evenly until its next."""
     for position, stage in enumerate(trace.design.stages):
         if stage.transfer is None:
             continue
         begin = trace.starts(position, first).ravel()
         held = np.full(begin.size, stage.occupancy_cycles or stage.interval_cycles, np.int64)
         moved = np.full(begin.size, stage.transfer.moved_bytes * first.shape[0] / begin.size)
-        yield stage.transfer.memory, begin, held, moved
+        yield (stage.transfer.memory, stage.port or stage.name), _Requests(begin, held, moved)
 
 
-def _passed(rows: list[tuple[Ints, Ints, Floats]], period_cycles: int) -> Passed:
-    begin = np.concatenate([row[0] for row in rows])
-    held = np.concatenate([row[1] for row in rows])
-    rate = np.concatenate([row[2] for row in rows]) / held
+def _of_all_frames(trace: Trace, last: _Requests) -> _Requests:
+    """The requests of the `last` frame for every frame, none before the start."""
+    frames = trace.completions.size
+    shifts = trace.completions - trace.completions[-1]
+    begin = np.maximum(last.begin[None, :] + shifts[:, None], 0).ravel()
+    return _Requests(begin, np.tile(last.held, frames), np.tile(last.moved_bytes, frames))
+
+
+def _one_by_one(rows: Sequence[_Requests]) -> _Requests:
+    """`rows` with each request begun when those before it are through."""
+    begin, held, moved = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    order = np.argsort(begin, kind="stable")
+    begin, held, moved = begin[order], held[order], moved[order]
+    before = np.cumsum(held) - held
+    return _Requests(np.maximum.accumulate(begin - before) + before, held, moved)
+
+
+def _by_memory(lines: Mapping[tuple[str, str], Sequence[_Requests]], period_cycles: int) -> dict[str, Passed]:
+    by_memory: dict[str, list[_Requests]] = defaultdict(list)
+    for (memory, _), rows in lines.items():
+        by_memory[memory] += rows
+    return {memory: _passed(rows, period_cycles) for memory, rows in by_memory.items()}
+
+
+def _passed(rows: Sequence[_Requests], period_cycles: int) -> Passed:
+    begin, held, moved = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    rate = moved / held
     moments = np.concatenate([begin, begin + held])
     changes = np.concatenate([rate, -rate])
     order = np.argsort(moments, kind="stable")
     cycles, begins = np.unique(moments[order], return_index=True)
     rates = np.cumsum(np.add.reduceat(changes[order], begins))
-    moved = np.concatenate([np.zeros(1), np.cumsum(rates[:-1] * np.diff(cycles))])
-    return Passed(cycles, moved, period_cycles)
+    moved_by = np.concatenate([np.zeros(1), np.cumsum(rates[:-1] * np.diff(cycles))])
+    return Passed(cycles, moved_by, period_cycles)
