@@ -109,6 +109,7 @@ class Stage:
     """`making[n]`: whether firing n of a frame puts out a token; `offers[n]`: cycles its input is offered in.
 
     Where it needs a `port` it starts a group of firings only when told to; `ready_since` is when it first could.
+    `waited` are cycles it stood still by what it `lacks`, which is what it lacked in the cycle before it went on.
     """
 
     name: str
@@ -128,6 +129,9 @@ class Stage:
     port: Port | None = None
     occupancy: int = 0
     ready_since: int | None = None
+    free_at: int = 0
+    lacks: str | None = None
+    waited: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("input", "space", "port", "source"), 0))
 
     def step(self, now: int, frames: int, pace: int) -> bool:
         """One cycle; whether anything happened."""
@@ -139,9 +143,16 @@ class Stage:
     def _end(self, now: int, pace: int) -> bool:
         before = self.ended
         while self.flying and self._done(self.ended, self.flying[0].started_at, now, pace):
-            self.flying.popleft().last_at = now + self.latency
+            token = self.flying.popleft()
+            token.last_at = now + self.latency
+            self.waited["source" if self.offers else "input"] += now - token.started_at - self.interval
             self.ended += 1
+            if self._opens_a_group(self.ended):
+                self.free_at = now
         return self.ended > before
+
+    def _opens_a_group(self, firing: int) -> bool:
+        return firing % self.firings % self.together == 0
 
     def _done(self, firing: int, start: int, now: int, pace: int) -> bool:
         if now < start + self.interval or not all(reader.complete(firing, now) for reader in self.readers):
@@ -157,7 +168,7 @@ class Stage:
         firing = len(self.results)
         if firing == frames * self.firings or not self._may_start(firing, now, pace):
             return False
-        if self.port is not None and firing % self.firings % self.together == 0:
+        if self._needs_port(firing):
             if self.ready_since is not None:
                 return False
             self.ready_since = now
@@ -172,6 +183,10 @@ class Stage:
         self._begin(len(self.results), now)
 
     def _begin(self, firing: int, now: int) -> None:
+        if now > self.free_at:
+            self.waited[self.lacks] += now - self.free_at
+        if not self._opens_a_group(firing + 1):
+            self.free_at = now
         # what a reduction makes is complete only at its end
         token = Token(now, None if self.accumulates else now + self.first_offset + self.latency)
         if self.making[firing % self.firings]:
@@ -180,15 +195,28 @@ class Stage:
         self.results.append(token)
         self.flying.append(token)
 
+    def _needs_port(self, firing: int) -> bool:
+        return self.port is not None and self._opens_a_group(firing)
+
     def _may_start(self, firing: int, now: int, pace: int) -> bool:
-        opens_a_group = firing % self.together == 0
-        if opens_a_group and self.flying:
+        if self._opens_a_group(firing) and self.flying:
             return False
-        if self.offers is not None and now < self._offered(firing, pace)[0]:
-            return False
-        if not all(reader.ready(firing, now) for reader in self.readers):
-            return False
-        return not self.making[firing % self.firings] or all(buffer.has_room() for buffer in self.buffers)
+        lacking = self._lacking(firing, now, pace)
+        return not any(lacking[what] for what in ("input", "space", "source"))
+
+    def _lacking(self, firing: int, now: int, pace: int) -> dict[str, bool]:
+        makes = self.making[firing % self.firings]
+        return {
+            "input": not all(reader.ready(firing, now) for reader in self.readers),
+            "space": makes and not all(buffer.has_room() for buffer in self.buffers),
+            "port": self._needs_port(firing) and self.port.free_at > now,
+            "source": self.offers is not None and now < self._offered(firing, pace)[0],
+        }
+
+    def look(self, now: int, pace: int) -> None:
+        """Notes the first thing that is lacking at the end of a cycle."""
+        lacking = self._lacking(len(self.results), now, pace)
+        self.lacks = next((what for what, lacks in lacking.items() if lacks), None)
 
     def patience(self) -> int:
         """More cycles than anything this stage waits for can take once it is on its way."""
@@ -204,6 +232,8 @@ def run(stages: list[Stage], frames: int, pace: int, peaks_from: int = 0) -> Non
         quiet += 1
         while sum(stage.step(now, frames, pace) for stage in stages) or _serve_next(stages, now):
             quiet = 0
+        for stage in stages:
+            stage.look(now, pace)
         for reader in (reader for stage in stages for reader in stage.readers if quiet == 0 and now >= peaks_from):
             reader.peak = max(reader.peak, len(reader.buffer.tokens) - reader.dropped)
         if all(stage.ended == frames * stage.firings for stage in stages):

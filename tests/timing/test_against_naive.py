@@ -1,21 +1,24 @@
-"""The kernel and a clock that counts cycles agree on when everything happens, and on what gets stuck."""
+"""The kernel and a clock that counts cycles agree on when everything happens, on waits, and on what gets stuck."""
 
 from collections import Counter
 from dataclasses import replace
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accelsim.mapping.design import bind, with_interval
 from accelsim.network.layers import KINDS, Combine, Concat
-from accelsim.timing.kernels.pipeline import STUCK, THROUGH, at_rest, run
+from accelsim.timing.kernels.pipeline import PORT, STUCK, THROUGH, State, at_rest, run
 from accelsim.timing.lower import lower
 from tests import naive
-from tests.random_networks import random_case
+from tests.random_networks import random_case, with_ports
 
 NETWORKS = 1000
+#: Fields of a state that are the same in whatever order stages were fired.
+ORDER_FREE = State._fields.index("port_free_at")
 DRAWN = (
     "1-D", "2-D", "3-D", "several inputs", "several outputs", "forks", "tiled gates", "joins in space",
     "pixels together", "measured", "bounded", "unbounded", "greedy", "paced", "shared", "copy", "1 frames", "4 frames",
@@ -74,6 +77,10 @@ def compare(case, in_time_order=False):
         arrived = state.last[:, span].ravel()[:done]
         assert started.tolist() == [token.started_at for token in mine], f"starts of {stage.name}"
         assert arrived.tolist() == [token.last_at for token in mine], f"arrivals of {stage.name}"
+        if most == case.frames:
+            assert state.waited[:, position].sum(axis=0).tolist() == list(stage.waited.values()), (
+                f"waits of {stage.name}"
+            )
     return stuck is not None
 
 
@@ -88,6 +95,36 @@ def test_a_thousand_networks_agree_cycle_for_cycle(cases, record_property):
     record_property("networks", NETWORKS)
     record_property("deadlocked", deadlocked)
     assert NETWORKS // 10 <= deadlocked <= NETWORKS // 2, f"{deadlocked} of {NETWORKS} networks got stuck"
+
+
+def sharing(case, seed):
+    """`case` with stages at ports; every other one offers frames at less than what all of it can take."""
+    case = with_ports(Random(f"ports {seed}"), case)
+    return case if seed % 2 or case.pace is None else replace(case, pace=2 * case.pace)
+
+
+@pytest.mark.slow
+def test_a_thousand_networks_with_ports_agree_cycle_for_cycle(cases, record_property):
+    shared = [sharing(case, seed) for seed, case in enumerate(cases)]
+    deadlocked = sum(compare(case, in_time_order=True) for case in shared)
+    waiting = sum(kernel_times(case, in_time_order=True)[2].waited[..., PORT].any() for case in shared)
+    record_property("deadlocked", deadlocked)
+    record_property("waited at a port", waiting)
+    assert NETWORKS // 10 <= deadlocked <= NETWORKS // 2, f"{deadlocked} of {NETWORKS} networks got stuck"
+    assert waiting > NETWORKS // 2
+
+
+@pytest.mark.slow
+def test_time_order_changes_nothing_where_nothing_is_shared(cases):
+    for case in cases:
+        alone = {
+            stage.name: (f"port {k}", stage.interval_cycles) for k, stage in enumerate(lowered(case)[0].stages) if k % 3
+        }
+        _, _, by_frame, stuck = kernel_times(case)
+        if stuck is None:
+            _, _, by_time, _ = kernel_times(replace(case, ports=alone), in_time_order=True)
+            for mine, other in zip(by_frame[:ORDER_FREE], by_time[:ORDER_FREE], strict=True):
+                assert np.array_equal(mine, other)
 
 
 def test_the_networks_have_everything_in_them(cases):
@@ -115,4 +152,6 @@ def test_the_networks_have_everything_in_them(cases):
 @settings(max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(rng=st.randoms(use_true_random=False), granularity=st.sampled_from(["row", "pixel"]))
 def test_any_network_agrees(rng, granularity):
-    compare(random_case(rng, granularity))
+    case = random_case(rng, granularity)
+    compare(case)
+    compare(with_ports(rng, case), in_time_order=True)
