@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from accelsim.network.load import InputShape
 
 GRANULARITIES = ("row", "pixel")
-#: Mappings that are chosen, by name; those that choose segments, and what these can be chosen for.
+#: Mappings that are chosen, by name, and those that choose segments.
 MAPPINGS = ("pipeline", "layer-by-layer", "fused")
 CHOOSING_SEGMENTS = ("layer-by-layer", "fused")
-OBJECTIVES = ("bytes", "cycles", "energy")
 SEGMENT_OPTIONS = ("objective", "frames_per_visit")
 DEFAULT_ACCELERATOR = "streaming-asic"
 
@@ -126,7 +125,8 @@ def _meant(name: str, names: Sequence[str]) -> str:
 
 def chooses_segments(mapping: str | None, accelerator: Accelerator) -> bool:
     """Whether the mapper cuts the network into segments; without a mapping's name it is the machine's to say."""
-    return mapping in CHOOSING_SEGMENTS or (mapping is None and accelerator.engine.kind == "systolic")
+    takes_turns = accelerator.engine.kind == "systolic" and bool(accelerator.memories)
+    return mapping in CHOOSING_SEGMENTS or (mapping is None and takes_turns)
 
 
 def _check_target(request: Request, accelerator: Accelerator) -> None:
@@ -147,6 +147,8 @@ def _check_target(request: Request, accelerator: Accelerator) -> None:
 
 def _segment_options(request: Request, accelerator: Accelerator) -> dict[str, Any]:
     """Those options of the mapper that were given, checked."""
+    from accelsim.mapping.objective import OBJECTIVES
+
     given = {name: getattr(request, name) for name in SEGMENT_OPTIONS if getattr(request, name) is not None}
     if not given:
         return {}

@@ -25,26 +25,21 @@ class Rates(NamedTuple):
     bytes_per_cycle: NDArray[np.float64]
 
 
-def binned(passed: Mapping[str, Passed], period_cycles: int) -> tuple[Rates, ...]:
+def binned(passed: Mapping[str, Passed]) -> tuple[Rates, ...]:
     """What passes each memory in a period, in at most `MOST_BINS` spans of a cycle or more.
 
     Requests of a period that are served in later ones are where those of earlier periods are in this one.
     """
-    edges = np.linspace(0, period_cycles, min(MOST_BINS, period_cycles) + 1).astype(np.int64)
-    return tuple(
-        Rates(name, edges, _folded(one, edges, period_cycles) / np.diff(edges))
-        for name, one in passed.items()
-        if one.cycles.size
-    )
+    return tuple(_rates(name, one) for name, one in passed.items() if one.cycles.size)
 
 
-def _folded(passed: Passed, edges: NDArray[np.int64], period_cycles: int) -> NDArray[np.float64]:
-    """Bytes between neighbouring `edges`, of all periods."""
+def _rates(memory: str, passed: Passed) -> Rates:
+    period = passed.period_cycles
+    edges = np.linspace(0, period, min(MOST_BINS, period) + 1).astype(np.int64)
     moved = np.zeros(edges.size - 1)
-    first = int(passed.cycles[0]) // period_cycles * period_cycles
-    for begin in range(first, int(passed.cycles[-1]), period_cycles):
+    for begin in range(int(passed.cycles[0]) // period * period, int(passed.cycles[-1]), period):
         moved += np.diff(passed.at(edges + begin))
-    return moved
+    return Rates(memory, edges, moved / np.diff(edges))
 
 
 def rates_table(rates: Sequence[Rates]) -> pl.DataFrame:

@@ -28,6 +28,7 @@ from accelsim.report.memory import memory_rows, traffic_rows, turns_sustained, t
 from accelsim.report.turns import crossing_rows, inner_rows, role_rows, segment_rows
 from accelsim.report.turns import stage_rows as turns_stage_rows
 from accelsim.report.turns import throughput as turns_throughput
+from accelsim.report.virtual import virtual_maps
 from accelsim.report.waiting import worst_edges
 from accelsim.timing.bandwidth import Passed, pipeline_passed, turns_passed
 from accelsim.timing.bounds import interval_bound_cycles, latency_bound_cycles
@@ -83,9 +84,10 @@ def simulate(
             segments=(_pipeline_segment(running),),
             traffic=traffic,
             memories=memories,
+            virtual_maps=virtual_maps(design, traffic),
             warnings=(*_warnings(trace, free), *_room_warnings(design, memories)),
         ),
-        binned(passed, trace.period_cycles),
+        binned(passed),
     )
 
 
@@ -117,9 +119,10 @@ def _in_turns(design: Design, frames: int | None, granularity: str | None, sourc
             segments=segment_rows(turns),
             traffic=traffic_rows(traffic),
             memories=memories,
+            virtual_maps=virtual_maps(design, traffic_rows(traffic)),
             warnings=(),
         ),
-        binned(passed, turns.cycles),
+        binned(passed),
     )
 
 

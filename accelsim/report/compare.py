@@ -24,9 +24,10 @@ from accelsim.report.memory_tables import MEASURES
 from accelsim.report.report import Body
 from accelsim.report.tables import Table, lines_table, plain, quantity
 from accelsim.report.text import MOST_BUFFERS, role_measures, title_line
+from accelsim.report.virtual_tables import VIRTUAL_MAPS
 
 #: Fields by which the rows of a report's tables are matched: the first of these that they have.
-ROW_NAMES = (("edge",), ("stage",), ("block",), ("name",), ("layer", "tensor", "memory", "kind"))
+ROW_NAMES = (("edge",), ("stage",), ("block",), ("name",), ("pool",), ("layer", "tensor", "memory", "kind"))
 
 
 class Run(NamedTuple):
@@ -104,7 +105,7 @@ def comparison_tables(runs: Sequence[Run]) -> list[Table]:
         tables = [lines_table(next(iter(titles)), [])]
     tables += _sections((THROUGHPUT, TURNS, LATENCY, OFF_CHIP), runs)
     tables += [table for table in (_memories(runs),) if table]
-    tables += _sections((ATTENTION,), runs)
+    tables += _sections((VIRTUAL_MAPS, ATTENTION), runs)
     tables.append(
         _columns("Buffering by role, simulated, elements summed over the edges of a role", runs, _roles(runs))
     )
@@ -145,10 +146,11 @@ def _columns(title: str, runs: Sequence[Run], rows: Iterable[tuple[str, str, lis
 
 
 def _told(labels: Sequence[str], values: Sequence[Value]) -> str:
-    """Text of every run, once where all have the same."""
+    """Text of every run that has any, once where all have the same."""
     if len(set(values)) == 1:
         return value_text(values[0])
-    return ", ".join(f"{value_text(value)} ({label})" for label, value in zip(labels, values, strict=True))
+    told = zip(labels, values, strict=True)
+    return "; ".join(f"{value_text(value)} ({label})" for label, value in told if value is not None)
 
 
 def _row(name: str, unit: str, values: list[Value]) -> tuple[str, ...]:

@@ -14,6 +14,9 @@ Value = float | str | None
 
 MB = 10**6
 
+#: A bound so many times below says nothing.
+LEAST_KNOWN = 1000
+
 TRAFFIC_KINDS: tuple[str, ...] = get_args(TrafficKind)
 ACTIVATION_KINDS = tuple(kind for kind in TRAFFIC_KINDS if kind != "weight")
 
@@ -189,7 +192,7 @@ def _choice_text(body: Body) -> Value:
     told = f"fewest {choice.objective} ({quantity(choice.value)})"
     if choice.exact or choice.value <= choice.bound:
         return f"{told}: optimal, none is better under the same tiles"
-    if choice.bound <= 0:
+    if choice.value > LEAST_KNOWN * choice.bound:
         return f"{told}: how far from the best is not known"
     return f"{told}: within {ceil(1000 * (choice.value / choice.bound - 1)) / 10:,.1f} % of any choice"
 
