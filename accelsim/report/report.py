@@ -205,6 +205,74 @@ class MemoryRow(_Part):
     available_bytes_per_second: float = Field(description="what the port can do, reading")
 
 
+class VirtualMapRow(_Part):
+    """A convolution whose channels are pooled. Bytes are a frame's, and of maps alone unless they say otherwise.
+
+    The closed forms move every map once: `virtual_bytes` I + S, `materialised_bytes` I + 2 f P + S.
+    """
+
+    layer: str
+    pool: str
+    operation: str
+    factor: int = Field(description="f, channels that become one")
+    mode: Literal["virtual", "streamed", "materialised"] = Field(
+        description="pooled on the way out; by a stage of its own, rows at a time; or stored whole, then pooled"
+    )
+    home: str | None = Field(description="the memory where the map lies that is pooled; null unless materialised")
+    input_bytes: int = Field(description="I, the maps that the convolution reads")
+    virtual_map_bytes: int = Field(description="f P, the map before its channels are pooled")
+    pooled_map_bytes: int = Field(description="P, the map after that")
+    stored_map_bytes: int = Field(description="S, what is stored: P, or the map behind a joined spatial pooling")
+    spatial_pooling: str | None = Field(description="the only reader, where that pools in space")
+    spatial_pooling_joined: bool = Field(description="whether it runs in the same segment, so that P is not stored")
+    weight_bytes: int = Field(description="weights of the convolution, each once")
+    virtual_bytes: int = Field(description="closed form: I + S")
+    materialised_bytes: int = Field(description="closed form: I + 2 f P + S")
+    saving: float = Field(description="1 - virtual / materialised, maps alone")
+    saving_with_weights: float = Field(description="the same with the weights once in both")
+    read_bytes: float | None = Field(description="as simulated, from all memories; null where none are modelled")
+    written_bytes: float | None = Field(description="as simulated, to all memories; null as above")
+    off_chip_bytes: float | None = Field(description="of these two, what passes the last memory")
+    weight_read_bytes: float | None = Field(description="as simulated: weights as often as they are loaded")
+
+
+class VirtualMapSaving(_Part):
+    """What virtual maps save of the bytes of a frame, with and without those of weights."""
+
+    virtual_bytes: float = Field(description="bytes of maps with every virtual map virtual")
+    materialised_bytes: float = Field(description="bytes of maps with every virtual map written and read once")
+    weight_bytes: float
+    saving: float = Field(description="1 - virtual / materialised")
+    saving_with_weights: float = Field(description="the same with weights in both")
+
+
+class VirtualMapHardware(_Part):
+    """What pools channels on the way out. Gates are equivalents of a two-input NAND."""
+
+    block_outputs: int = Field(description="pooled outputs that are made side by side, by the unrolling")
+    register_bits: int = Field(description="one register for each of these")
+    memory_bits: int | None = Field(description="all memories on chip; null where none are modelled")
+    register_share: float | None = Field(description="register / memory")
+    operators: int = Field(description="comparators, or adders for a mean or a sum")
+    gates: float | None = Field(description="operators and registers; null for operations without a count")
+    engine_gates: float = Field(description="multipliers and accumulators, at the least")
+    gate_share: float | None = Field(description="gates / engine_gates")
+    library: str = Field(description="the standard cells whose areas are taken")
+
+
+class VirtualMaps(_Part):
+    """Maps whose channels are pooled before they are stored, or could be."""
+
+    layers: tuple[VirtualMapRow, ...]
+    pooled_layers: VirtualMapSaving = Field(description="closed forms, summed over the layers above")
+    network: VirtualMapSaving | None = Field(
+        description="all that passes the last memory as simulated, with every virtual map virtual, or written there "
+        "and read once; null where no memory is modelled"
+    )
+    hardware: VirtualMapHardware | None = Field(description="null where nothing is pooled on the way out")
+    rules: tuple[str, ...] = Field(description="how all this is counted")
+
+
 class Choice(_Part):
     """How the segments were chosen."""
 
@@ -237,6 +305,7 @@ class Body(_Part):
     choice: Choice | None = Field(description="null where the segments were given or edited, or there is one")
     traffic: tuple[TrafficRow, ...] | None = Field(description="null where the machine describes no memories")
     memories: dict[str, MemoryRow] | None = Field(description="null as above; from the engine outwards")
+    virtual_maps: VirtualMaps | None = Field(description="null where no convolution has its channels pooled")
     energy: None = Field(description="not modelled: no technology is described")
     not_modelled: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -286,6 +355,12 @@ class Report:
         """One row a memory, from the engine outwards; without rows where memory is not modelled."""
         rows = [{"memory": name, **row.model_dump()} for name, row in (self.body.memories or {}).items()]
         return _table(rows, MemoryRow, "memory")
+
+    @cached_property
+    def virtual_maps(self) -> pl.DataFrame:
+        """One row a convolution whose channels are pooled."""
+        part = self.body.virtual_maps
+        return _table([row.model_dump() for row in (part.layers if part else ())], VirtualMapRow)
 
     @cached_property
     def segments(self) -> pl.DataFrame:

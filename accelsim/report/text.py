@@ -27,6 +27,7 @@ from accelsim.report.facts import (
 from accelsim.report.memory_tables import memories_table, traffic_table
 from accelsim.report.report import Body, BufferRow, RoleBuffering, Segment, StageRow
 from accelsim.report.tables import Table, facts_table, lines_table, plain, quantity
+from accelsim.report.virtual_tables import VIRTUAL_MAPS, virtual_table
 
 #: Rows of the tables that are cut short.
 MOST_BUFFERS = 10
@@ -74,9 +75,10 @@ def report_text(body: Body) -> str:
 
 def report_tables(body: Body) -> list[Table]:
     """All that text shows of a report, in order."""
-    sections = (THROUGHPUT, TURNS, LATENCY, OFF_CHIP, ATTENTION)
+    sections = (THROUGHPUT, TURNS, LATENCY, OFF_CHIP, VIRTUAL_MAPS, ATTENTION)
     tables = [lines_table(title_line(body), []), *_sections(sections, body)]
-    tables += [table for table in (_turns(body), memories_table(body), traffic_table(body)) if table]
+    parts = (_turns(body), memories_table(body), traffic_table(body), virtual_table(body))
+    tables += [table for table in parts if table]
     tables += [_roles(body), *_sections((WAITING, WORK), body), _buffers(body), _stages(body)]
     tables += [table for table in (_ports(body),) if table]
     if body.critical is not None and body.critical.kind == "buffers":
