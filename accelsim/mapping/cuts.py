@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
+import numpy as np
+
 from accelsim.mapping.downsets import Downsets, bits
-from accelsim.mapping.objective import NOTHING, Cost, Objective
+from accelsim.mapping.objective import NOTHING, Cost, Costs, Objective
+from accelsim.mapping.option import Option, Options
 from accelsim.mapping.parts import Part, Parts
-from accelsim.mapping.tiles import Option
 
 #: Where the live maps that are on chip lie: positions of map and memory.
 Places = tuple[tuple[int, int], ...]
@@ -58,16 +60,22 @@ class Found:
 class _Stairs:
     """Options by cost: for every room the cheapest that fits."""
 
-    def __init__(self, priced: Sequence[tuple[Cost, Option]]) -> None:
-        self._steps: list[tuple[Cost, Option]] = []
-        for cost, option in sorted(priced, key=lambda one: (one[0], one[1].demand_bytes)):
-            if not self._steps or option.demand_bytes < self._steps[-1][1].demand_bytes:
-                self._steps.append((cost, option))
-        self._rooms = [-option.demand_bytes for _, option in self._steps]
+    def __init__(self, options: Options, costs: Costs) -> None:
+        cost, tie = (np.broadcast_to(column, options.demand_bytes.shape) for column in costs)
+        order = np.lexsort((options.demand_bytes, tie, cost))
+        demand = options.demand_bytes[order]
+        least = np.minimum.accumulate(demand)
+        steps = order[np.concatenate([[True], demand[1:] < least[:-1]])]
+        self._options = options
+        self._rooms = [-int(n) for n in options.demand_bytes[steps]]
+        self._steps = [(int(k), (cost[k].item(), tie[k].item())) for k in steps]
 
     def cheapest(self, room: int) -> tuple[Cost, Option] | None:
-        position = bisect_left(self._rooms, -room)
-        return self._steps[position] if position < len(self._steps) else None
+        step = bisect_left(self._rooms, -room)
+        if step == len(self._steps):
+            return None
+        position, cost = self._steps[step]
+        return cost, self._options[position]
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ class Search:
         return sum(self.held) > self.sizes[self.away]
 
     @cached_property
-    def _stairs(self) -> dict[object, _Stairs]:
+    def _stairs(self) -> dict[object, _Stairs | None]:
         return {}
 
     def run(self) -> Found:
@@ -167,15 +175,15 @@ class Search:
                 if larger.multiplying > most or self.parts.is_apart(part, position):
                     continue
                 fits = self.parts.whole_bytes(larger) <= room
-                tiled = [] if fits else self.parts.tiled(larger, self.sizes[0])
-                if fits or any(option.demand_bytes <= room for option in tiled):
+                fits = fits or self._fits_in_tiles(larger, room)
+                if fits:
                     yield larger
-                grows = fits or any(
-                    option.demand_bytes <= room and option.tile.outputs is None and option.tile.inputs is None
-                    for option in tiled
-                )
-                if grows and not self.single:
+                if (fits or larger.is_single) and not self.single:
                     waiting.append(larger)
+
+    def _fits_in_tiles(self, part: Part, room: int) -> bool:
+        options = self.parts.tiled(part, self.sizes[0])
+        return options is not None and bool((options.demand_bytes <= room).any())
 
     def _joined(self, part: Part, places: Places, way: Way) -> Iterator[tuple[Places, Way]]:
         """The states that `part` leads to from one, for every choice of memories for what it writes."""
@@ -224,9 +232,11 @@ class Search:
         key = (part.members, part.reads, part.writes, read, written)
         if key not in self._stairs:
             options = self.parts.tiled(part, self.sizes[0])
-            priced = [(self.objective.of(option, read_homes, written_homes), option) for option in options]
-            self._stairs[key] = _Stairs(priced)
-        return self._stairs[key].cheapest(room)
+            self._stairs[key] = (
+                None if options is None else _Stairs(options, self.objective.of(options, read_homes, written_homes))
+            )
+        stairs = self._stairs[key]
+        return None if stairs is None else stairs.cheapest(room)
 
     def _is_beaten(self, done: int, places: Places, cost: Cost, best: Cost | None) -> bool:
         """Whether no way on from a state costs less than the best one known."""

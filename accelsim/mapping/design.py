@@ -113,6 +113,16 @@ class Design:
         return MappingProxyType({stage.name: stage for stage in self.stages})
 
     @cached_property
+    def edges_to(self) -> ReadOnly[str, tuple[Edge, ...]]:
+        """Edges by the stage that reads them."""
+        return _by_end(self, [edge.consumer for edge in self.edges])
+
+    @cached_property
+    def edges_from(self) -> ReadOnly[str, tuple[Edge, ...]]:
+        """Edges by the stage that fills them."""
+        return _by_end(self, [edge.producer for edge in self.edges])
+
+    @cached_property
     def output_stages(self) -> tuple[str, ...]:
         """Stages that make the network's outputs; of a tile those that store it, or what no other stage reads."""
         stored = tuple(s.name for s in self.stages if s.transfer and s.transfer.write and s.transfer.kind != "spill")
@@ -147,6 +157,13 @@ class Design:
         parts = [segment.layers for segment in self.mapping.segments] or [tuple(self.stage_by_name)]
         sums = (sum(self.stage_by_name[name].multipliers for name in part) for part in parts)
         return min(max(sums), self.accelerator.engine.multipliers)
+
+
+def _by_end(design: Design, ends: Sequence[str]) -> ReadOnly[str, tuple[Edge, ...]]:
+    found: dict[str, list[Edge]] = {stage.name: [] for stage in design.stages}
+    for end, edge in zip(ends, design.edges, strict=True):
+        found[end].append(edge)
+    return MappingProxyType({name: tuple(edges) for name, edges in found.items()})
 
 
 def bind(net: Network, accelerator: Accelerator, mapping: Mapping) -> Design:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal, get_args
+from functools import cached_property, reduce
+from typing import Any, Literal, get_args
+
+import numpy as np
 
 from accelsim.errors import InputError
 from accelsim.hardware.accelerator import Accelerator
-from accelsim.mapping.tiles import Option
+from accelsim.mapping.option import Option, Options
 
 ObjectiveName = Literal["bytes", "cycles", "energy"]
 OBJECTIVES: tuple[str, ...] = get_args(ObjectiveName)
@@ -18,6 +20,8 @@ OBJECTIVES: tuple[str, ...] = get_args(ObjectiveName)
 #: What visits cost; of two that cost the same, the second figure decides.
 Cost = tuple[float, float]
 NOTHING: Cost = (0, 0)
+#: The same of one option, or of many.
+Costs = tuple[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,15 @@ class Prices:
     frames: int
     by_memory: dict[str, float]
 
-    def of(self, option: Option, read_homes: Sequence[str], written_homes: Sequence[str]) -> Cost:
+    def of(self, option: Option | Options, read_homes: Sequence[str], written_homes: Sequence[str]) -> Costs:
         """What a visit costs that runs `option` with its maps in these memories; then pipelines started."""
-        price = self.by_memory
-        moved = sum(n * price[home] for n, home in zip(option.read_bytes, read_homes, strict=True))
-        moved += sum(n * price[home] for n, home in zip(option.written_bytes, written_homes, strict=True))
-        moved += option.partial_bytes * price[_sums_home(self.accelerator, option)]
-        return self.frames * moved + option.weight_bytes * price[_off_chip(self.accelerator)], option.runs
+        price, away = self.by_memory, self.by_memory[_off_chip(self.accelerator)]
+        maps: list[tuple[Any, str]] = [*zip(option.read_bytes, read_homes, strict=True)]
+        maps += zip(option.written_bytes, written_homes, strict=True)
+        moved: Any = sum(n * price[home] for n, home in maps)
+        here = price[self.accelerator.local_memory or ""]
+        moved += option.partial_bytes * (away + option.sums_stay * (here - away))
+        return self.frames * moved + option.weight_bytes * away, option.runs
 
     def least(self, weight_bytes: int, written_bytes: int, read_bytes: dict[str, int], macs: int) -> float:
         """No visits cost less that load these weights, write so much off chip, and read so much of each memory."""
@@ -70,31 +76,32 @@ class Time:
             for write in (False, True)
         }
 
-    def of(self, option: Option, read_homes: Sequence[str], written_homes: Sequence[str]) -> Cost:
+    def of(self, option: Option | Options, read_homes: Sequence[str], written_homes: Sequence[str]) -> Costs:
         """Cycles of a visit that runs `option` with its maps in these memories; then bytes off chip."""
         off_chip, frames = _off_chip(self.accelerator), self.frames
-        moves = [(home, False, frames * n) for home, n in zip(read_homes, option.read_bytes, strict=True)]
-        moves += [(home, True, frames * n) for home, n in zip(written_homes, option.written_bytes, strict=True)]
-        sums = _sums_home(self.accelerator, option)
-        moves += [(sums, write, frames * option.partial_bytes // 2) for write in (False, True)]
-        moves += [(off_chip, False, option.weight_bytes)]
-        waiting = 0.0
-        if not self.accelerator.weights_ahead:
-            waiting = option.weight_bytes / self._requester_rates[off_chip, False]
-            moves.pop()
+        maps: list[tuple[str, bool, Any]] = [
+            (home, False, n) for home, n in zip(read_homes, option.read_bytes, strict=True)
+        ]
+        maps += [(home, True, n) for home, n in zip(written_homes, option.written_bytes, strict=True)]
+        moves: list[tuple[str, bool, Any]] = [(home, write, frames * n) for home, write, n in maps]
+        for home, share in ((off_chip, 1 - option.sums_stay), (self.accelerator.local_memory or "", option.sums_stay)):
+            moves += [(home, write, frames * share * option.partial_bytes // 2) for write in (False, True)]
+        loaded: list[tuple[str, bool, Any]] = [(off_chip, False, option.weight_bytes)]
+        waiting = 0 if self.accelerator.weights_ahead else self._cycles(loaded)
         starting = option.runs * max((self.accelerator.memories[home].latency_cycles for home in read_homes), default=0)
-        running = max(frames * option.compute_cycles, self._port_cycles(moves))
-        bytes_away = sum(n for home, _, n in moves if home == off_chip)
-        return self.accelerator.reconfigure_cycles + running + waiting + starting, bytes_away
+        behind = self._cycles(moves + loaded if self.accelerator.weights_ahead else moves)
+        running = np.maximum(frames * option.compute_cycles, behind)
+        away = sum(n for home, _, n in moves + loaded if home == off_chip)
+        return self.accelerator.reconfigure_cycles + running + waiting + starting, away
 
-    def _port_cycles(self, moves: Sequence[tuple[str, bool, int]]) -> float:
+    def _cycles(self, moves: Sequence[tuple[str, bool, Any]]) -> Any:
         """Cycles of the busiest port, and of whoever moves most through one."""
-        ports: dict[tuple[str, bool], float] = defaultdict(float)
-        slowest = 0.0
+        ports: dict[tuple[str, bool], Any] = defaultdict(float)
+        slowest: list[Any] = []
         for home, write, n in moves:
             ports[home, write and not self.accelerator.memories[home].port.shared] += n / self._rates[home, write]
-            slowest = max(slowest, n / self._requester_rates[home, write])
-        return max(slowest, *ports.values())
+            slowest.append(n / self._requester_rates[home, write])
+        return reduce(np.maximum, [*ports.values(), *slowest], 0.0)
 
     def least(self, weight_bytes: int, written_bytes: int, read_bytes: dict[str, int], macs: int) -> float:
         """No visits take fewer cycles that do so many multiplications and move so much."""
@@ -129,8 +136,3 @@ def objective_of(name: str, accelerator: Accelerator, frames: int) -> Objective:
 def _off_chip(accelerator: Accelerator) -> str:
     assert accelerator.off_chip_memory is not None
     return accelerator.off_chip_memory
-
-
-def _sums_home(accelerator: Accelerator, option: Option) -> str:
-    assert accelerator.local_memory is not None
-    return accelerator.local_memory if option.sums_stay else _off_chip(accelerator)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,11 +14,12 @@ from accelsim.mapping.buffers import edge_bounds, fork_bounds
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.downsets import StageGraph, bits
 from accelsim.mapping.movers import weight_bytes
+from accelsim.mapping.option import Ints, Option, Options, columns
 from accelsim.mapping.pace import array_pace, channel_groups
-from accelsim.mapping.passes import SPARE_TOKENS, Sources, passes_of
+from accelsim.mapping.passes import SPARE_TOKENS
 from accelsim.mapping.segment import Halo, Segment, Tile
-from accelsim.mapping.tiles import Option, stage_options
-from accelsim.mapping.tiling import spatial_axes
+from accelsim.mapping.tiles import stage_options
+from accelsim.mapping.tiling import ranges, spatial_axes
 from accelsim.mapping.unrolling import multiplier_choices
 from accelsim.mapping.work import loop_nest
 from accelsim.network.layers import ChannelPool
@@ -167,13 +167,6 @@ class Parts:
         return self.design.accelerator.fork == "shared"
 
     @cached_property
-    def _edges_to(self) -> dict[str, list[Edge]]:
-        edges: dict[str, list[Edge]] = defaultdict(list)
-        for edge in self.design.edges:
-            edges[edge.consumer].append(edge)
-        return edges
-
-    @cached_property
     def _edges_from(self) -> tuple[tuple[tuple[int, Edge], ...], ...]:
         """Edges out of each stage with the position of their reader."""
         edges: list[list[tuple[int, Edge]]] = [[] for _ in self.graph.names]
@@ -241,21 +234,23 @@ class Parts:
         inside = members & self._between[position]
         if not inside & self.graph.readers[position]:
             return 0
-        key = (position, inside, False)
-        if key not in self._loaded:
-            self._loaded[key] = self._room(position, self._loaded_tokens(position, inside))
-        return self._loaded[key]
+        return self._room(position, self._loaded_tokens(position, inside))
 
     @cached_property
-    def _loaded(self) -> dict[tuple[int, int, bool], int]:
+    def _loaded(self) -> dict[tuple[int, int], list[int]]:
         return {}
 
     def _loaded_tokens(self, position: int, inside: int) -> list[int]:
+        """Capacities for the readers of a loaded map, with the stages `inside` on the engine."""
+        if (position, inside) not in self._loaded:
+            self._loaded[position, inside] = self._found_tokens(position, inside)
+        return self._loaded[position, inside]
+
+    def _found_tokens(self, position: int, inside: int) -> list[int]:
         readers = [edge for k, edge in self._edges_from[position] if inside >> k & 1]
         if len(self._edges_from[position]) == 1:
             return [self._bounds[edge.name] + SPARE_TOKENS for edge in readers]
-        names = [self.graph.names[k] for k in bits(inside)]
-        incoming = {name: self._edges_to[name] for name in names}
+        incoming = {name: self.design.edges_to[name] for name in (self.graph.names[k] for k in bits(inside))}
         found = fork_bounds(self.design, self.stages[position], readers, incoming, self._order, "row")
         return [found[edge.name] + SPARE_TOKENS for edge in readers]
 
@@ -315,73 +310,92 @@ class Parts:
 
     # Tiles
 
-    def tiled(self, part: Part, room: int) -> list[Option]:
-        """Ways to run a part in tiles, in `room` bytes."""
-        if part.is_single:
-            return self._of_stage(part.members.bit_length() - 1, room)
-        if part.weight_bytes > room:
-            return []
+    def tiled(self, part: Part, room: int) -> Options | None:
+        """Ways to run a part in tiles, in `room` bytes; None where there is none."""
         key = (part.members, part.reads, part.writes, room)
         if key not in self._known:
-            self._known[key] = self._of_columns(part, room)
+            alone = part.members.bit_length() - 1
+            self._known[key] = self._of_stage(alone, room) if part.is_single else self._of_columns(part, room)
         return self._known[key]
 
-    def _of_stage(self, position: int, room: int) -> list[Option]:
+    @cached_property
+    def _known(self) -> dict[object, Options | None]:
+        return {}
+
+    def _of_stage(self, position: int, room: int) -> Options | None:
         stage = self.stages[position]
-        reads = [(edge.operand, edge.tensor, edge.producer) for edge in self._edges_to[stage.name]]
+        reads = [(edge.operand, edge.tensor, edge.producer) for edge in self.design.edges_to[stage.name]]
         makers = [maker for _, _, maker in reads]
         same = tuple((operand, tensor, makers.index(maker)) for operand, tensor, maker in reads)
         key = (stage.group.node.layer, same, stage.tensor, stage.unroll, self.weights[position], room)
         if key not in self._known:
-            self._known[key] = stage_options(self.design, stage, room)
+            self._known[key] = stage_options(self.design, stage, room, self.timed)
         return self._known[key]
 
-    @cached_property
-    def _known(self) -> dict[object, list[Option]]:
-        return {}
-
-    def _of_columns(self, part: Part, room: int) -> list[Option]:
+    def _of_columns(self, part: Part, room: int) -> Options | None:
         """Several stages in tiles of columns, narrow ones first and as long as they fit."""
         stages = [self.stages[k] for k in bits(part.members)]
-        if spatial_axes(self.design, stages) < 2:
-            return []
+        if part.weight_bytes > room or spatial_axes(self.design, stages) < 2:
+            return None
         width = stages[-1].tensor.spatial[1]
-        sizes = dict.fromkeys(ceil_div(width, n) for n in reversed(COLUMN_PARTS) if n <= width)
         found: list[Option] = []
-        for size in sizes:
+        for size in dict.fromkeys(ceil_div(width, n) for n in reversed(COLUMN_PARTS) if n <= width):
             fitting = [o for halo in HALOS if (o := self._of_segment(part, stages, size, halo)).demand_bytes <= room]
             found += fitting
             if not fitting:
                 break
-        return found
+        return columns(found) if found else None
 
-    def _of_segment(self, part: Part, stages: Sequence[Stage], columns: int, halo: Halo) -> Option:
-        """Several stages in tiles of so many columns, as the passes say."""
-        accelerator, names = self.design.accelerator, self.graph.names
-        kept = "frame" if accelerator.weights == "tile" else None
-        layers = tuple(stage.name for stage in stages)
-        segment = Segment(layers, Tile(columns=columns), halo, "frame" if kept else None)
-        homes = dict.fromkeys(names, accelerator.off_chip_memory or "")
-        sources = Sources(homes, accelerator.off_chip_memory or "", False)
-        passes = passes_of(self.design, segment, edge_bounds(self.design, "row", set(layers)), sources)
-        moved: dict[tuple[str, bool], int] = defaultdict(int)
-        for one in passes:
-            for stage in one.stages:
-                if stage.transfer:
-                    moved[stage.transfer.tensor, stage.transfer.write] += one.times * stage.transfer.moved_bytes
-        macs = sum(one.times * stage.macs for one in passes for stage in one.stages)
-        halo_bytes = self.design.mapping.frames_per_visit * max(one.halo_bytes for one in passes)
-        demand = max(one.buffer_bytes for one in passes) + halo_bytes
+    def _of_segment(self, part: Part, stages: Sequence[Stage], size: int, halo: Halo) -> Option:
+        """Several stages in tiles of so many columns."""
+        tiles = ranges(self.design, stages, 1, size, halo == "cache")
+        widths = {name: np.maximum(end - begin, 0) for name, (begin, end) in tiles.made.items()}
+        stored = {name: np.maximum(end - begin, 0) for name, (begin, end) in tiles.stored.items()}
+        names, position = self.graph.names, self.graph.position
+        halo_bytes = sum(self._columns_bytes(position[name], kept) for name, kept in tiles.kept.items())
+        demand = self._tile_buffers(part, widths, stored) + self.design.mapping.frames_per_visit * halo_bytes
+        macs = sum(stage.macs * int(widths[stage.name].sum()) // stage.tensor.row_pixels for stage in stages)
         return Option(
-            tile=segment.tile,
+            tile=Tile(columns=size),
             halo=halo,
-            weights=segment.weights,
-            demand_bytes=demand + part.weight_bytes,
-            read_bytes=tuple(moved[names[p], False] for p in part.reads),
-            written_bytes=tuple(moved[names[p], True] for p in part.writes),
+            weights="frame" if self.design.accelerator.weights == "tile" else None,
+            demand_bytes=int(demand.max()) + part.weight_bytes,
+            read_bytes=tuple(int(self._columns_bytes(p, widths[names[p]]).sum()) for p in part.reads),
+            written_bytes=tuple(int(self._columns_bytes(p, stored[names[p]]).sum()) for p in part.writes),
             weight_bytes=part.weight_bytes,
             partial_bytes=0,
             sums_stay=False,
-            runs=sum(one.times for one in passes),
+            runs=tiles.tiles,
             compute_cycles=ceil_div(self.cycles(part) * macs, max(part.macs, 1)) if self.timed else 0,
         )
+
+    def _columns_bytes(self, position: int, widths: Ints, rows: int | None = None) -> Ints:
+        """Bytes of so many columns of a map, of all its rows or of some."""
+        tensor, activation_bits = self.stages[position].tensor, self.design.accelerator.activation_bits
+        height = tensor.rows if rows is None else rows
+        found: Ints = -(-widths * height * tensor.channels * activation_bits // 8)
+        return found
+
+    def _tile_buffers(self, part: Part, widths: dict[str, Ints], stored: dict[str, Ints]) -> Ints:
+        """Room of the buffers of every tile: of what has nothing to do in it there is no buffer."""
+        names = self.graph.names
+        total = np.zeros_like(widths[names[part.members.bit_length() - 1]])
+        for p in (*part.reads, *bits(part.members)):
+            rows = self.design.mapping.frames_per_visit * self.stages[p].tensor.rows
+            needed = [
+                np.where(widths[names[k]] > 0, min(rows, tokens), 0) for k, tokens in self._tokens(p, part.members)
+            ]
+            if p in part.writes:
+                needed.append(np.where(stored[names[p]] > 0, min(rows, 1 + SPARE_TOKENS), 0))
+            tokens = np.maximum.reduce(needed) if self._fork_is_shared else np.sum(needed, axis=0)
+            total = total + tokens * self._columns_bytes(p, widths[names[p]], rows=1)
+        return total
+
+    def _tokens(self, position: int, members: int) -> list[tuple[int, int]]:
+        """Readers of a map among `members`, and the capacity of the buffer that each needs."""
+        if members >> position & 1:
+            edges = self._edges_from[position]
+            return [(k, self._bounds[edge.name] + SPARE_TOKENS) for k, edge in edges if members >> k & 1]
+        inside = members & self._between[position]
+        readers = [k for k, _ in self._edges_from[position] if inside >> k & 1]
+        return list(zip(readers, self._loaded_tokens(position, inside), strict=True))

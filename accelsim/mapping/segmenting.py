@@ -144,7 +144,7 @@ def _check_stages(parts: Parts) -> None:
         )
     problems = []
     for part in _alone(parts):
-        if parts.whole_bytes(part) > size - resident and not parts.tiled(part, size - resident):
+        if parts.whole_bytes(part) > size - resident and parts.tiled(part, size - resident) is None:
             problems.append(_too_large(parts, part, size - resident))
     if problems:
         raise InfeasibleError("\n".join(problems))
@@ -158,7 +158,8 @@ def _alone(parts: Parts) -> list[Part]:
 def _too_large(parts: Parts, part: Part, room: int) -> str:
     accelerator, stage = parts.design.accelerator, parts.stages[part.members.bit_length() - 1]
     options = stage_options(parts.design, stage, 2**62)
-    least = min(options, key=lambda option: option.demand_bytes)
+    assert options is not None
+    least = options[int(options.demand_bytes.argmin())]
     what = "as a whole" if least.tile.is_whole else "in its smallest tiles"
     local = accelerator.local_memory
     others = f" beside {parts.resident_bytes:,} B of weights" if parts.resident_bytes else ""

@@ -18,13 +18,19 @@ from accelsim.mapping.design import Design, Stage
 from accelsim.mapping.segment import Segment
 from accelsim.network.layers import Product, Rearrange, Reduce
 from accelsim.network.reach import spans
+from accelsim.network.window import Coordinates, Span
 from accelsim.units import ceil_div
 
 #: Tiles a frame at most; more are a slip of the pen.
 MOST_TILES = 4096
+#: Beyond the end of any axis.
+NOWHERE = 2**62
 
 
 _spans = lru_cache(maxsize=2048)(spans)
+
+#: Begin and end of a range, of each of several tiles.
+Bounds = tuple[Coordinates, Coordinates]
 
 
 class Range(NamedTuple):
@@ -50,6 +56,18 @@ class Cut(NamedTuple):
     kept: dict[str, int]
 
 
+class Ranges(NamedTuple):
+    """All tiles along one axis, by stage: the begin and end of what each makes or loads, and of what it stores.
+
+    Where an end is not beyond its begin a tile has nothing to do with a map. `kept` are points from the tiles before.
+    """
+
+    made: dict[str, Bounds]
+    stored: dict[str, Bounds]
+    kept: dict[str, Coordinates]
+    tiles: int
+
+
 def cuts(design: Design, segment: Segment, stages: Sequence[Stage], axis: int) -> list[Cut]:
     """The tiles along `axis` (0 rows, 1 columns) by stage, and by stages outside the segment that these read.
 
@@ -62,78 +80,106 @@ def cuts(design: Design, segment: Segment, stages: Sequence[Stage], axis: int) -
     if size is None or (last in whole and size >= whole[last].end):
         return [Cut(whole, whole, {})]
     _check(design, segment, stages, axis)
-    extent = whole[last].end
-    count = ceil_div(extent, size)
+    count = ceil_div(whole[last].end, size)
     if count > MOST_TILES:
         raise InputError(f"{named(segment)} has {count:,} tiles along an axis; the most is {MOST_TILES:,}")
-    sinks = crossing(design, stages)
-    tiles: list[Cut] = []
-    done = dict.fromkeys(whole, 0) if segment.halo == "cache" else {}
-    inside = {stage.name for stage in stages}
-    passed = {name: 0 for name in whole if name not in inside}
-    for k in range(count):
-        begin, end = k * size, min((k + 1) * size, extent)
-        wanted = {name: Range(begin * whole[name].end // extent, end * whole[name].end // extent) for name in sinks}
-        wanted = {name: part for name, part in wanted.items() if part.size > 0}
-        made, needed = _carried_back(design, stages, axis, wanted, done)
-        for name in passed.keys() & made.keys():
-            part = made[name]
-            made[name] = Range(min(part.begin, passed[name]), whole[name].end if k + 1 == count else part.end)
-            passed[name] = max(passed[name], made[name].end)
-        if segment.halo != "cache":
-            tiles.append(Cut(made, wanted, {}))
+    tiles = ranges(design, stages, axis, size, segment.halo == "cache")
+    return [
+        Cut(_tile(tiles.made, k), _tile(tiles.stored, k), {p: int(n[k]) for p, n in tiles.kept.items() if n[k] > 0})
+        for k in range(count)
+    ]
+
+
+def _tile(parts: dict[str, Bounds], k: int) -> dict[str, Range]:
+    return {name: Range(int(b[k]), int(e[k])) for name, (b, e) in parts.items() if e[k] > b[k]}
+
+
+def ranges(design: Design, stages: Sequence[Stage], axis: int, size: int, is_cached: bool) -> Ranges:
+    """The tiles of `size` along an axis that the stages' maps have, all of them at once."""
+    extents = {name: sizes[axis] for name, sizes in _maps(design, stages).items()}
+    extent = extents[stages[-1].name]
+    count = ceil_div(extent, size)
+    edges = np.minimum(np.arange(count + 1, dtype=np.int64) * size, extent)
+    wanted = {
+        name: (edges[:-1] * extents[name] // extent, edges[1:] * extents[name] // extent)
+        for name in crossing(design, stages)
+    }
+    made = dict(wanted)
+    needed: dict[str, Coordinates] = {}
+    for stage in reversed(stages):
+        if stage.name not in made:
             continue
-        new = {name: Range(done[name], part.end) for name, part in made.items() if part.end > done[name]}
-        kept = {name: done[name] - first for name, first in needed.items() if first < done[name]}
-        tiles.append(Cut(new, new, kept))
-        done |= {name: part.end for name, part in new.items()}
-    return tiles
+        node, (begin, end) = stage.group.node, made[stage.name]
+        begin = np.maximum(begin, _before(begin, end)) if is_cached else begin
+        inputs, output = design.network.sources(node), design.network.tensors[node.name]
+        for operand, producer in stage.group.operands:
+            read = _read(_spans(node.layer, operand, inputs, output)[axis], begin, end)
+            made[producer] = _hull(made[producer], read) if producer in made else read
+            first = np.where(read[1] > read[0], read[0], extents[producer])
+            needed[producer] = np.minimum(needed[producer], first) if producer in needed else first
+    inside = {stage.name for stage in stages}
+    made |= {name: _passing(part, extents[name]) for name, part in made.items() if name not in inside}
+    if not is_cached:
+        return Ranges(made, wanted, {}, count)
+    done = {name: _before(*part) for name, part in made.items()}
+    new = {name: (done[name], np.where(end > begin, end, done[name])) for name, (begin, end) in made.items()}
+    kept = {name: np.maximum(done[name] - first, 0) for name, first in needed.items()}
+    return Ranges(new, new, kept, count)
+
+
+def _before(begin: Coordinates, end: Coordinates) -> Coordinates:
+    """Up to where the tiles before each have been."""
+    reached = np.maximum.accumulate(np.where(end > begin, end, 0))
+    return np.concatenate([[0], reached[:-1]])
+
+
+def _hull(part: Bounds, other: Bounds) -> Bounds:
+    """What covers both of two ranges, of each tile; an empty one adds nothing."""
+    (begin, end), (low, high) = part, other
+    neither, only = end <= begin, high <= low
+    first = np.where(neither, low, np.where(only, begin, np.minimum(begin, low)))
+    return first, np.where(neither, high, np.where(only, end, np.maximum(end, high)))
+
+
+def _read(span: Span, begin: Coordinates, end: Coordinates) -> Bounds:
+    """The range of an input that the range of each tile reads; windows that lie in the padding read nothing."""
+    reads = span.last >= span.first
+    first, last = np.where(reads, span.first, NOWHERE), np.where(reads, span.last, -1)
+    works = end > begin
+    low, high = np.where(works, begin, 0), np.where(works, end, 1)
+    if np.all(np.diff(first[reads]) >= 0) and np.all(np.diff(last[reads]) >= 0):
+        from_here = np.minimum.accumulate(first[::-1])[::-1][low]
+        up_to_here = np.maximum.accumulate(last)[high - 1]
+    else:
+        from_here = np.array([first[b:e].min() for b, e in zip(low, high, strict=True)], np.int64)
+        up_to_here = np.array([last[b:e].max() for b, e in zip(low, high, strict=True)], np.int64)
+    return from_here, np.where(works, up_to_here + 1, from_here)
+
+
+def _passing(part: Bounds, extent: int) -> Bounds:
+    """`part` of a map that is loaded, with what lies between the tiles, before them and behind the last."""
+    begin, end = part
+    works = end > begin
+    end = np.where(works & (np.arange(end.size) == end.size - 1), extent, end)
+    return np.where(works, np.minimum(begin, _before(begin, end)), begin), end
 
 
 def crossing(design: Design, stages: Sequence[Stage]) -> list[str]:
     """Stages of a segment whose maps others, or the network's outputs, need."""
     inside = {stage.name for stage in stages}
-    read = {edge.producer for edge in design.edges if edge.producer in inside and edge.consumer not in inside}
-    return [stage.name for stage in stages if stage.name in read or stage.name in design.output_stages]
+    leaving = set(design.output_stages)
+    return [
+        stage.name
+        for stage in stages
+        if stage.name in leaving or any(edge.consumer not in inside for edge in design.edges_from[stage.name])
+    ]
 
 
 def _maps(design: Design, stages: Sequence[Stage]) -> dict[str, tuple[int, ...]]:
     """Space of every map that a segment makes or reads, by the stage that makes it."""
     made = {stage.name: stage.tensor.spatial for stage in stages}
-    inside = set(made)
-    return made | {
-        edge.producer: edge.tensor.spatial
-        for edge in design.edges
-        if edge.consumer in inside - {edge.producer} and edge.producer not in inside
-    }
-
-
-def _carried_back(
-    design: Design, stages: Sequence[Stage], axis: int, wanted: dict[str, Range], done: dict[str, int]
-) -> tuple[dict[str, Range], dict[str, int]]:
-    """What of each map is needed for the maps `wanted`, and the first point that any reader needs.
-
-    Up to `done` a map has been made before.
-    """
-    made: dict[str, Range] = dict(wanted)
-    needed: dict[str, int] = {}
-    for stage in reversed(stages):
-        if stage.name not in made:
-            continue
-        node = stage.group.node
-        part = Range(max(made[stage.name].begin, done.get(stage.name, 0)), made[stage.name].end)
-        if part.size <= 0:
-            continue
-        inputs, output = design.network.sources(node), design.network.tensors[node.name]
-        for operand, producer in stage.group.operands:
-            span = _spans(node.layer, operand, inputs, output)[axis]
-            read = Range(int(span.first[part.begin : part.end].min()), int(span.last[part.begin : part.end].max()) + 1)
-            if read.size <= 0:
-                continue
-            before = made.get(producer, read)
-            made[producer] = Range(min(before.begin, read.begin), max(before.end, read.end))
-            needed[producer] = min(needed.get(producer, read.begin), read.begin)
-    return made, needed
+    read = {edge.producer: edge.tensor.spatial for stage in stages for edge in design.edges_to[stage.name]}
+    return read | made
 
 
 def spatial_axes(design: Design, stages: Sequence[Stage]) -> int:
