@@ -75,7 +75,7 @@ def _changed_rows(baseline: list[Any], other: list[Any]) -> list[Any] | None:
 
 def _row_name(row: dict[str, Any]) -> dict[str, Any]:
     """The fields that tell a row from its neighbours."""
-    names = next(names for names in ROW_NAMES if names[0] in row)
+    names = next((names for names in ROW_NAMES if row.keys() >= {*names}), ())
     return {name: row[name] for name in names}
 
 

@@ -149,22 +149,22 @@ class Work(_Part):
 class SegmentDemand(_Part):
     """Bytes of the first memory while a segment runs."""
 
-    weights_bytes: int
-    buffers_bytes: int
+    weights_bytes: int = Field(description="of the tile that has most of them")
+    buffers_bytes: int = Field(description="of the tile whose buffers are largest")
     halo_bytes: int = Field(description="points of a tile that the next needs too")
     inputs_bytes: int = Field(description="inputs that stay for other tiles of output channels")
-    partial_sums_bytes: int
+    partial_sums_bytes: int = Field(description="sums that wait for other tiles of input channels")
     held_bytes: int = Field(description="tensors and weights that other segments keep there")
-    total_bytes: int
+    total_bytes: int = Field(description="sum of the above: no more than the memory has")
 
 
 class Segment(_Part):
     """Stages that are on the engine together, and their turn. Cycles and tiles are those of one visit."""
 
-    name: str
-    stages: int
-    multipliers: int
-    layers: tuple[str, ...]
+    name: str = Field(description="by its first and last layer; pipeline where it is the only one")
+    stages: int = Field(description="how many")
+    multipliers: int = Field(description="how many it has been given")
+    layers: tuple[str, ...] = Field(description="that are stages of it, in order; the source and movers are none")
     frames: int | None = Field(description="frames of a visit; null where the segment never leaves the engine")
     cycles: int | None = Field(description="of a visit, waiting for weights included; null as above")
     load_cycles: int | None = Field(description="of these, waiting for weights with nothing running")
@@ -180,28 +180,30 @@ class Segment(_Part):
 class TrafficRow(_Part):
     """Bytes a frame of one tensor at the port of a memory."""
 
-    layer: str
-    tensor: str
+    layer: str = Field(description="that reads or makes it")
+    tensor: str = Field(description="by the layer that makes it, or `weights of` the one that has them")
     memory: str
-    kind: Literal["input", "output", "weight", "partial", "spill"]
-    read_bytes: float
-    written_bytes: float
+    kind: Literal["input", "output", "weight", "partial", "spill"] = Field(
+        description="map that is read, map that is stored, weights, sums of some input channels, buffer kept away"
+    )
+    read_bytes: float = Field(description="from the memory, a frame; as often as it is read")
+    written_bytes: float = Field(description="to the memory, a frame; as often as it is written")
 
 
 class MemoryRow(_Part):
     """What a memory holds and passes. Bytes are a frame's; rates are of its port."""
 
-    size_bytes: int
+    size_bytes: int = Field(description="what it has")
     used_bytes: int = Field(description="most in use at once: buffers, weights, and tensors for as long as they live")
-    off_chip: bool
-    read_bytes: float
-    written_bytes: float
+    off_chip: bool = Field(description="the last memory, where network inputs, outputs and weights lie")
+    read_bytes: float = Field(description="a frame: the sum of traffic rows")
+    written_bytes: float = Field(description="a frame: the sum of traffic rows")
     average_bytes_per_second: float = Field(description="read and written, over the interval")
     sustained_bytes_per_second: float = Field(
         description="least rate that would still keep the interval: the most that any turn needs"
     )
     peak_window_bytes: int = Field(description="most in any window of peak_window_cycles")
-    peak_window_cycles: int
+    peak_window_cycles: int = Field(description="cycles of that window")
     available_bytes_per_second: float = Field(description="what the port can do, reading")
 
 
@@ -276,8 +278,8 @@ class VirtualMaps(_Part):
 class Choice(_Part):
     """How the segments were chosen."""
 
-    objective: str
-    value: float
+    objective: str = Field(description="what there was to be least of: bytes off chip, cycles or energy, a frame")
+    value: float = Field(description="of the segments chosen, as the choice counts it; cycles are estimated")
     bound: float = Field(description="no choice of segments is below this")
     exact: bool = Field(description="whether none is better under the same tiles")
 
