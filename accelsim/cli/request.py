@@ -42,6 +42,7 @@ class Request:
     input_shapes: Sequence[str] = ()
     objective: str | None = None
     frames_per_visit: int | None = None
+    materialised: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ def mapped(request: Request, net: Network, accelerator: Accelerator) -> Design:
 
     _check_mapping(request.mapping)
     _check_target(request, accelerator)
-    segments = _segment_options(request, accelerator)
-    design = map_network(net, accelerator, target_fps=request.target_fps, mapping=request.mapping, **segments)
+    options = _segment_options(request, accelerator) | ({"materialised": True} if request.materialised else {})
+    design = map_network(net, accelerator, target_fps=request.target_fps, mapping=request.mapping, **options)
     if design.mapping.segments and request.source == "paced":
         raise NotModelled(
             "--source paced: the frames of a visit are in memory before it begins, so that a paced source of segments "
