@@ -80,10 +80,10 @@ class _Stairs:
 
 @dataclass(frozen=True)
 class Search:
-    """The search for the cheapest cuts among `downsets`, in segments of one stage where `single`.
+    """The search for the cheapest cuts among `downsets`.
 
-    Of each downset the `beam` most promising states are followed, and of all ways only those that may cost less
-    than `ceiling`.
+    Segments have one stage where `single`; those of more are cut into tiles only where `tiled`. Of each downset
+    the `beam` most promising states are followed, and of all ways only those that may cost less than `ceiling`.
     """
 
     parts: Parts
@@ -91,6 +91,7 @@ class Search:
     downsets: Downsets
     single: bool
     beam: int
+    tiled: bool = True
     ceiling: Cost | None = None
     most_transitions: int | None = None
 
@@ -132,7 +133,11 @@ class Search:
         best: Way | None = None
         for done in sorted(self.downsets, key=lambda downset: (downset.bit_count(), downset)):
             here = states.pop(done, {})
-            if not here or done == graph.everything:
+            if done == graph.everything:
+                continue
+            known = best.cost if best else None
+            here = {places: way for places, way in here.items() if not self._is_beaten(done, places, way.cost, known)}
+            if not here:
                 continue
             followed = self._followed(done, here)
             exact = exact and len(followed) == len(here)
@@ -182,6 +187,8 @@ class Search:
                     waiting.append(larger)
 
     def _fits_in_tiles(self, part: Part, room: int) -> bool:
+        if not (self.tiled or part.is_single):
+            return False
         options = self.parts.tiled(part, self.sizes[0])
         return options is not None and bool((options.demand_bytes <= room).any())
 

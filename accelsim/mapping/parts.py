@@ -352,14 +352,17 @@ class Parts:
         widths = {name: np.maximum(end - begin, 0) for name, (begin, end) in tiles.made.items()}
         stored = {name: np.maximum(end - begin, 0) for name, (begin, end) in tiles.stored.items()}
         names, position = self.graph.names, self.graph.position
-        halo_bytes = sum(self._columns_bytes(position[name], kept) for name, kept in tiles.kept.items())
-        demand = self._tile_buffers(part, widths, stored) + self.design.mapping.frames_per_visit * halo_bytes
+        halo_bytes = np.zeros(tiles.tiles, np.int64)
+        for name, kept in tiles.kept.items():
+            halo_bytes += self._columns_bytes(position[name], kept)
+        demand = int(self._tile_buffers(part, widths, stored).max())
+        demand += self.design.mapping.frames_per_visit * int(halo_bytes.max())
         macs = sum(stage.macs * int(widths[stage.name].sum()) // stage.tensor.row_pixels for stage in stages)
         return Option(
             tile=Tile(columns=size),
             halo=halo,
             weights="frame" if self.design.accelerator.weights == "tile" else None,
-            demand_bytes=int(demand.max()) + part.weight_bytes,
+            demand_bytes=demand + part.weight_bytes,
             read_bytes=tuple(int(self._columns_bytes(p, widths[names[p]]).sum()) for p in part.reads),
             written_bytes=tuple(int(self._columns_bytes(p, stored[names[p]]).sum()) for p in part.writes),
             weight_bytes=part.weight_bytes,

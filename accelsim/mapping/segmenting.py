@@ -81,17 +81,23 @@ def _found(parts: Parts, aim: Objective, single: bool) -> tuple[Found, float]:
     """The cheapest way, and a bound on the cost of all."""
     graph = parts.graph
     if single:
-        search = Search(parts, aim, prefixes([given_order(graph)]), True, BEAM)
+        search = Search(parts, aim, prefixes([given_order(graph)]), single=True, beam=BEAM)
         return search.run(), search.least()
-    quick = Search(parts, aim, prefixes([given_order(graph), thrifty_order(graph)]), False, QUICK_BEAM)
-    first = quick.run()
+    orders = prefixes([given_order(graph), thrifty_order(graph)])
+    quick = Search(parts, aim, orders, single=False, beam=QUICK_BEAM, tiled=False)
+    first, least = quick.run(), quick.least()
+    if first.way is None or first.way.cost[0] <= least:
+        return replace(first, exact=True), least
     downsets = all_downsets(graph, MOST_DOWNSETS)
-    ceiling = first.way.cost if first.way else None
-    if downsets is not None:
-        full = Search(parts, aim, downsets, False, BEAM, ceiling, MOST_TRANSITIONS).run()
-        return Found(full.way or first.way, full.exact, full.transitions), quick.least()
-    wide = replace(quick, beam=BEAM, ceiling=ceiling, most_transitions=MOST_TRANSITIONS).run()
-    return Found(wide.way or first.way, False, wide.transitions), quick.least()
+    for family in (downsets, orders):
+        if family is None:
+            continue
+        full = replace(quick, downsets=family, beam=BEAM, tiled=True, ceiling=first.way.cost)
+        found = replace(full, most_transitions=MOST_TRANSITIONS).run()
+        first = replace(found, way=found.way or first.way)
+        if found.exact:
+            break
+    return replace(first, exact=first.exact and family is downsets), least
 
 
 def _mapping(parts: Parts, ways: Sequence[Way], frames_per_visit: int) -> Mapping:

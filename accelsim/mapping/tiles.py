@@ -292,7 +292,8 @@ class _StageTiles:
         tiles = self.taken.tiles
         first = self.loaded_bytes(form, self.taken.size) + np.where(tiles > 1, sums * np.minimum(tiles - 1, 2), 0)
         last = self.loaded_bytes(form, self.taken.last) + np.where(tiles > 1, sums, 0) + stored
-        return np.maximum(first, last)
+        found: Ints = np.maximum(first, last)
+        return found
 
     def loaded_bytes(self, form: _Form, taken: Ints) -> Ints:
         """Room of the buffers that are read."""

@@ -16,9 +16,10 @@ import numpy as np
 from accelsim.errors import InputError
 from accelsim.mapping.design import Design, Stage
 from accelsim.mapping.segment import Segment
-from accelsim.network.layers import Product, Rearrange, Reduce
+from accelsim.network.layers import Inputs, Layer, Product, Rearrange, Reduce
 from accelsim.network.reach import spans
-from accelsim.network.window import Coordinates, Span
+from accelsim.network.tensor import Tensor
+from accelsim.network.window import Coordinates
 from accelsim.units import ceil_div
 
 #: Tiles a frame at most; more are a slip of the pen.
@@ -113,7 +114,7 @@ def ranges(design: Design, stages: Sequence[Stage], axis: int, size: int, is_cac
         begin = np.maximum(begin, _before(begin, end)) if is_cached else begin
         inputs, output = design.network.sources(node), design.network.tensors[node.name]
         for operand, producer in stage.group.operands:
-            read = _read(_spans(node.layer, operand, inputs, output)[axis], begin, end)
+            read = _read(_reach(node.layer, operand, inputs, output, axis), begin, end)
             made[producer] = _hull(made[producer], read) if producer in made else read
             first = np.where(read[1] > read[0], read[0], extents[producer])
             needed[producer] = np.minimum(needed[producer], first) if producer in needed else first
@@ -141,18 +142,38 @@ def _hull(part: Bounds, other: Bounds) -> Bounds:
     return first, np.where(neither, high, np.where(only, end, np.maximum(end, high)))
 
 
-def _read(span: Span, begin: Coordinates, end: Coordinates) -> Bounds:
-    """The range of an input that the range of each tile reads; windows that lie in the padding read nothing."""
+class _Reach(NamedTuple):
+    """First and last input that each output along an axis reads, nowhere where its window lies in the padding.
+
+    `onwards` is the first that it or a later output reads, `so_far` the last that it or an earlier one has read,
+    where later outputs never go back.
+    """
+
+    first: Coordinates
+    last: Coordinates
+    onwards: Coordinates | None
+    so_far: Coordinates | None
+
+
+@lru_cache(maxsize=2048)
+def _reach(layer: Layer, operand: int, inputs: Inputs, output: Tensor, axis: int) -> _Reach:
+    span = _spans(layer, operand, inputs, output)[axis]
     reads = span.last >= span.first
     first, last = np.where(reads, span.first, NOWHERE), np.where(reads, span.last, -1)
+    if np.any(np.diff(first[reads]) < 0) or np.any(np.diff(last[reads]) < 0):
+        return _Reach(first, last, None, None)
+    return _Reach(first, last, np.minimum.accumulate(first[::-1])[::-1], np.maximum.accumulate(last))
+
+
+def _read(reach: _Reach, begin: Coordinates, end: Coordinates) -> Bounds:
+    """The range of an input that the range of each tile reads."""
     works = end > begin
     low, high = np.where(works, begin, 0), np.where(works, end, 1)
-    if np.all(np.diff(first[reads]) >= 0) and np.all(np.diff(last[reads]) >= 0):
-        from_here = np.minimum.accumulate(first[::-1])[::-1][low]
-        up_to_here = np.maximum.accumulate(last)[high - 1]
+    if reach.onwards is not None and reach.so_far is not None:
+        from_here, up_to_here = reach.onwards[low], reach.so_far[high - 1]
     else:
-        from_here = np.array([first[b:e].min() for b, e in zip(low, high, strict=True)], np.int64)
-        up_to_here = np.array([last[b:e].max() for b, e in zip(low, high, strict=True)], np.int64)
+        from_here = np.array([reach.first[b:e].min() for b, e in zip(low, high, strict=True)], np.int64)
+        up_to_here = np.array([reach.last[b:e].max() for b, e in zip(low, high, strict=True)], np.int64)
     return from_here, np.where(works, up_to_here + 1, from_here)
 
 
