@@ -80,6 +80,14 @@ def load_weights(accelerator: Accelerator, memory: str, layer: str, moved_bytes:
     return _stage(level, Group(node, (), (), node.name), tensor, transfer, min(each, moved_bytes))
 
 
+def rows_under_way(stage: Stage) -> int:
+    """Rows that a stage which never rests has begun and are not out yet.
+
+    They are in no buffer, but in the stage's own pipeline or, of a mover, among a memory's outstanding bursts.
+    """
+    return ceil_div(stage.latency_cycles, stage.fired.row_pixels // stage.together * stage.interval_cycles)
+
+
 def map_bytes(tensor: Tensor, bits: int) -> int:
     """Bytes of a map, `bits` an element."""
     return ceil_div(tensor.elements * bits, 8)
