@@ -117,7 +117,7 @@ def _through_memory(
         fill = replace(fill, group=replace(fill.group, node=node))
         needed, held = needed_and_held(design, edge, granularity)
         request = fill.together if granularity == "pixel" else 1
-        window = int((needed - held + 1).max()) + (SPARE_REQUESTS + rows_under_way(fill)) * request
+        window = max(1, int((needed - held + 1).max())) + (SPARE_REQUESTS + rows_under_way(fill)) * request
         stages.append(fill)
         through_memory += [
             replace(waiting, consumer=fill.name, name=edge.name, role=edge.role, capacity=edge.capacity, home=memory),
