@@ -95,12 +95,16 @@ def title_line(body: Body) -> str:
     shapes = ", ".join(body.inputs.values())
     how = f"{body.source} source"
     if takes_turns(body):
-        frames = body.segments[0].frames
-        how = f"{len(body.segments)} segments in turn, {frames} frame{'s' if frames != 1 else ''} a visit"
+        frames = body.segments[0].frames or 0
+        how = f"{_counted(len(body.segments), 'segment')} in turn, {_counted(frames, 'frame')} a visit"
     return (
         f"{body.network} ({shapes}) on {body.accelerator}: {body.granularity} tokens, {how}, "
         f"{body.fork} forks, {body.activation_bits}-bit activations"
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def role_measures(bodies: Sequence[Body]) -> dict[str, str]:
