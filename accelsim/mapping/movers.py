@@ -74,8 +74,8 @@ def load_weights(accelerator: Accelerator, memory: str, layer: str, moved_bytes:
     level = accelerator.memories[memory]
     each = ceil_div(ceil_div(moved_bytes, level.burst), MOST_WEIGHT_REQUESTS) * level.burst
     requests = ceil_div(moved_bytes, each)
-    tensor = Tensor(1, (requests,))
-    node = Node(f"load weights of {layer}", Input(1, (requests,)))
+    tensor = Tensor(max(1, min(each, moved_bytes) * 8 // accelerator.weight_bits), (requests,))
+    node = Node(f"load weights of {layer}", Input(tensor.channels, tensor.spatial))
     transfer = Transfer("weight", layer, f"weights of {layer}", memory, False, moved_bytes)
     return _stage(level, Group(node, (), (), node.name), tensor, transfer, min(each, moved_bytes))
 

@@ -276,16 +276,24 @@ def buffer_bytes(design: Design, stages: Sequence[Stage], edges: Sequence[Edge])
     A buffer has its capacity less the rows under way, or all rows of a visit.
     """
     accelerator, frames = design.accelerator, design.mapping.frames_per_visit
-    sums = {stage.name for stage in stages if stage.transfer and stage.transfer.kind == "partial"}
+    by_name = {stage.name: stage for stage in stages}
     under_way = _under_way(design, stages, edges)
     rooms: dict[str, int] = {}
     for edge in edges:
-        is_sum = not sums.isdisjoint((edge.producer, edge.consumer))
-        bits = accelerator.accumulator_bits if is_sum else accelerator.activation_bits
+        bits = element_bits(accelerator, by_name, edge)
         row_bytes = ceil_div(edge.tensor.elements // edge.tensor.rows * bits, 8)
         owner = _owner(accelerator, edge)
         rooms[owner] = min((edge.capacity or 0) - under_way[owner], frames * edge.tensor.rows) * row_bytes
     return sum(rooms.values())
+
+
+def element_bits(accelerator: Accelerator, stages: ReadOnly[str, Stage], edge: Edge) -> int:
+    """Bits of an element in the buffer of an edge between `stages`: an activation, a weight or a partial sum."""
+    transfers = (stages[edge.producer].transfer, stages[edge.consumer].transfer)
+    kinds = {transfer.kind for transfer in transfers if transfer}
+    if "partial" in kinds:
+        return accelerator.accumulator_bits
+    return accelerator.weight_bits if "weight" in kinds else accelerator.activation_bits
 
 
 def _under_way(design: Design, stages: Sequence[Stage], edges: Sequence[Edge]) -> dict[str, int]:

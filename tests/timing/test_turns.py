@@ -102,6 +102,9 @@ def test_turns_add_up_to_the_interval_and_so_do_the_cycles_of_every_stage(seed):
         assert row.busy_cycles + sum(waits) == pytest.approx(float(interval))
         assert row.waiting_turn_cycles <= row.waiting_input_cycles + 1e-6
     assert sum(segment.cycles for segment in report.segments) == turns.cycles
+    for buffer in report.buffers:
+        assert 0 < buffer.bound_elements <= buffer.peak_elements
+        assert buffer.capacity_elements is None or buffer.held_elements <= buffer.capacity_elements
     loss = report.throughput.utilisation_loss
     shares = report.throughput.mac_utilisation + loss.rounding + loss.rate_mismatch + loss.stalls
     assert shares == pytest.approx(1) or report.throughput.mac_utilisation == 0
