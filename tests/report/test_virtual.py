@@ -135,6 +135,19 @@ def test_chosen_mappings_store_what_they_are_told_to(condensed, mapping):
     assert acs.simulate(stored).body.virtual_maps.hardware is None
 
 
+def test_what_is_pooled_on_the_way_out_holds_nothing_up(condensed):
+    """Only as a stage of its own does the pooling move f P elements over the lanes, each in its turn."""
+    hw = machine(**{"engine.lanes": 1})
+    slowest = [
+        acs.map_network(condensed, hw, materialised=names).stage_by_name for names in ((), pooled_layers(condensed))
+    ]
+    assert "conv1.channel_pool" not in slowest[0]
+    assert slowest[1]["conv1.channel_pool"].work_cycles == 64 * 64 * 32
+    with pytest.raises(acs.InfeasibleError, match=r"conv1\.channel_pool moves"):
+        acs.map_network(condensed, hw, target_fps=10**9 / (64 * 64 * 31), materialised=True)
+    acs.map_network(condensed, hw, target_fps=10**9 / (64 * 64 * 31))
+
+
 def test_a_pool_beside_its_convolution_is_streamed(condensed):
     """A stage of its own in the same segment: rows pass, and the map is never whole."""
     hw = machine()
