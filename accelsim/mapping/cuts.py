@@ -141,6 +141,8 @@ class Search:
             here = states.pop(done, {})
             if done == graph.everything:
                 continue
+            if best is not None and best.cost[0] <= self.least():
+                break
             known = best.cost if best else None
             here = {places: way for places, way in here.items() if not self._is_beaten(done, places, way.cost, known)}
             if not here:
@@ -176,12 +178,13 @@ class Search:
         seen = {done}
         while waiting:
             part = waiting.pop()
-            for position in self.downsets[part.after]:
-                after = part.after | 1 << position
+            for after in self.downsets[part.after]:
                 if after in seen:
                     continue
                 seen.add(after)
-                larger = self.parts.grown(part, position)
+                larger = part
+                for position in bits(after & ~part.after):
+                    larger = self.parts.grown(larger, position)
                 if larger.multiplying > most or self.parts.is_apart(part, position):
                     continue
                 fits = self.parts.whole_bytes(larger) <= room

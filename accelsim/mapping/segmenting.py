@@ -84,8 +84,8 @@ def _found(parts: Parts, aim: Objective, single: bool) -> tuple[Found, float]:
     if single:
         search = Search(parts, aim, prefixes([given_order(graph)]), single=True, beam=BEAM)
         return search.run(), search.least()
-    orders = prefixes([given_order(graph), thrifty_order(graph)])
-    quick = Search(parts, aim, orders, single=False, beam=QUICK_BEAM, tiled=False, most_placements=1)
+    orders = [given_order(graph), thrifty_order(graph)]
+    quick = Search(parts, aim, prefixes(orders), single=False, beam=QUICK_BEAM, tiled=False, most_placements=1)
     first, least = quick.run(), quick.least()
     if first.way is None or first.way.cost[0] <= least:
         return replace(first, exact=True), least
@@ -95,7 +95,8 @@ def _found(parts: Parts, aim: Objective, single: bool) -> tuple[Found, float]:
         found = replace(full, most_transitions=MOST_TRANSITIONS).run()
         if found.exact:
             return replace(found, way=found.way or first.way), least
-    found = replace(quick, beam=WIDE_BEAM, tiled=True, ceiling=first.way.cost).run()
+    steps = prefixes([[way.members for way in first.way.segments()]])
+    found = replace(quick, downsets=steps, beam=WIDE_BEAM, tiled=True, ceiling=first.way.cost).run()
     return replace(found, way=found.way or first.way, exact=False), least
 
 
