@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as ReadOnly
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,11 +66,23 @@ def passes_of(design: Design, segment: Segment, bounds: ReadOnly[str, int], sour
     channels: Sequence[ChannelTile | None] = channel_tiles(design, segment, stages[0]) if tiled else [None]
     builder = _Builder(design, stages, edges, bounds, sources)
     return [
-        builder.built(row, column, channel, times * count)
+        one
         for row, times in rows
         for column, count in columns
-        for channel in channels
+        for one in _of_channels(builder, row, column, channels, times * count)
     ]
+
+
+def _of_channels(
+    builder: _Builder, row: Cut | None, column: Cut | None, channels: Sequence[ChannelTile | None], times: int
+) -> Iterator[Pass]:
+    """A pass for each tile of channels; those that differ in their weights alone are built once."""
+    built: dict[ChannelTile | None, Pass] = {}
+    for channel in channels:
+        form = channel and replace(channel, weight_bytes=0)
+        if form not in built:
+            built[form] = builder.built(row, column, channel, times)
+        yield replace(built[form], channels=channel)
 
 
 def _forms(

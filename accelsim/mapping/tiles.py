@@ -32,9 +32,11 @@ from accelsim.units import ceil_div, divisors
 
 Flags = NDArray[np.bool_]
 
-#: Tiles a frame that are tried at most, along one axis and in all.
+#: Tiles that are tried at most along one axis.
 MOST_ALONG = 64
-MOST_RUNS = 4096
+#: Tiles a frame that are tried at most, and bytes of weights for each that make up for more.
+MOST_RUNS = 256
+WEIGHTS_OF_A_RUN = 8192
 
 
 def stage_options(design: Design, stage: Stage, room: int, timed: bool = True) -> Options | None:
@@ -159,6 +161,10 @@ class _StageTiles:
         return weight_bytes(self.design, self.stage)
 
     @property
+    def most_runs(self) -> int:
+        return max(MOST_RUNS, self.weights // WEIGHTS_OF_A_RUN)
+
+    @property
     def frames(self) -> int:
         return self.design.mapping.frames_per_visit
 
@@ -176,7 +182,7 @@ class _StageTiles:
         partial, one_sum = self.partial_sums(spatial)
         written = np.sum([form.times * self.made_bytes(form) for form in spatial.forms], axis=0)
         runs = spatial.count * self.made.tiles * self.taken.tiles
-        few = (runs <= MOST_RUNS) & ((spatial.tile.columns is None) | (self.taken.tile == 0))
+        few = (runs <= self.most_runs) & ((spatial.tile.columns is None) | (self.taken.tile == 0))
         cycles = self.compute_cycles(spatial) if self.timed else np.zeros_like(runs)
         for (weights, taken, loaded, allowed), sums_stay, inputs_stay in product(
             self.weight_modes(spatial), (False, True), (False, True)
@@ -255,7 +261,7 @@ class _StageTiles:
         return np.array([self.share(self.nest, int(a), int(b)) for a, b in sizes], np.int64)
 
     def share(self, nest: LoopNest, made: int, taken: int) -> int:
-        if ceil_div(nest.outputs, made) * ceil_div(nest.inputs, taken) > MOST_RUNS:
+        if ceil_div(nest.outputs, made) * ceil_div(nest.inputs, taken) > self.most_runs:
             return self.weights
         outputs = np.minimum(made, nest.outputs - np.arange(0, nest.outputs, made))
         inputs = np.minimum(taken, nest.inputs - np.arange(0, nest.inputs, taken))
