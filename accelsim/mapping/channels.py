@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
+from math import gcd
 
 from accelsim.hardware.engine import SystolicEngine
 from accelsim.mapping.design import Design, Stage
 from accelsim.mapping.movers import weight_bytes
 from accelsim.mapping.pace import array_pace, channel_groups
-from accelsim.mapping.segment import Segment
-from accelsim.mapping.work import loop_nest
+from accelsim.mapping.segment import Segment, Tile
+from accelsim.mapping.unrolling import Unroll, multiplier_choices, unroll
+from accelsim.mapping.work import LoopNest, loop_nest
 from accelsim.network.tensor import Tensor
 from accelsim.units import ceil_div, divisors
 
@@ -55,13 +58,21 @@ def _split(size: int, tile: int | None) -> list[int]:
     return [min(tile, size - begin) for begin in range(0, size, tile)]
 
 
+def tile_unroll(nest: LoopNest, tile: Tile, multipliers: int) -> Unroll:
+    """The unrolling with most of `multipliers` for tiles of a layer's channels: each factor divides them too."""
+    inputs, outputs = gcd(nest.inputs, tile.inputs or 0), gcd(nest.outputs, tile.outputs or 0)
+    part = replace(nest, inputs=inputs, outputs=outputs)
+    choices = multiplier_choices(part)
+    return unroll(part, choices[bisect_right(choices, multipliers) - 1])
+
+
 def narrowed(design: Design, stage: Stage, tile: ChannelTile) -> Stage:
     """`stage` for a tile of its channels, unrolled as far as its unrolling still divides the loops that are left."""
     nest = loop_nest(design.network, stage.group.node)
     assert nest is not None
     pooled = nest.outputs // stage.tensor.channels
     part = replace(nest, inputs=tile.inputs, outputs=tile.outputs)
-    engine, unroll = design.accelerator.engine, stage.unroll
+    engine, factors = design.accelerator.engine, stage.unroll
     groups = channel_groups(stage.group.node) * tile.outputs // nest.outputs or 1
     measured = design.mapping.measured.get(stage.name)
     if measured and measured.interval_cycles:
@@ -69,19 +80,16 @@ def narrowed(design: Design, stage: Stage, tile: ChannelTile) -> Stage:
     elif isinstance(engine, SystolicEngine):
         interval = array_pace(engine, stage.fired, part, groups, stage.port is None).interval_cycles
     else:
-        assert unroll is not None
-        unroll = replace(
-            unroll, inputs=_fitting(tile.inputs, unroll.inputs), outputs=_fitting(tile.outputs, unroll.outputs)
-        )
-        model = nest.macs // (stage.unroll.inputs * stage.unroll.outputs * stage.unroll.window) if stage.unroll else 1
-        here = part.macs // (unroll.inputs * unroll.outputs * unroll.window)
-        interval = ceil_div(stage.interval_cycles * here, model)
+        assert factors is not None
+        inputs, outputs = _fitting(tile.inputs, factors.inputs), _fitting(tile.outputs, factors.outputs)
+        factors = replace(factors, inputs=inputs, outputs=outputs)
+        interval = part.macs // (inputs * outputs * factors.window)
     return replace(
         stage,
         tensor=Tensor(ceil_div(tile.outputs, pooled), stage.tensor.spatial),
         fired=Tensor(tile.outputs, stage.fired.spatial),
         macs=stage.macs * tile.inputs * tile.outputs // (nest.inputs * nest.outputs),
-        unroll=unroll,
+        unroll=factors,
         interval_cycles=interval,
     )
 

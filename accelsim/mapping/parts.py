@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware.engine import SystolicEngine
-from accelsim.mapping.buffers import edge_bounds, fork_bounds
+from accelsim.mapping.buffers import edge_bounds, fork_bounds, needed_and_held, tokens_made
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.downsets import StageGraph, bits
 from accelsim.mapping.movers import weight_bytes
@@ -22,7 +23,7 @@ from accelsim.mapping.tiles import stage_options
 from accelsim.mapping.tiling import ranges, spatial_axes
 from accelsim.mapping.unrolling import multiplier_choices
 from accelsim.mapping.work import loop_nest
-from accelsim.network.layers import ChannelPool
+from accelsim.network.layers import ChannelPool, Reduce
 from accelsim.units import ceil_div
 
 #: Parts into which the columns of several stages together are cut.
@@ -35,7 +36,8 @@ class Part:
     """Stages `members` that run after the stages `done`, with no tiles.
 
     `reads` are the maps made elsewhere that they read, `writes` those of their own that cross, by position.
-    `multipliers` are what the stages take at least for each of some intervals.
+    `multipliers` are what the stages take at least for each of some intervals; `filling` is the share of a frame
+    that passes before the last stage has its first input.
     """
 
     done: int
@@ -48,6 +50,7 @@ class Part:
     reads: tuple[int, ...]
     writes: tuple[int, ...]
     multipliers: NDArray[np.int64] | None
+    filling: float
 
     @property
     def after(self) -> int:
@@ -94,7 +97,7 @@ class Parts:
         return part.buffer_bytes + part.weight_bytes
 
     def empty(self, done: int) -> Part:
-        return Part(done, 0, 0, 0, 0, 0, 0, (), (), None)
+        return Part(done, 0, 0, 0, 0, 0, 0, (), (), None, 0.0)
 
     def grown(self, part: Part, position: int) -> Part:
         """`part` and one more stage, all of whose operands it or the stages before make."""
@@ -121,6 +124,7 @@ class Parts:
             reads=part.reads + outside,
             writes=writes,
             multipliers=multipliers,
+            filling=part.filling + (self._fill(position, part.members) if self.timed else 0.0),
         )
 
     def is_apart(self, part: Part, position: int) -> bool:
@@ -288,7 +292,39 @@ class Parts:
         return least
 
     def cycles(self, part: Part) -> int:
-        """Cycles a frame of the busiest stage, with the engine shared out as well as can be."""
+        """Cycles from the first row in to the last row out, with the engine shared out as well as can be.
+
+        All stages go at the pace of the busiest; each begins when the first rows that it needs have come.
+        """
+        return ceil(self._busiest_cycles(part) * (1 + part.filling))
+
+    def _fill(self, position: int, members: int) -> float:
+        """The share of a frame that a stage waits for the first rows of what others of its part make."""
+        shares = [
+            self._fills[edge.name]
+            for edge in self.design.edges_to[self.graph.names[position]]
+            if members >> self.graph.position[edge.producer] & 1
+        ]
+        return max(shares, default=0.0)
+
+    @cached_property
+    def _fills(self) -> dict[str, float]:
+        """By edge: rows that its reader's first result needs, or of a reduction its first whole tile, of all rows.
+
+        What comes in one piece has been waited for where that was made.
+        """
+        return {edge.name: self._first_rows(edge) / edge.tensor.rows for edge in self.design.edges}
+
+    def _first_rows(self, edge: Edge) -> int:
+        producer, reader = self.design.stage_by_name[edge.producer], self.design.stage_by_name[edge.consumer]
+        if edge.tensor.rows == 1 or isinstance(producer.group.node.layer, Reduce):
+            return 0
+        needed, _ = needed_and_held(self.design, edge, "row")
+        first = tokens_made(reader, "row", needed)[0] if isinstance(reader.group.node.layer, Reduce) else needed[0]
+        return int(first) + 1
+
+    def _busiest_cycles(self, part: Part) -> int:
+        """Cycles a frame of the busiest stage."""
         engine = self.design.accelerator.engine
         if isinstance(engine, SystolicEngine):
             return max(part.moving_cycles, self._array_cycles(part, engine))

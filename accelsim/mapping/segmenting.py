@@ -11,13 +11,14 @@ from types import MappingProxyType
 from accelsim.errors import InfeasibleError
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.allotment import Life, crossing_lives
+from accelsim.mapping.channels import tile_unroll
 from accelsim.mapping.cuts import Found, Search, Way
 from accelsim.mapping.design import Design, Stage, bind
 from accelsim.mapping.downsets import all_downsets, bits, given_order, prefixes, thrifty_order
 from accelsim.mapping.mapping import Choice, Mapping
-from accelsim.mapping.objective import Objective, objective_of
+from accelsim.mapping.objective import Cost, Objective, objective_of
 from accelsim.mapping.parts import Part, Parts
-from accelsim.mapping.segment import Segment
+from accelsim.mapping.segment import Segment, Tile
 from accelsim.mapping.stages import group_layers
 from accelsim.mapping.tiles import stage_options
 from accelsim.mapping.unrolling import Folded, Unroll, fastest_multipliers, multiplier_choices, unroll
@@ -56,11 +57,31 @@ def segmented(
     found, least = _found(parts, aim, single)
     if found.way is None:
         raise InfeasibleError(_crowding(parts))
-    ways = found.way.segments()
-    mapping = _mapping(parts, ways, frames_per_visit)
-    value, bound = (cost / frames_per_visit for cost in (found.way.cost[0], least))
+    cost = found.way.cost
+    mapping = _mapping(parts, found.way.segments(), frames_per_visit)
+    endless = None if single or frames_per_visit > 1 else _endless(parts, aim)
+    if endless is not None and endless <= cost:
+        unrolls = MappingProxyType(_unrolled(draft, parts.stages[: parts.graph.count], Tile()))
+        cost, mapping = endless, Mapping(unrolls, materialised=materialised)
+    value, bound = cost[0] / frames_per_visit, min(cost[0], least) / frames_per_visit
     choice = Choice(objective, value, value if found.exact else bound, found.exact)
     return bind(net, accelerator, replace(mapping, choice=choice))
+
+
+def _endless(parts: Parts, aim: Objective) -> Cost | None:
+    """What a frame costs in one segment that never leaves the engine, and so never drains; None if it does not fit."""
+    part = parts.empty(0)
+    for position in range(parts.graph.count):
+        if parts.is_apart(part, position):
+            return None
+        part = parts.grown(part, position)
+    memories = parts.design.accelerator.memories
+    room = next(iter(memories.values())).size - parts.resident_bytes
+    if parts.whole_bytes(part) > room or part.multiplying > parts.most_multiplying:
+        return None
+    away = next(reversed(memories))
+    option = parts.whole(replace(part, filling=0.0))
+    return aim.of(replace(option, runs=0), [away] * len(part.reads), [away] * len(part.writes))
 
 
 def _draft(net: Network, accelerator: Accelerator, frames_per_visit: int, materialised: frozenset[str]) -> Design:
@@ -111,7 +132,7 @@ def _mapping(parts: Parts, ways: Sequence[Way], frames_per_visit: int) -> Mappin
         layers = tuple(stage.name for stage in stages)
         segments.append(Segment(layers, way.option.tile, way.option.halo, way.option.weights))
         homes |= {graph.names[p]: memories[m] for p, m in zip(way.writes, way.written, strict=True)}
-        unrolls |= _unrolled(parts.design, stages)
+        unrolls |= _unrolled(parts.design, stages, way.option.tile)
     lives = crossing_lives(replace(parts.design, mapping=replace(parts.design.mapping, segments=tuple(segments))))
     return Mapping(
         unroll=MappingProxyType(unrolls),
@@ -122,16 +143,16 @@ def _mapping(parts: Parts, ways: Sequence[Way], frames_per_visit: int) -> Mappin
     )
 
 
-def _unrolled(design: Design, stages: Sequence[Stage]) -> dict[str, Unroll]:
-    """The engine shared out over the stages of a segment."""
-    own = {stage.name: stage.unroll for stage in stages if stage.unroll is not None}
-    if len(own) < 2:
-        return own
+def _unrolled(design: Design, stages: Sequence[Stage], tile: Tile) -> dict[str, Unroll]:
+    """The engine shared out over the stages of a segment, as far as its tiles let it be used."""
     layers = {}
     for stage in stages:
         nest = loop_nest(design.network, stage.group.node)
-        if nest is not None:
+        if nest is not None and stage.unroll is not None:
             layers[stage.name] = Folded(nest, stage.fired.pixels)
+    if len(layers) < 2:
+        budget = design.accelerator.engine.multipliers
+        return {name: tile_unroll(folded.nest, tile, budget) for name, folded in layers.items()}
     floor = max((stage.work_cycles for stage in stages if stage.name not in layers), default=1)
     counts = fastest_multipliers(layers, design.accelerator.engine.multipliers, floor)
     return {name: unroll(layers[name].nest, count) for name, count in counts.items()}

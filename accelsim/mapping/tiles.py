@@ -7,7 +7,7 @@ once, since a stage can be cut along rows, columns, output and input channels in
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from accelsim.hardware.engine import SystolicEngine
 from accelsim.mapping.buffers import edge_bounds
-from accelsim.mapping.channels import ChannelTile, narrowed
+from accelsim.mapping.channels import ChannelTile, narrowed, tile_unroll
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.movers import weight_bytes
 from accelsim.mapping.option import Ints, Options, joined
@@ -406,28 +406,40 @@ class _StageTiles:
             if self.nest is not None and isinstance(engine, SystolicEngine):
                 total = total + form.times * self.folded_cycles(engine, self.nest, form)
             else:
-                total = total + form.times * self.firings(spatial, form) * self.interval_cycles
+                total = total + form.times * self.firings(spatial, form) * self.intervals
         return total
 
-    def firings(self, spatial: _Spatial, form: _Form) -> int:
+    def firings(self, spatial: _Spatial, form: _Form) -> Ints:
+        """Of a tile of channels, by how many pixels go together."""
+        together = np.array([stage.together for stage in self.unrolled], np.int64)
         if spatial.tile.is_whole:
-            return self.stage.fired.pixels // self.stage.together
-        return form.rows[-1] * ceil_div(form.widths[-1], self.stage.together)
+            return self.stage.fired.pixels // together
+        return form.rows[-1] * -(-form.widths[-1] // together)
 
     @cached_property
-    def interval_cycles(self) -> Ints:
+    def unrolled(self) -> tuple[Stage, ...]:
+        """The stage as each tile of channels unrolls it."""
+        if self.nest is None or self.stage.unroll is None:
+            return (self.stage,) * len(self.made.tile)
+        budget = self.design.accelerator.engine.multipliers
+        tiles = zip(self.made.tile, self.taken.tile, strict=True)
+        chosen = [tile_unroll(self.nest, Tile(outputs=int(a), inputs=int(b)), budget) for a, b in tiles]
+        return tuple(replace(self.stage, unroll=u, together=u.pixels) for u in chosen)
+
+    @cached_property
+    def intervals(self) -> Ints:
         """Cycles in which the stage fires once for each tile of channels."""
         if self.nest is None:
             return np.array([self.stage.interval_cycles], np.int64)
         total = np.zeros_like(self.made.size)
         for (a, n), (b, m) in product(self.made.parts, self.taken.parts):
-            cycles = [self.interval_of(int(x), int(y)) if x and y else 0 for x, y in zip(a, b, strict=True)]
+            rows = zip(self.unrolled, a, b, strict=True)
+            cycles = [self.interval_of(stage, int(x), int(y)) if x and y else 0 for stage, x, y in rows]
             total = total + n * m * np.array(cycles, np.int64)
         return total
 
-    def interval_of(self, made: int, taken: int) -> int:
-        tile = ChannelTile(made, taken, 0, False, True, True)
-        return narrowed(self.design, self.stage, tile).interval_cycles
+    def interval_of(self, stage: Stage, made: int, taken: int) -> int:
+        return narrowed(self.design, stage, ChannelTile(made, taken, 0, False, True, True)).interval_cycles
 
     def folded_cycles(self, engine: SystolicEngine, nest: LoopNest, form: _Form) -> Ints:
         """Cycles of all tiles of channels on a systolic array, spread evenly over their rows."""
