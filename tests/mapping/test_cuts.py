@@ -29,7 +29,7 @@ def off_chip_bytes(design: Design) -> float:
     """Bytes a frame that pass the last memory's port, as the turns say."""
     frames, away = design.mapping.frames_per_visit, design.accelerator.off_chip_memory
     if not design.mapping.segments:
-        moves = [stage.transfer for stage in streamed(design).stages if stage.transfer]
+        moves = [stage.transfer for stage in streamed(design, "row").stages if stage.transfer]
         return sum(move.moved_bytes for move in moves if move.memory == away)
     total = 0
     for turn in visits(design).turns:
