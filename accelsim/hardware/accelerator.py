@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from accelsim.errors import InputError
+from accelsim.hardware.streaming import StreamBlocks
 from accelsim.units import parse_hertz
 from accelsim.yaml_file import read_document, validated
 
-PRESETS = ("streaming-asic",)
+PRESETS = ("streaming-asic", "fpga-stream")
 
 
 def _hertz(value: object) -> object:
@@ -57,6 +58,9 @@ class Accelerator(BaseModel):
     )
     source: Literal["paced", "greedy"] = Field(
         "paced", description="frames offered evenly over the interval, or as fast as they are taken"
+    )
+    blocks: StreamBlocks | None = Field(
+        None, description="the blocks that layers are built from; granularity word simulates these"
     )
 
     @property
