@@ -19,6 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+Words = NDArray[np.int64]
 Bits = NDArray[np.uint8]
 
 #: Kinds of blocks, as numbers in `Chain.kind`.
@@ -61,7 +62,7 @@ WC_RATIO = 0
 WC_COUNT, WC_SIDE, WC_OUT = 0, 1, 2
 
 FK_TAKEN = 0
-TP_SIDE, TP_OUT, TP_TAP, TP_FIRST, TP_SECOND, TP_TAP_OUT = range(6)
+TP_SIDE, TP_OUT, TP_TAP, TP_FRESH, TP_FIRST, TP_SECOND, TP_TAP_OUT = range(7)
 
 
 class Chain(NamedTuple):
@@ -121,42 +122,44 @@ def run(
     Ends early as STUCK after `most_idle_cycles` without a transfer, and as OUT_OF_CYCLES at cycle `most_cycles`.
     May be called again to go on.
     """
+    # arrays are taken out of their tuples once: a call that passes tuples costs more than a block's cycle
+    kind, p, ring_at, in_at, ins, out_at, outs = c.kind, c.parameters, c.ring_at, c.in_at, c.ins, c.out_at, c.outs
+    valid_blocks, ready_blocks, words = c.valid_blocks, c.ready_blocks, c.words
+    source_link, source_chance, source_pace = c.source_link, c.source_chance, c.source_pace
+    sink_link, sink_chance = c.sink_link, c.sink_chance
+    s, rings, valid, ready, clock = r.state, r.rings, r.valid, r.ready, r.clock
+    source_draw, offers, to_offer, sent = r.source_draw, r.source_offers, r.source_left, r.source_sent
+    sink_draw = r.sink_draw
+    count, first, last, left = record.count, record.first, record.last, record.left
+    frame, blocked, trace_at, trace = record.frame, record.blocked, record.trace_at, record.trace
     drained = 0
-    for block in range(c.kind.size):
-        _present(c, r, block)
-    while r.clock[0] < most_cycles:
-        _offer(c, r)
-        for block in c.valid_blocks:
-            _settle_valid(c, r, block)
-        _take(c, r)
-        for k in range(c.ready_blocks.size):
-            _settle_ready(c, r, c.ready_blocks[k])
-        moved = _note(c, r, record)
-        for block in range(c.kind.size):
-            _step(c, r, block)
-        _consume(c, r)
-        for block in range(c.kind.size):
-            _present(c, r, block)
-        r.clock[0] += 1
-        r.clock[1] = 0 if moved else r.clock[1] + 1
-        if _served(c, r, record, wanted):
+    _present(kind, p, s, in_at, ins, out_at, outs, valid, ready)
+    while clock[0] < most_cycles:
+        cycle = clock[0]
+        _offer(cycle, words, source_link, source_chance, source_pace, source_draw, offers, to_offer, sent, valid)
+        _settle_valid(kind, s, in_at, ins, out_at, outs, valid_blocks, valid)
+        _take(sink_link, sink_chance, sink_draw, ready)
+        _settle_ready(kind, p, s, in_at, ins, out_at, outs, ready_blocks, valid, ready)
+        moved = _note(cycle, words, valid, ready, count, first, last, left, frame, blocked, trace_at, trace)
+        _step(kind, p, s, rings, ring_at, in_at, ins, out_at, outs, valid, ready)
+        for k in range(source_link.size):
+            if ready[source_link[k]] and valid[source_link[k]]:
+                offers[k] = 0
+        _present(kind, p, s, in_at, ins, out_at, outs, valid, ready)
+        clock[0] = cycle + 1
+        clock[1] = 0 if moved else clock[1] + 1
+        served = True
+        for k in range(sink_link.size):
+            served = served and count[sink_link[k]] >= wanted[k]
+        for k in range(source_link.size):
+            served = served and (source_pace[k] > 0 or (to_offer[k] == 0 and not offers[k]))
+        if served:
             drained += 1
             if drained > drain_cycles:
                 return DONE
-        elif r.clock[1] >= most_idle_cycles:
+        elif clock[1] >= most_idle_cycles:
             return STUCK
     return OUT_OF_CYCLES
-
-
-@njit(cache=True)
-def _served(c: Chain, r: Registers, record: Record, wanted: Ints) -> bool:
-    for k in range(c.sink_link.size):
-        if record.count[c.sink_link[k]] < wanted[k]:
-            return False
-    for k in range(c.source_link.size):
-        if c.source_pace[k] == 0 and (r.source_left[k] > 0 or r.source_offers[k]):
-            return False
-    return True
 
 
 @njit(cache=True)
@@ -166,184 +169,221 @@ def _draw(seed: int) -> int:
 
 
 @njit(cache=True)
-def _offer(c: Chain, r: Registers) -> None:
-    for k in range(c.source_link.size):
+def _offer(
+    cycle: int,
+    words: Ints,
+    link: Ints,
+    chance: Ints,
+    pace: Ints,
+    draw: Ints,
+    offers: Ints,
+    left: Ints,
+    sent: Ints,
+    valid: Bits,
+) -> None:
+    for k in range(link.size):
         hit = True
-        if c.source_pace[k] > 0:
-            words = c.words[c.source_link[k]]
-            frame, word = r.source_sent[k] // words, r.source_sent[k] % words
-            hit = r.clock[0] >= frame * c.source_pace[k] + word * c.source_pace[k] // words
-        elif c.source_chance[k] < 256:
-            r.source_draw[k] = _draw(r.source_draw[k])
-            hit = (r.source_draw[k] >> 16) & 255 < c.source_chance[k]
-        if hit and not r.source_offers[k] and r.source_left[k] > 0:
-            r.source_offers[k] = 1
-            r.source_left[k] -= 1
-            r.source_sent[k] += 1
-        r.valid[c.source_link[k]] = r.source_offers[k]
+        if pace[k] > 0:
+            frame, word = sent[k] // words[link[k]], sent[k] % words[link[k]]
+            hit = cycle >= frame * pace[k] + word * pace[k] // words[link[k]]
+        elif chance[k] < 256:
+            draw[k] = _draw(draw[k])
+            hit = (draw[k] >> 16) & 255 < chance[k]
+        if hit and not offers[k] and left[k] > 0:
+            offers[k] = 1
+            left[k] -= 1
+            sent[k] += 1
+        valid[link[k]] = offers[k]
 
 
 @njit(cache=True)
-def _take(c: Chain, r: Registers) -> None:
-    for k in range(c.sink_link.size):
+def _take(link: Ints, chance: Ints, draw: Ints, ready: Bits) -> None:
+    for k in range(link.size):
         hit = True
-        if c.sink_chance[k] < 256:
-            r.sink_draw[k] = _draw(r.sink_draw[k])
-            hit = (r.sink_draw[k] >> 16) & 255 < c.sink_chance[k]
-        r.ready[c.sink_link[k]] = hit
+        if chance[k] < 256:
+            draw[k] = _draw(draw[k])
+            hit = (draw[k] >> 16) & 255 < chance[k]
+        ready[link[k]] = hit
 
 
 @njit(cache=True)
-def _consume(c: Chain, r: Registers) -> None:
-    for k in range(c.source_link.size):
-        if r.ready[c.source_link[k]] and r.source_offers[k] and r.valid[c.source_link[k]]:
-            r.source_offers[k] = 0
-
-
-@njit(cache=True)
-def _note(c: Chain, r: Registers, record: Record) -> bool:
+def _note(
+    cycle: int,
+    words: Ints,
+    valid: Bits,
+    ready: Bits,
+    counts: Ints,
+    first: Ints,
+    last: NDArray[np.int64],
+    left: Ints,
+    frame: Ints,
+    blocked: Ints,
+    trace_at: Ints,
+    trace: Ints,
+) -> bool:
     moved = False
-    cycle = r.clock[0]
-    for link in range(c.words.size):
-        if not r.valid[link]:
+    for link in range(words.size):
+        if not valid[link]:
             continue
-        if not r.ready[link]:
-            record.blocked[link] += 1
+        if not ready[link]:
+            blocked[link] += 1
             continue
         moved = True
-        count = record.count[link]
+        count = counts[link]
         if count == 0:
-            record.first[link] = cycle
-        if count < record.trace_at[link + 1] - record.trace_at[link]:
-            record.trace[record.trace_at[link] + count] = cycle
-        record.count[link] = count + 1
-        record.left[link] -= 1
-        if record.left[link] == 0:
-            record.left[link] = c.words[link]
-            if record.frame[link] < record.last.shape[1]:
-                record.last[link, record.frame[link]] = cycle
-            record.frame[link] += 1
+            first[link] = cycle
+        if count < trace_at[link + 1] - trace_at[link]:
+            trace[trace_at[link] + count] = cycle
+        counts[link] = count + 1
+        left[link] -= 1
+        if left[link] == 0:
+            left[link] = words[link]
+            if frame[link] < last.shape[1]:
+                last[link, frame[link]] = cycle
+            frame[link] += 1
     return moved
 
 
 @njit(cache=True)
-def _settle_valid(c: Chain, r: Registers, block: int) -> None:
-    kind = c.kind[block]
-    first_in = c.ins[c.in_at[block]]
-    if kind == FORK:
-        for k in range(c.out_at[block], c.out_at[block + 1]):
-            taken = (r.state[block, FK_TAKEN] >> (k - c.out_at[block])) & 1
-            r.valid[c.outs[k]] = r.valid[first_in] and not taken
-    elif kind == JOIN:
-        all_valid = True
-        for k in range(c.in_at[block], c.in_at[block + 1]):
-            all_valid = all_valid and r.valid[c.ins[k]] != 0
-        r.valid[c.outs[c.out_at[block]]] = all_valid
-    else:
-        r.valid[c.outs[c.out_at[block]]] = r.valid[first_in]
+def _settle_valid(
+    kind: Ints, s: Words, in_at: Ints, ins: Ints, out_at: Ints, outs: Ints, blocks: Ints, valid: Bits
+) -> None:
+    for j in range(blocks.size):
+        b = blocks[j]
+        offered = valid[ins[in_at[b]]]
+        if kind[b] == FORK:
+            for k in range(out_at[b], out_at[b + 1]):
+                valid[outs[k]] = offered and not (s[b, FK_TAKEN] >> (k - out_at[b])) & 1
+        elif kind[b] == JOIN:
+            for k in range(in_at[b] + 1, in_at[b + 1]):
+                offered = offered and valid[ins[k]]
+            valid[outs[out_at[b]]] = offered
+        else:
+            valid[outs[out_at[b]]] = offered
 
 
 @njit(cache=True)
-def _settle_ready(c: Chain, r: Registers, block: int) -> None:
-    kind = c.kind[block]
-    first_in, first_out = c.ins[c.in_at[block]], c.outs[c.out_at[block]]
-    if kind == SERIAL:
-        p, s = c.parameters[block], r.state[block]
-        oldest = s[SW_NEWEST] - (p[SW_BUFFER] - 1)
-        room = s[SW_FETCHED] != 0 or (oldest < s[SW_NEXT] and oldest < s[SW_CURRENT])
-        r.ready[first_in] = r.valid[first_in] and room and s[SW_NEWEST] < p[SW_INPUTS] - 1
-    elif kind == PARALLEL:
-        blocked = r.valid[first_out] and not r.ready[first_out]
-        more = r.state[block, PW_NEWEST] < c.parameters[block, PW_INPUTS] - 1
-        r.ready[first_in] = r.valid[first_in] and more and not blocked
-    elif kind == FORK:
-        all_taken = r.valid[first_in] != 0
-        for k in range(c.out_at[block], c.out_at[block + 1]):
-            taken = (r.state[block, FK_TAKEN] >> (k - c.out_at[block])) & 1
-            all_taken = all_taken and (taken != 0 or r.ready[c.outs[k]] != 0)
-        r.ready[first_in] = all_taken
-    elif kind == JOIN:
-        for k in range(c.in_at[block], c.in_at[block + 1]):
-            r.ready[c.ins[k]] = r.valid[first_out] and r.ready[first_out]
-    else:
-        r.ready[first_in] = r.ready[first_out]
+def _settle_ready(
+    kind: Ints,
+    p: Words,
+    s: Words,
+    in_at: Ints,
+    ins: Ints,
+    out_at: Ints,
+    outs: Ints,
+    blocks: Ints,
+    valid: Bits,
+    ready: Bits,
+) -> None:
+    for j in range(blocks.size):
+        b = blocks[j]
+        first_in, first_out = ins[in_at[b]], outs[out_at[b]]
+        if kind[b] == SERIAL:
+            oldest = s[b, SW_NEWEST] - (p[b, SW_BUFFER] - 1)
+            room = s[b, SW_FETCHED] != 0 or (oldest < s[b, SW_NEXT] and oldest < s[b, SW_CURRENT])
+            ready[first_in] = valid[first_in] and room and s[b, SW_NEWEST] < p[b, SW_INPUTS] - 1
+        elif kind[b] == PARALLEL:
+            stands = valid[first_out] and not ready[first_out]
+            ready[first_in] = valid[first_in] and not stands and s[b, PW_NEWEST] < p[b, PW_INPUTS] - 1
+        elif kind[b] == FORK:
+            all_taken = valid[first_in]
+            for k in range(out_at[b], out_at[b + 1]):
+                all_taken = all_taken and (ready[outs[k]] or (s[b, FK_TAKEN] >> (k - out_at[b])) & 1)
+            ready[first_in] = all_taken != 0
+        elif kind[b] == JOIN:
+            for k in range(in_at[b], in_at[b + 1]):
+                ready[ins[k]] = valid[first_out] and ready[first_out]
+        else:
+            ready[first_in] = ready[first_out]
 
 
 @njit(cache=True)
-def _present(c: Chain, r: Registers, block: int) -> None:
+def _present(
+    kind: Ints, p: Words, s: Words, in_at: Ints, ins: Ints, out_at: Ints, outs: Ints, valid: Bits, ready: Bits
+) -> None:
     """Signals that follow from registers alone, for the next cycle."""
-    kind = c.kind[block]
-    p, s = c.parameters[block], r.state[block]
-    first_in, first_out = c.ins[c.in_at[block]], c.outs[c.out_at[block]]
-    if kind == SERIAL:
-        r.valid[first_out] = s[SW_HOLDS]
-    elif kind == PARALLEL:
-        r.valid[first_out] = s[PW_CURRENT] <= s[PW_NEWEST] and s[PW_WRITTEN] == 0
-    elif kind == REPLAY:
-        r.valid[first_out] = s[MU_DONE] > 0
-        r.ready[first_in] = s[MU_HELD] < p[MU_BUFFER]
-    elif kind == DIRECT:
-        r.valid[first_out] = s[MU_DONE] > 0
-        r.ready[first_in] = s[MU_DONE] < p[MU_OUTPUTS]
-    elif kind == THRESHOLD:
-        r.valid[first_out] = s[TH_OUT]
-        r.ready[first_in] = s[TH_INSIDE] < p[TH_MOST]
-    elif kind == PADDING:
-        r.valid[first_out] = s[PD_OUT]
-        r.ready[first_in] = s[PD_SIDE] == 0
-    elif kind == FIFO:
-        r.valid[first_out] = s[FF_COUNT] > _bits(s[FF_ARRIVING])
-        r.ready[first_in] = s[FF_COUNT] < p[FF_DEPTH]
-    elif kind == WIDEN:
-        r.valid[first_out] = s[WC_COUNT] == p[WC_RATIO]
-        r.ready[first_in] = s[WC_SIDE] == 0
-    elif kind == NARROW:
-        r.valid[first_out] = s[WC_OUT]
-        r.ready[first_in] = s[WC_SIDE] == 0 and s[WC_COUNT] <= 1
-    elif kind == TAP:
-        r.valid[first_out] = s[TP_OUT]
-        r.valid[c.outs[c.out_at[block] + 1]] = s[TP_TAP_OUT]
-        r.ready[first_in] = s[TP_SIDE] == 0
+    for b in range(kind.size):
+        first_in, first_out = ins[in_at[b]], outs[out_at[b]]
+        if kind[b] == SERIAL:
+            valid[first_out] = s[b, SW_HOLDS]
+        elif kind[b] == PARALLEL:
+            valid[first_out] = s[b, PW_CURRENT] <= s[b, PW_NEWEST] and s[b, PW_WRITTEN] == 0
+        elif kind[b] == REPLAY:
+            valid[first_out] = s[b, MU_DONE] > 0
+            ready[first_in] = s[b, MU_HELD] < p[b, MU_BUFFER]
+        elif kind[b] == DIRECT:
+            valid[first_out] = s[b, MU_DONE] > 0
+            ready[first_in] = s[b, MU_DONE] < p[b, MU_OUTPUTS]
+        elif kind[b] == THRESHOLD:
+            valid[first_out] = s[b, TH_OUT]
+            ready[first_in] = s[b, TH_INSIDE] < p[b, TH_MOST]
+        elif kind[b] == PADDING:
+            valid[first_out] = s[b, PD_OUT]
+            ready[first_in] = s[b, PD_SIDE] == 0
+        elif kind[b] == FIFO:
+            valid[first_out] = s[b, FF_COUNT] > _bits(s[b, FF_ARRIVING])
+            ready[first_in] = s[b, FF_COUNT] < p[b, FF_DEPTH]
+        elif kind[b] == WIDEN:
+            valid[first_out] = s[b, WC_COUNT] == p[b, WC_RATIO]
+            ready[first_in] = s[b, WC_SIDE] == 0
+        elif kind[b] == NARROW:
+            valid[first_out] = s[b, WC_OUT]
+            ready[first_in] = s[b, WC_SIDE] == 0 and s[b, WC_COUNT] <= 1
+        elif kind[b] == TAP:
+            valid[first_out] = s[b, TP_OUT]
+            valid[outs[out_at[b] + 1]] = s[b, TP_TAP_OUT]
+            ready[first_in] = s[b, TP_SIDE] == 0
 
 
 @njit(cache=True)
-def _step(c: Chain, r: Registers, block: int) -> None:
+def _step(
+    kind: Ints,
+    p: Words,
+    s: Words,
+    rings: Bits,
+    ring_at: Ints,
+    in_at: Ints,
+    ins: Ints,
+    out_at: Ints,
+    outs: Ints,
+    valid: Bits,
+    ready: Bits,
+) -> None:
     """The registers' next values, from the signals of this cycle."""
-    kind = c.kind[block]
-    p, s = c.parameters[block], r.state[block]
-    first_in, first_out = c.ins[c.in_at[block]], c.outs[c.out_at[block]]
-    offered, wanted = r.valid[first_in] != 0, r.ready[first_out] != 0
-    came = offered and r.ready[first_in] != 0
-    left = r.valid[first_out] != 0 and wanted
-    if kind == SERIAL:
-        _step_serial(p, s, came, left, wanted)
-    elif kind == PARALLEL:
-        _step_parallel(p, s, came, left)
-    elif kind == REPLAY:
-        _step_replay(p, s, r.rings, c.ring_at[block], came, left)
-    elif kind == DIRECT:
-        _step_direct(p, s, r.rings, c.ring_at[block], came, left)
-    elif kind == THRESHOLD:
-        _step_threshold(p, s, r.rings, c.ring_at[block], came, left, wanted)
-    elif kind == PADDING:
-        _step_padding(p, s, offered, wanted)
-    elif kind == FIFO:
-        s[FF_COUNT] += np.int64(came) - np.int64(left)
-        s[FF_PEAK] = max(s[FF_PEAK], s[FF_COUNT])
-        s[FF_ARRIVING] = _later(s[FF_ARRIVING], came, p[FF_DELAY])
-    elif kind == WIDEN:
-        _step_widen(p, s, offered, left)
-    elif kind == NARROW:
-        _step_narrow(p, s, offered, wanted)
-    elif kind == FORK:
-        if came:
-            s[FK_TAKEN] = 0
-        elif offered:
-            for k in range(c.out_at[block], c.out_at[block + 1]):
-                if r.ready[c.outs[k]]:
-                    s[FK_TAKEN] |= 1 << (k - c.out_at[block])
-    elif kind == TAP:
-        _step_tap(s, offered, wanted, r.ready[c.outs[c.out_at[block] + 1]] != 0)
+    for b in range(kind.size):
+        first_in, first_out = ins[in_at[b]], outs[out_at[b]]
+        offered, wanted = valid[first_in] != 0, ready[first_out] != 0
+        came = offered and ready[first_in] != 0
+        left = valid[first_out] != 0 and wanted
+        if kind[b] == SERIAL:
+            _step_serial(p, s, b, came, left, wanted)
+        elif kind[b] == PARALLEL:
+            _step_parallel(p, s, b, came, left)
+        elif kind[b] == REPLAY:
+            _step_replay(p, s, b, rings, ring_at[b], came, left)
+        elif kind[b] == DIRECT:
+            _step_direct(p, s, b, rings, ring_at[b], came, left)
+        elif kind[b] == THRESHOLD:
+            _step_threshold(p, s, b, rings, ring_at[b], came, left, wanted)
+        elif kind[b] == PADDING:
+            _step_padding(p, s, b, offered, wanted)
+        elif kind[b] == FIFO:
+            s[b, FF_COUNT] += np.int64(came) - np.int64(left)
+            s[b, FF_PEAK] = max(s[b, FF_PEAK], s[b, FF_COUNT])
+            s[b, FF_ARRIVING] = _later(s[b, FF_ARRIVING], came, p[b, FF_DELAY])
+        elif kind[b] == WIDEN:
+            _step_widen(p, s, b, offered, left)
+        elif kind[b] == NARROW:
+            _step_narrow(p, s, b, offered, wanted)
+        elif kind[b] == FORK:
+            if came:
+                s[b, FK_TAKEN] = 0
+            elif offered:
+                for k in range(out_at[b], out_at[b + 1]):
+                    if ready[outs[k]]:
+                        s[b, FK_TAKEN] |= np.int64(1) << (k - out_at[b])
+        elif kind[b] == TAP:
+            _step_tap(s, b, offered, wanted, ready[outs[out_at[b] + 1]] != 0)
 
 
 @njit(cache=True)
@@ -364,227 +404,229 @@ def _later(arriving: int, came: bool, delay: int) -> int:
 
 
 @njit(cache=True)
-def _step_serial(p: Ints, s: Ints, came: bool, left: bool, wanted: bool) -> None:
-    newest, fetched, written = s[SW_NEWEST], s[SW_FETCHED], s[SW_WRITTEN]
-    stored = newest - _bits(s[SW_ARRIVING])
-    fetch = s[SW_CURRENT] <= stored and not fetched and (wanted or not s[SW_HOLDS])
-    complete = newest == p[SW_INPUTS] - 1
-    completing = came and newest == p[SW_INPUTS] - 2
+def _step_serial(p: Words, s: Words, b: int, came: bool, left: bool, wanted: bool) -> None:
+    newest, fetched, written = s[b, SW_NEWEST], s[b, SW_FETCHED], s[b, SW_WRITTEN]
+    stored = newest - _bits(s[b, SW_ARRIVING])
+    fetch = s[b, SW_CURRENT] <= stored and not fetched and (wanted or not s[b, SW_HOLDS])
+    complete = newest == p[b, SW_INPUTS] - 1
+    completing = came and newest == p[b, SW_INPUTS] - 2
     if came:
-        s[SW_NEWEST] = newest + 1
-    s[SW_ARRIVING] = _later(s[SW_ARRIVING], came, p[SW_DELAY])
+        s[b, SW_NEWEST] = newest + 1
+    s[b, SW_ARRIVING] = _later(s[b, SW_ARRIVING], came, p[b, SW_DELAY])
     if fetch:
-        _fetch(p, s)
+        _fetch(p, s, b)
     if fetch or left:
-        s[SW_HOLDS] = fetch
+        s[b, SW_HOLDS] = fetch
     over = (left and fetched and (complete or completing)) or (completing and written)
     if left and fetched:
-        s[SW_WRITTEN] = 1
+        s[b, SW_WRITTEN] = 1
     if over:
-        s[SW_NEWEST] = -1
-        s[SW_CURRENT] = s[SW_NEXT] = s[SW_START] = s[SW_FOLLOWING] = 0
-        s[SW_FETCHED] = s[SW_WRITTEN] = s[SW_ARRIVING] = 0
+        s[b, SW_NEWEST] = -1
+        s[b, SW_CURRENT] = s[b, SW_NEXT] = s[b, SW_START] = s[b, SW_FOLLOWING] = 0
+        s[b, SW_FETCHED] = s[b, SW_WRITTEN] = s[b, SW_ARRIVING] = 0
 
 
 @njit(cache=True)
-def _fetch(p: Ints, s: Ints) -> None:
+def _fetch(p: Words, s: Words, b: int) -> None:
     """Moves on to the next word of the window, or to the next window."""
-    if s[SW_PLACE] == 0:
-        s[SW_FOLLOWING] = _following(p, s)
-        s[SW_NEXT] = s[SW_FOLLOWING] if s[SW_FOLLOWING] >= 0 else s[SW_START] + p[SW_SPAN] - 1
-    s[SW_PLACE] += 1
-    if s[SW_PLACE] == p[SW_WORDS]:
-        s[SW_PLACE] = 0
+    if s[b, SW_PLACE] == 0:
+        s[b, SW_FOLLOWING] = _following(p, s, b)
+        s[b, SW_NEXT] = s[b, SW_FOLLOWING] if s[b, SW_FOLLOWING] >= 0 else s[b, SW_START] + p[b, SW_SPAN] - 1
+    s[b, SW_PLACE] += 1
+    if s[b, SW_PLACE] == p[b, SW_WORDS]:
+        s[b, SW_PLACE] = 0
         for k in range(3):
-            s[SW_COUNTERS + k] = 0
-        _advance(p, s, 3)
-        if s[SW_FOLLOWING] < 0:
-            s[SW_FETCHED] = 1
+            s[b, SW_COUNTERS + k] = 0
+        _advance(p, s, b, 3)
+        if s[b, SW_FOLLOWING] < 0:
+            s[b, SW_FETCHED] = 1
         else:
-            s[SW_CURRENT] = s[SW_START] = s[SW_FOLLOWING]
+            s[b, SW_CURRENT] = s[b, SW_START] = s[b, SW_FOLLOWING]
         return
-    s[SW_CURRENT] += _advance(p, s, 0)
+    s[b, SW_CURRENT] += _advance(p, s, b, 0)
 
 
 @njit(cache=True)
-def _advance(p: Ints, s: Ints, begin: int) -> int:
+def _advance(p: Words, s: Words, b: int, begin: int) -> int:
     """Counts the three loops from `begin` on by one; returns the words skipped by it."""
     skipped = np.int64(0)
     for k in range(begin, begin + 3):
-        s[SW_COUNTERS + k] += 1
-        if s[SW_COUNTERS + k] < p[SW_SIZES + k]:
-            return int(skipped + p[SW_STEPS + k])
-        s[SW_COUNTERS + k] = 0
-        skipped -= (p[SW_SIZES + k] - 1) * p[SW_STEPS + k]
+        s[b, SW_COUNTERS + k] += 1
+        if s[b, SW_COUNTERS + k] < p[b, SW_SIZES + k]:
+            return int(skipped + p[b, SW_STEPS + k])
+        s[b, SW_COUNTERS + k] = 0
+        skipped -= (p[b, SW_SIZES + k] - 1) * p[b, SW_STEPS + k]
     return int(skipped)
 
 
 @njit(cache=True)
-def _following(p: Ints, s: Ints) -> int:
+def _following(p: Words, s: Words, b: int) -> int:
     """First word of the window after this one; -1 after the last."""
-    start = s[SW_START]
+    start = s[b, SW_START]
     for k in range(3, 6):
-        if s[SW_COUNTERS + k] + 1 < p[SW_SIZES + k]:
-            return int(start + p[SW_STEPS + k])
-        start -= s[SW_COUNTERS + k] * p[SW_STEPS + k]
+        if s[b, SW_COUNTERS + k] + 1 < p[b, SW_SIZES + k]:
+            return int(start + p[b, SW_STEPS + k])
+        start -= s[b, SW_COUNTERS + k] * p[b, SW_STEPS + k]
     return -1
 
 
 @njit(cache=True)
-def _step_parallel(p: Ints, s: Ints, came: bool, left: bool) -> None:
-    newest, written = s[PW_NEWEST], s[PW_WRITTEN]
-    complete = newest == p[PW_INPUTS] - 1
-    completing = came and newest == p[PW_INPUTS] - 2
+def _step_parallel(p: Words, s: Words, b: int, came: bool, left: bool) -> None:
+    newest, written = s[b, PW_NEWEST], s[b, PW_WRITTEN]
+    complete = newest == p[b, PW_INPUTS] - 1
+    completing = came and newest == p[b, PW_INPUTS] - 2
     over = completing and written != 0
     if came:
-        s[PW_NEWEST] = newest + 1
+        s[b, PW_NEWEST] = newest + 1
     if left:
         more = False
         for k in range(3):
-            s[PW_COUNTERS + k] += 1
-            if s[PW_COUNTERS + k] < p[PW_SIZES + k]:
-                s[PW_CURRENT] += p[PW_STEPS + k]
+            s[b, PW_COUNTERS + k] += 1
+            if s[b, PW_COUNTERS + k] < p[b, PW_SIZES + k]:
+                s[b, PW_CURRENT] += p[b, PW_STEPS + k]
                 more = True
                 break
-            s[PW_COUNTERS + k] = 0
-            s[PW_CURRENT] -= (p[PW_SIZES + k] - 1) * p[PW_STEPS + k]
+            s[b, PW_COUNTERS + k] = 0
+            s[b, PW_CURRENT] -= (p[b, PW_SIZES + k] - 1) * p[b, PW_STEPS + k]
         if not more:
-            s[PW_WRITTEN] = 1
+            s[b, PW_WRITTEN] = 1
             over = complete or completing
     if over:
-        s[PW_NEWEST] = -1
-        s[PW_WRITTEN] = 0
+        s[b, PW_NEWEST] = -1
+        s[b, PW_WRITTEN] = 0
 
 
 @njit(cache=True)
-def _compute(p: Ints, s: Ints, rings: Bits, ring: int, enters: bool, left: bool) -> None:
+def _compute(p: Words, s: Words, b: int, rings: Bits, ring: int, enters: bool, left: bool) -> None:
     """The multiply pipeline, which stands still while its output buffer is full, and that buffer."""
-    if s[MU_DONE] < p[MU_OUTPUTS]:
-        slot = ring + s[MU_SLOT]
-        s[MU_DONE] += np.int64(rings[slot])
+    if s[b, MU_DONE] < p[b, MU_OUTPUTS]:
+        slot = ring + s[b, MU_SLOT]
+        s[b, MU_DONE] += np.int64(rings[slot])
         rings[slot] = enters
-        s[MU_SLOT] = s[MU_SLOT] + 1 if s[MU_SLOT] + 1 < p[MU_LATENCY] else 0
-    s[MU_DONE] -= np.int64(left)
+        s[b, MU_SLOT] = s[b, MU_SLOT] + 1 if s[b, MU_SLOT] + 1 < p[b, MU_LATENCY] else 0
+    s[b, MU_DONE] -= np.int64(left)
 
 
 @njit(cache=True)
-def _step_direct(p: Ints, s: Ints, rings: Bits, ring: int, came: bool, left: bool) -> None:
-    last = came and s[MU_ITEM] == p[MU_LENGTH] - 1
+def _step_direct(p: Words, s: Words, b: int, rings: Bits, ring: int, came: bool, left: bool) -> None:
+    last = came and s[b, MU_ITEM] == p[b, MU_LENGTH] - 1
     if came:
-        s[MU_ITEM] = 0 if last else s[MU_ITEM] + 1
-    _compute(p, s, rings, ring, last, left)
+        s[b, MU_ITEM] = 0 if last else s[b, MU_ITEM] + 1
+    _compute(p, s, b, rings, ring, last, left)
 
 
 @njit(cache=True)
-def _step_replay(p: Ints, s: Ints, rings: Bits, ring: int, came: bool, left: bool) -> None:
-    runs = s[MU_DONE] < p[MU_OUTPUTS]
-    enters = s[MU_READ] != 0 and s[MU_READ_LAST] != 0
-    if runs or not s[MU_READ]:
-        _read_again(p, s)
-    s[MU_HELD] += np.int64(came)
-    s[MU_UNREAD] += np.int64(came)
-    s[MU_ARRIVING] = _later(s[MU_ARRIVING], came, p[MU_DELAY])
-    _compute(p, s, rings, ring, enters, left)
+def _step_replay(p: Words, s: Words, b: int, rings: Bits, ring: int, came: bool, left: bool) -> None:
+    runs = s[b, MU_DONE] < p[b, MU_OUTPUTS]
+    enters = s[b, MU_READ] != 0 and s[b, MU_READ_LAST] != 0
+    if runs or not s[b, MU_READ]:
+        _read_again(p, s, b)
+    s[b, MU_HELD] += np.int64(came)
+    s[b, MU_UNREAD] += np.int64(came)
+    s[b, MU_ARRIVING] = _later(s[b, MU_ARRIVING], came, p[b, MU_DELAY])
+    _compute(p, s, b, rings, ring, enters, left)
 
 
 @njit(cache=True)
-def _read_again(p: Ints, s: Ints) -> None:
+def _read_again(p: Words, s: Words, b: int) -> None:
     """Reads the next word of a sequence that is repeated; in the last repetition words are freed."""
-    if s[MU_UNREAD] <= _bits(s[MU_ARRIVING]):
-        s[MU_READ] = 0
+    if s[b, MU_UNREAD] <= _bits(s[b, MU_ARRIVING]):
+        s[b, MU_READ] = 0
         return
-    last_item, last_repeat = s[MU_ITEM] == p[MU_LENGTH] - 1, s[MU_REPEAT] == p[MU_REPEATS] - 1
-    s[MU_READ], s[MU_READ_LAST] = 1, last_item
-    s[MU_UNREAD] -= 1
+    last_item, last_repeat = s[b, MU_ITEM] == p[b, MU_LENGTH] - 1, s[b, MU_REPEAT] == p[b, MU_REPEATS] - 1
+    s[b, MU_READ], s[b, MU_READ_LAST] = 1, last_item
+    s[b, MU_UNREAD] -= 1
     if last_item and not last_repeat:
-        s[MU_UNREAD] += p[MU_LENGTH]
-    s[MU_HELD] -= np.int64(last_repeat)
+        s[b, MU_UNREAD] += p[b, MU_LENGTH]
+    s[b, MU_HELD] -= np.int64(last_repeat)
     if last_item:
-        s[MU_ITEM] = 0
-        s[MU_REPEAT] = 0 if last_repeat else s[MU_REPEAT] + 1
+        s[b, MU_ITEM] = 0
+        s[b, MU_REPEAT] = 0 if last_repeat else s[b, MU_REPEAT] + 1
     else:
-        s[MU_ITEM] += 1
+        s[b, MU_ITEM] += 1
 
 
 @njit(cache=True)
-def _step_threshold(p: Ints, s: Ints, rings: Bits, ring: int, came: bool, left: bool, wanted: bool) -> None:
-    slot = ring + s[TH_SLOT]
+def _step_threshold(p: Words, s: Words, b: int, rings: Bits, ring: int, came: bool, left: bool, wanted: bool) -> None:
+    slot = ring + s[b, TH_SLOT]
     through = np.int64(rings[slot])
     rings[slot] = came
-    s[TH_SLOT] = s[TH_SLOT] + 1 if s[TH_SLOT] + 1 < p[TH_STAGES] else 0
-    if wanted or not s[TH_OUT]:
-        queued = s[TH_QUEUED] > 0
-        s[TH_OUT] = queued
-        s[TH_QUEUED] -= np.int64(queued)
-    s[TH_QUEUED] += through
-    s[TH_INSIDE] += np.int64(came) - np.int64(left)
+    s[b, TH_SLOT] = s[b, TH_SLOT] + 1 if s[b, TH_SLOT] + 1 < p[b, TH_STAGES] else 0
+    if wanted or not s[b, TH_OUT]:
+        queued = s[b, TH_QUEUED] > 0
+        s[b, TH_OUT] = queued
+        s[b, TH_QUEUED] -= np.int64(queued)
+    s[b, TH_QUEUED] += through
+    s[b, TH_INSIDE] += np.int64(came) - np.int64(left)
 
 
 @njit(cache=True)
-def _step_padding(p: Ints, s: Ints, offered: bool, wanted: bool) -> None:
-    column, row = s[PD_COLUMN], s[PD_ROW]
-    forward = p[PD_LEFT] <= column < p[PD_RIGHT] and p[PD_TOP] <= row < p[PD_BOTTOM]
-    there = offered or s[PD_SIDE] != 0
-    begun = p[PD_AHEAD] != 0 or s[PD_WORD] > 0 or column > 0 or row > 0
-    moves = wanted or not s[PD_OUT]
+def _step_padding(p: Words, s: Words, b: int, offered: bool, wanted: bool) -> None:
+    column, row = s[b, PD_COLUMN], s[b, PD_ROW]
+    forward = p[b, PD_LEFT] <= column < p[b, PD_RIGHT] and p[b, PD_TOP] <= row < p[b, PD_BOTTOM]
+    there = offered or s[b, PD_SIDE] != 0
+    begun = p[b, PD_AHEAD] != 0 or s[b, PD_WORD] > 0 or column > 0 or row > 0
+    moves = wanted or not s[b, PD_OUT]
     goes = there or (begun and not forward)
-    s[PD_SIDE] = there and not (moves and forward)
+    s[b, PD_SIDE] = there and not (moves and forward)
     if not moves:
         return
-    s[PD_OUT] = goes
+    s[b, PD_OUT] = goes
     if not goes:
         return
-    s[PD_WORD] += 1
-    if s[PD_WORD] == p[PD_WORDS]:
-        s[PD_WORD] = 0
-        s[PD_COLUMN] += 1
-        if s[PD_COLUMN] == p[PD_COLUMNS]:
-            s[PD_COLUMN] = 0
-            s[PD_ROW] = s[PD_ROW] + 1 if s[PD_ROW] + 1 < p[PD_ROWS] else 0
+    s[b, PD_WORD] += 1
+    if s[b, PD_WORD] == p[b, PD_WORDS]:
+        s[b, PD_WORD] = 0
+        s[b, PD_COLUMN] += 1
+        if s[b, PD_COLUMN] == p[b, PD_COLUMNS]:
+            s[b, PD_COLUMN] = 0
+            s[b, PD_ROW] = s[b, PD_ROW] + 1 if s[b, PD_ROW] + 1 < p[b, PD_ROWS] else 0
 
 
 @njit(cache=True)
-def _step_widen(p: Ints, s: Ints, offered: bool, left: bool) -> None:
-    moves = s[WC_COUNT] < p[WC_RATIO] or left
-    there = offered or s[WC_SIDE] != 0
+def _step_widen(p: Words, s: Words, b: int, offered: bool, left: bool) -> None:
+    moves = s[b, WC_COUNT] < p[b, WC_RATIO] or left
+    there = offered or s[b, WC_SIDE] != 0
     if left:
-        s[WC_COUNT] = 0
+        s[b, WC_COUNT] = 0
     if moves and there:
-        s[WC_COUNT] += 1
-    s[WC_SIDE] = there and not moves
+        s[b, WC_COUNT] += 1
+    s[b, WC_SIDE] = there and not moves
 
 
 @njit(cache=True)
-def _step_narrow(p: Ints, s: Ints, offered: bool, wanted: bool) -> None:
+def _step_narrow(p: Words, s: Words, b: int, offered: bool, wanted: bool) -> None:
     """`WC_COUNT` pieces wait to go on, one at most of them in the side register when `WC_SIDE`."""
-    moves = wanted or not s[WC_OUT]
-    pieces, side = s[WC_COUNT], s[WC_SIDE] != 0
+    moves = wanted or not s[b, WC_OUT]
+    pieces, side = s[b, WC_COUNT], s[b, WC_SIDE] != 0
     if moves:
-        s[WC_OUT] = side or pieces > 0
+        s[b, WC_OUT] = side or pieces > 0
     if side:
-        s[WC_SIDE] = not moves
+        s[b, WC_SIDE] = not moves
         return
-    s[WC_SIDE] = pieces > 0 and not moves
+    s[b, WC_SIDE] = pieces > 0 and not moves
     if pieces <= 1:
-        s[WC_COUNT] = p[WC_RATIO] if offered else 0
+        s[b, WC_COUNT] = p[b, WC_RATIO] if offered else 0
     else:
-        s[WC_COUNT] = pieces - 1
+        s[b, WC_COUNT] = pieces - 1
 
 
 @njit(cache=True)
-def _step_tap(s: Ints, offered: bool, wanted: bool, tap_wanted: bool) -> None:
-    tap_moves = s[TP_SECOND] == 0
-    there = offered or s[TP_SIDE] != 0
-    loads = (wanted or not s[TP_OUT]) and (tap_moves or not s[TP_TAP])
-    tapped = s[TP_TAP]
+def _step_tap(s: Words, b: int, offered: bool, wanted: bool, tap_wanted: bool) -> None:
+    tap_moves = s[b, TP_SECOND] == 0
+    there = offered or s[b, TP_SIDE] != 0
+    loads = (wanted or not s[b, TP_OUT]) and ((tap_moves and s[b, TP_FRESH] != 0) or not s[b, TP_TAP])
+    tapped = s[b, TP_TAP]
     if loads:
-        s[TP_OUT] = s[TP_TAP] = there
+        s[b, TP_OUT] = s[b, TP_TAP] = there
     else:
-        s[TP_OUT] = s[TP_OUT] != 0 and not wanted
-        s[TP_TAP] = tapped != 0 and not tap_moves
-    s[TP_SIDE] = there and not loads
-    first, second = s[TP_FIRST], s[TP_SECOND]
-    empties = tap_wanted or not s[TP_TAP_OUT]
-    s[TP_TAP_OUT] = first != 0 or second != 0 or not empties
-    s[TP_FIRST] = first if second else tapped
-    s[TP_SECOND] = (first != 0 or second != 0) and not empties
+        s[b, TP_OUT] = s[b, TP_OUT] != 0 and not wanted
+        s[b, TP_TAP] = tapped != 0 and not tap_moves
+    # a tapped word that has waited is not followed by the next in the cycle in which it goes
+    s[b, TP_FRESH] = loads
+    s[b, TP_SIDE] = there and not loads
+    first, second = s[b, TP_FIRST], s[b, TP_SECOND]
+    empties = tap_wanted or not s[b, TP_TAP_OUT]
+    s[b, TP_TAP_OUT] = first != 0 or second != 0 or not empties
+    s[b, TP_FIRST] = first if second else tapped
+    s[b, TP_SECOND] = (first != 0 or second != 0) and not empties
