@@ -1,0 +1,161 @@
+"""Predicting every figure of `measured.csv` from `specs.jsonl` alone, by running the blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from accelsim.errors import InputError, collected
+from accelsim.hardware.streaming import StreamBlocks
+from accelsim.timing.words.chain import Chain, with_depths
+from accelsim.timing.words.run import Run, run
+from accelsim.validation.comparison import Comparison, Row, comparison
+from accelsim.validation.measured import Figure, read_figures
+from accelsim.validation.rtl.specs import Spec, read_specs
+
+#: Words beyond a frame's that make a skip's queue ample.
+AMPLE_BEYOND_FRAME = 64
+
+#: Figures of a run that ends, by quantity.
+OF_A_RUN: Mapping[str, Callable[[Run], float]] = MappingProxyType(
+    {
+        "steady_interval": lambda run: float(run.intervals[-1]),
+        "mean_interval": lambda run: float(run.intervals.mean()),
+        "first_out": lambda run: float(run.first_output_cycle),
+        "frame0_cycles": lambda run: float(run.completions[0] + 1),
+    }
+)
+INTERVALS = ("steady_interval", "mean_interval")
+OF_A_SKIP = ("min_depth_no_deadlock", "min_depth_full_throughput")
+
+
+def compare_rtl(folder: Path, constants: StreamBlocks) -> Comparison:
+    """Every figure of a folder with `specs.jsonl` and `measured.csv` beside what the blocks do.
+
+    Raises `InputError` with everything that is wrong in either file.
+    """
+    specs = read_specs(folder / "specs.jsonl")
+    figures = read_figures(folder / "measured.csv")
+    skips = _skips(specs.values())
+    problems = [problem for figure in figures for problem in _problems(figure, specs, skips)]
+    if problems:
+        raise collected(problems)
+    return comparison(_predicted(figures, specs, skips, constants))
+
+
+class _Skip(NamedTuple):
+    """A queue whose least depths are sought, in one of its case's runs."""
+
+    spec: Spec
+    fifo: str
+
+
+def _skips(specs: Iterable[Spec]) -> dict[str, _Skip]:
+    """By `<case>:<queue>`, the first run of each case."""
+    found: dict[str, _Skip] = {}
+    for spec in specs:
+        for fifo in spec.skip_fifos if spec.case is not None else ():
+            found.setdefault(f"{spec.case}:{fifo}", _Skip(spec, fifo))
+    return found
+
+
+def _problems(figure: Figure, specs: Mapping[str, Spec], skips: Mapping[str, _Skip]) -> Iterable[str]:
+    place, key, quantity = figure.place, figure.key, figure.quantity
+    name, colon, fifo = quantity.partition(":")
+    if quantity in OF_A_SKIP:
+        if key not in skips:
+            yield f"{place}: {key} ({quantity}) is no <case>:<skip fifo> of specs.jsonl"
+        elif quantity == OF_A_SKIP[1] and skips[key].spec.frames < 2:
+            yield f"{place}: {quantity} of {key} needs two frames, the run has one"
+    elif quantity not in ("deadlock", *OF_A_RUN) and (name != "fifo_max" or not colon):
+        known = ", ".join(("deadlock", *OF_A_RUN, "fifo_max:<fifo>", *OF_A_SKIP))
+        yield f"{place}: quantity '{quantity}' is not known; quantities are {known}"
+    elif key not in specs:
+        yield f"{place}: {key} ({quantity}) is the key of no run in specs.jsonl"
+    elif colon and fifo not in specs[key].chain.fifos:
+        yield f"{place}: {quantity} of {key}: it has no fifo {fifo}; it has {', '.join(specs[key].chain.fifos) or 'none'}"
+    elif quantity in INTERVALS and specs[key].frames < 2:
+        yield f"{place}: {quantity} of {key} needs two frames, the run has {specs[key].frames}"
+
+
+def _predicted(
+    figures: Iterable[Figure], specs: Mapping[str, Spec], skips: Mapping[str, _Skip], constants: StreamBlocks
+) -> Iterable[Row]:
+    runs: dict[str, Run] = {}
+    depths: dict[str, SkipDepths] = {}
+    for figure in figures:
+        if figure.quantity in OF_A_SKIP:
+            if figure.key not in depths:
+                depths[figure.key] = SkipDepths(*skips[figure.key], constants)
+            predicted: float | None = getattr(depths[figure.key], figure.quantity)
+        else:
+            if figure.key not in runs:
+                runs[figure.key] = run(specs[figure.key].chain, constants, specs[figure.key].frames)
+            predicted = _figure(runs[figure.key], figure.quantity)
+        yield Row(figure.key, figure.quantity, figure.measured, predicted)
+
+
+def _figure(ended: Run, quantity: str) -> float | None:
+    if quantity == "deadlock":
+        return float(ended.deadlock)
+    if quantity in OF_A_RUN:
+        return None if ended.deadlock else OF_A_RUN[quantity](ended)
+    return float(ended.peaks[quantity.partition(":")[2]])
+
+
+class SkipDepths:
+    """Least depths of one skip's queue, the case's other skips ample, by bisection: more depth never hurts."""
+
+    def __init__(self, spec: Spec, fifo: str, constants: StreamBlocks) -> None:
+        self.spec, self.fifo, self.constants = spec, fifo, constants
+        self.chain = with_depths(spec.chain, {name: _ample(spec.chain, name) for name in spec.skip_fifos})
+        self.ample = _ample(spec.chain, fifo)
+        self.runs: dict[int, Run] = {}
+
+    def at(self, depth: int) -> Run:
+        """The run with this queue `depth` words deep."""
+        if depth not in self.runs:
+            self.runs[depth] = run(with_depths(self.chain, {self.fifo: depth}), self.constants, self.spec.frames)
+        return self.runs[depth]
+
+    @cached_property
+    def min_depth_no_deadlock(self) -> float | None:
+        """The least that every frame gets through with; None where even an ample one does not do."""
+        return self._least(lambda ended: not ended.deadlock)
+
+    @cached_property
+    def min_depth_full_throughput(self) -> float | None:
+        """The least with the interval of an ample one."""
+        if self.at(self.ample).deadlock:
+            return None
+        interval = int(self.at(self.ample).intervals[-1])
+        return self._least(lambda ended: not ended.deadlock and int(ended.intervals[-1]) == interval)
+
+    def _least(self, does: Callable[[Run], bool]) -> float | None:
+        if not does(self.at(self.ample)):
+            return None
+        low = self.constants.fifo.least_depth
+        high = max(low, self.at(self.ample).peaks[self.fifo])
+        if not does(self.at(high)):
+            low, high = high + 1, max(high + 1, self.ample)
+        while low < high:
+            middle = (low + high) // 2
+            if does(self.at(middle)):
+                high = middle
+            else:
+                low = middle + 1
+        return float(high)
+
+
+def _ample(chain: Chain, fifo: str) -> int:
+    return chain.words[chain.by_name[fifo].ins[0]] + AMPLE_BEYOND_FRAME
+
+
+def constants_of(name: str, blocks: StreamBlocks | None) -> StreamBlocks:
+    """The blocks of a machine; raises `InputError` where it has none."""
+    if blocks is None:
+        raise InputError(f"{name} describes no blocks; use fpga-stream, or give the machine a section 'blocks'")
+    return blocks
