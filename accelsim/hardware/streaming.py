@@ -21,9 +21,11 @@ class _Section(BaseModel):
 class WindowBlock(_Section):
     """Sliding-window generator: keeps the rows a window needs and sends windows word by word, or whole."""
 
-    store_cycles: int = Field(1, ge=1, le=32, description="cycles from taking a word until it can be sent (serial)")
+    store_cycles: int = Field(
+        default=1, ge=1, le=32, description="cycles from taking a word until it can be sent (serial)"
+    )
     stride_room: bool = Field(
-        True,
+        default=True,
         description="whether the serial buffer has room for the pixels that a stride skips, so that they come in "
         "while a window is sent: max(0, S-1 - KH KW) and max(0, (S-1) W - KH KW) pixels",
     )
@@ -32,39 +34,50 @@ class WindowBlock(_Section):
 class MatrixBlock(_Section):
     """Matrix-vector unit, and vector-vector unit for depthwise layers: SIMD inputs by PE outputs a cycle."""
 
-    dsp48_latency_cycles: int = Field(5, ge=1, le=1024, description="from the last word of a vector to its result")
+    dsp48_latency_cycles: int = Field(
+        default=5, ge=1, le=1024, description="from the last word of a vector to its result"
+    )
     dsp58_latency_cycles: int = Field(
-        2, ge=0, le=1024, description="the same for a chain of DSP58s, to which each segment of the chain adds one"
+        default=2,
+        ge=0,
+        le=1024,
+        description="the same for a chain of DSP58s, to which each segment of the chain adds one",
     )
-    dsp58_inputs: int = Field(3, ge=1, le=1024, description="inputs of one DSP58; ceil(SIMD / this) make a chain")
+    dsp58_inputs: int = Field(
+        default=3, ge=1, le=1024, description="inputs of one DSP58; ceil(SIMD / this) make a chain"
+    )
     replay_latency_cycles: int = Field(
-        2, ge=2, le=32, description="through the buffer that repeats a vector for every group of outputs"
+        default=2, ge=2, le=32, description="through the buffer that repeats a vector for every group of outputs"
     )
-    replay_power_of_two: bool = Field(True, description="whether that buffer's words are rounded up to a power of two")
-    replay_least_words: int = Field(2, ge=1, le=2**20, description="least words of that buffer")
+    replay_power_of_two: bool = Field(
+        default=True, description="whether that buffer's words are rounded up to a power of two"
+    )
+    replay_least_words: int = Field(default=2, ge=1, le=2**20, description="least words of that buffer")
     output_words: int = Field(
-        2, ge=1, le=1024, description="results held at the output; the pipeline stands still while it is full"
+        default=2, ge=1, le=1024, description="results held at the output; the pipeline stands still while it is full"
     )
 
 
 class ThresholdBlock(_Section):
     """Activation and requantisation to N bits by comparisons, one stage a bit."""
 
-    latency_cycles: int = Field(2, ge=2, le=1024, description="beyond one cycle a bit")
-    inside_words: int = Field(3, ge=1, le=1024, description="most words inside, beyond one a bit")
+    latency_cycles: int = Field(default=2, ge=2, le=1024, description="beyond one cycle a bit")
+    inside_words: int = Field(default=3, ge=1, le=1024, description="most words inside, beyond one a bit")
 
 
 class PaddingBlock(_Section):
     """Feature-map padding."""
 
-    ahead: bool = Field(True, description="whether a frame's first padding is sent before its first word has come")
+    ahead: bool = Field(
+        default=True, description="whether a frame's first padding is sent before its first word has come"
+    )
 
 
 class FifoBlock(_Section):
     """Queue between two blocks."""
 
-    latency_cycles: int = Field(1, ge=1, le=32, description="from a word's coming to its being offered")
-    least_depth: int = Field(2, ge=1, le=2**30, description="least words that one can be built for")
+    latency_cycles: int = Field(default=1, ge=1, le=32, description="from a word's coming to its being offered")
+    least_depth: int = Field(default=2, ge=1, le=2**30, description="least words that one can be built for")
 
 
 class StreamBlocks(_Section):
@@ -75,11 +88,16 @@ class StreamBlocks(_Section):
     threshold: ThresholdBlock = ThresholdBlock()
     padding: PaddingBlock = PaddingBlock()
     fifo: FifoBlock = FifoBlock()
-    core: Core = Field("dsp48", description="multipliers of dense layers; depthwise ones are made of DSP58s")
+    core: Core = Field(default="dsp48", description="multipliers of dense layers; depthwise ones are made of DSP58s")
     segment_inputs: int = Field(
-        0, ge=0, le=2**20, description="DSP58s of a chain between registers; 0 for the whole chain"
+        default=0, ge=0, le=2**20, description="DSP58s of a chain between registers; 0 for the whole chain"
     )
-    fifo_depth: int = Field(32, ge=1, le=2**30, description="words of a buffer whose capacity no mapping gives")
+    fifo_depth: int | None = Field(
+        default=None,
+        ge=0,
+        le=2**30,
+        description="words of a buffer whose capacity no mapping gives; without a value as many as come, 0 for none",
+    )
     idle_cycles: int = Field(
-        20_000, ge=1, le=10**9, description="cycles without any transfer after which a run is stuck for ever"
+        default=20_000, ge=1, le=10**9, description="cycles without any transfer after which a run is stuck for ever"
     )

@@ -59,9 +59,7 @@ def read_figures(path: Path) -> tuple[Figure, ...]:
     return tuple(figures)
 
 
-def _rows(
-    path: Path, lines: list[str], header: list[str], problems: list[str]
-) -> Iterator[tuple[str, dict[str, str]]]:
+def _rows(path: Path, lines: list[str], header: list[str], problems: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
     reader = csv.reader(lines[1:], strict=True)
     try:
         for values in reader:

@@ -103,23 +103,31 @@ class Registers(NamedTuple):
 class Record(NamedTuple):
     """What is written down of a run; frames beyond the arrays and words beyond a trace are not."""
 
-    count: Ints  # [links] transfers
-    first: Ints  # [links] cycle of the first transfer, -1 for none
+    counts: Ints  # [links] transfers
+    begin: NDArray[np.int64]  # [links, frames] cycle of each frame's first transfer, -1 for none
     last: NDArray[np.int64]  # [links, frames] cycle of each frame's last transfer, -1 for none
     left: Ints  # [links] words until the frame's last
     frame: Ints  # [links] frame of the next transfer
     blocked: Ints  # [links] cycles with valid but not ready
+    frozen: Ints  # [blocks] cycles in which a matrix unit stood still because its output buffer was full
     trace_at: Ints  # [links + 1] into `trace`
     trace: Ints  # cycles of all transfers, link after link
 
 
 @njit(cache=True)
 def run(
-    c: Chain, r: Registers, record: Record, wanted: Ints, drain_cycles: int, most_idle_cycles: int, most_cycles: int
+    c: Chain,
+    r: Registers,
+    record: Record,
+    wanted: Ints,
+    emptied: bool,
+    drain_cycles: int,
+    most_idle_cycles: int,
+    most_cycles: int,
 ) -> int:
-    """Clocks the chain until every sink has its `wanted` words and the sources are empty, and `drain_cycles` more.
+    """Clocks the chain until every sink has its `wanted` words and `drain_cycles` more.
 
-    Ends early as STUCK after `most_idle_cycles` without a transfer, and as OUT_OF_CYCLES at cycle `most_cycles`.
+    Where `emptied`, sources must have no word left either. Ends early as STUCK after `most_idle_cycles` without a transfer, and as OUT_OF_CYCLES at cycle `most_cycles`.
     May be called again to go on.
     """
     # arrays are taken out of their tuples once: a call that passes tuples costs more than a block's cycle
@@ -130,8 +138,10 @@ def run(
     s, rings, valid, ready, clock = r.state, r.rings, r.valid, r.ready, r.clock
     source_draw, offers, to_offer, sent = r.source_draw, r.source_offers, r.source_left, r.source_sent
     sink_draw = r.sink_draw
-    count, first, last, left = record.count, record.first, record.last, record.left
-    frame, blocked, trace_at, trace = record.frame, record.blocked, record.trace_at, record.trace
+    count, begin, last, left = record.counts, record.begin, record.last, record.left
+    frame, blocked, frozen, trace_at, trace = (
+        record.frame, record.blocked, record.frozen, record.trace_at, record.trace,
+    )  # fmt: skip
     drained = 0
     _present(kind, p, s, in_at, ins, out_at, outs, valid, ready)
     while clock[0] < most_cycles:
@@ -140,8 +150,8 @@ def run(
         _settle_valid(kind, s, in_at, ins, out_at, outs, valid_blocks, valid)
         _take(sink_link, sink_chance, sink_draw, ready)
         _settle_ready(kind, p, s, in_at, ins, out_at, outs, ready_blocks, valid, ready)
-        moved = _note(cycle, words, valid, ready, count, first, last, left, frame, blocked, trace_at, trace)
-        _step(kind, p, s, rings, ring_at, in_at, ins, out_at, outs, valid, ready)
+        moved = _note(cycle, words, valid, ready, count, begin, last, left, frame, blocked, trace_at, trace)
+        _step(kind, p, s, rings, ring_at, in_at, ins, out_at, outs, valid, ready, frozen)
         for k in range(source_link.size):
             if ready[source_link[k]] and valid[source_link[k]]:
                 offers[k] = 0
@@ -152,7 +162,7 @@ def run(
         for k in range(sink_link.size):
             served = served and count[sink_link[k]] >= wanted[k]
         for k in range(source_link.size):
-            served = served and (source_pace[k] > 0 or (to_offer[k] == 0 and not offers[k]))
+            served = served and not (emptied and (to_offer[k] > 0 or offers[k]))
         if served:
             drained += 1
             if drained > drain_cycles:
@@ -213,7 +223,7 @@ def _note(
     valid: Bits,
     ready: Bits,
     counts: Ints,
-    first: Ints,
+    begin: NDArray[np.int64],
     last: NDArray[np.int64],
     left: Ints,
     frame: Ints,
@@ -230,8 +240,8 @@ def _note(
             continue
         moved = True
         count = counts[link]
-        if count == 0:
-            first[link] = cycle
+        if left[link] == words[link] and frame[link] < begin.shape[1]:
+            begin[link, frame[link]] = cycle
         if count < trace_at[link + 1] - trace_at[link]:
             trace[trace_at[link] + count] = cycle
         counts[link] = count + 1
@@ -348,6 +358,7 @@ def _step(
     outs: Ints,
     valid: Bits,
     ready: Bits,
+    frozen: Ints,
 ) -> None:
     """The registers' next values, from the signals of this cycle."""
     for b in range(kind.size):
@@ -360,8 +371,10 @@ def _step(
         elif kind[b] == PARALLEL:
             _step_parallel(p, s, b, came, left)
         elif kind[b] == REPLAY:
+            frozen[b] += np.int64(s[b, MU_DONE] == p[b, MU_OUTPUTS])
             _step_replay(p, s, b, rings, ring_at[b], came, left)
         elif kind[b] == DIRECT:
+            frozen[b] += np.int64(s[b, MU_DONE] == p[b, MU_OUTPUTS])
             _step_direct(p, s, b, rings, ring_at[b], came, left)
         elif kind[b] == THRESHOLD:
             _step_threshold(p, s, b, rings, ring_at[b], came, left, wanted)
@@ -400,7 +413,7 @@ def _later(arriving: int, came: bool, delay: int) -> int:
     """A shift register of `delay` bits: words that have come and are not to be seen yet."""
     if delay == 0:
         return 0
-    return ((arriving << 1) | np.int64(came)) & ((np.int64(1) << delay) - 1)
+    return int(((arriving << 1) | np.int64(came)) & ((np.int64(1) << delay) - 1))
 
 
 @njit(cache=True)

@@ -6,8 +6,9 @@ block. `row` is the kernel's kind, parameters and pipeline length under a librar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 from accelsim.errors import InputError
@@ -22,7 +23,7 @@ class Row(NamedTuple):
     kind: int
     parameters: dict[int, int]
     ring: int = 0
-    registers: dict[int, int] = {}
+    registers: Mapping[int, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,9 @@ def _link_problems(blocks: Sequence[Placed], sources: Sequence[Traffic], sinks: 
     for link in dict.fromkeys((*written, *read)):
         for count, verb in ((written[link], "gives words to"), (read[link], "takes words from")):
             if count != 1:
-                problems.append(f"link {link}: {'nothing' if count == 0 else f'more than one block ({count})'} {verb} it")
+                problems.append(
+                    f"link {link}: {'nothing' if count == 0 else f'more than one block ({count})'} {verb} it"
+                )
     return problems
 
 

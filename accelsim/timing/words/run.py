@@ -25,8 +25,7 @@ _READY_SETTLED = (kernel.SERIAL, kernel.PARALLEL, kernel.FORK, kernel.JOIN, kern
 class Run:
     """When words moved, in cycles from the first out of reset.
 
-    `first`, int64[links], is each link's first transfer and `last`, int64[links, frames], the last of every frame,
-    both -1 for none. `peaks` are the most words in each queue. `blocked`, int64[links], are the cycles in which a
+    `begin` and `last`, int64[links, frames], are each frame's first and last transfer on each link, -1 for none. `peaks` are the most words in each queue. `blocked`, int64[links], are the cycles in which a
     word was offered and not taken. `trace`, where asked for, has every transfer's cycle by link.
     """
 
@@ -34,7 +33,7 @@ class Run:
     frames: int
     cycles: int
     deadlock: bool
-    first: Ints
+    begin: NDArray[np.int64]
     last: NDArray[np.int64]
     blocked: Ints
     peaks: dict[str, int]
@@ -54,7 +53,7 @@ class Run:
     @property
     def first_output_cycle(self) -> int:
         """Cycle of the first word that a sink took."""
-        return int(self.first[self._sinks].min())
+        return int(self.begin[self._sinks, 0].min())
 
     @property
     def intervals(self) -> Ints:
@@ -62,12 +61,10 @@ class Run:
         return np.diff(self.completions)
 
 
-def run(
-    chain: Chain, constants: StreamBlocks, frames: int, drain_cycles: int = 0, traced: bool = False
-) -> Run:
+def run(chain: Chain, constants: StreamBlocks, frames: int, drain_cycles: int = 0, traced: bool = False) -> Run:
     """Clocks `chain` until every sink has `frames` frames and every source is empty, and `drain_cycles` more."""
     machine = Machine(chain, constants, frames, traced)
-    machine.go_on(frames, drain_cycles)
+    machine.go_on(frames, drain_cycles=drain_cycles)
     return machine.result()
 
 
@@ -82,17 +79,24 @@ class Machine:
         self.record = _record(chain, frames, traced)
         self.stuck = False
 
-    def go_on(self, frames: int, drain_cycles: int = 0) -> bool:
-        """Runs until every sink has had `frames` frames in all; False where it is stuck before."""
-        wanted = np.array([frames * self.chain.words[sink.link] for sink in self.chain.sinks], np.int64)
+    def go_on(self, frames: int, emptied: bool = True, drain_cycles: int = 0) -> bool:
+        """Runs until every sink has had `frames` frames in all; False where it is stuck before.
+
+        Where `emptied`, every source must have given its last word too; `drain_cycles` more are run then.
+        """
+        wanted = _ints(frames * self.chain.words[sink.link] for sink in self.chain.sinks)
         status = kernel.run(
-            self.arrays, self.registers, self.record, wanted, drain_cycles, self.constants.idle_cycles, 2**62
+            self.arrays,
+            self.registers,
+            self.record,
+            wanted,
+            emptied,
+            drain_cycles,
+            self.constants.idle_cycles,
+            2**62,
         )
-        served = all(
-            self.record.count[self.chain.link_index[sink.link]] >= words
-            for sink, words in zip(self.chain.sinks, wanted, strict=True)
-        )
-        self.stuck = status == kernel.STUCK and not served
+        served = self.record.counts[self.arrays.sink_link] >= wanted
+        self.stuck = status == kernel.STUCK and not bool(served.all())
         return not self.stuck
 
     @property
@@ -108,7 +112,7 @@ class Machine:
             if row.kind == kernel.FIFO
         }
         trace = {
-            link: record.trace[record.trace_at[k] : record.trace_at[k] + record.count[k]]
+            link: record.trace[record.trace_at[k] : record.trace_at[k] + record.counts[k]]
             for k, link in enumerate(links)
             if record.trace.size
         }
@@ -117,7 +121,7 @@ class Machine:
             frames=self.frames,
             cycles=self.cycle,
             deadlock=self.stuck,
-            first=record.first,
+            begin=record.begin,
             last=record.last,
             blocked=record.blocked,
             peaks=peaks,
@@ -181,8 +185,8 @@ def _record(chain: Chain, frames: int, traced: bool) -> kernel.Record:
     room = [(frames + 1) * int(count) if traced else 0 for count in words]
     trace_at = _starts(room)
     return kernel.Record(
-        count=np.zeros(links, np.int64),
-        first=np.full(links, -1, np.int64),
+        counts=np.zeros(links, np.int64),
+        begin=np.full((links, frames), -1, np.int64),
         last=np.full((links, frames), -1, np.int64),
         left=words.copy(),
         frame=np.zeros(links, np.int64),

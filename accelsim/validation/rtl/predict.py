@@ -76,7 +76,8 @@ def _problems(figure: Figure, specs: Mapping[str, Spec], skips: Mapping[str, _Sk
     elif key not in specs:
         yield f"{place}: {key} ({quantity}) is the key of no run in specs.jsonl"
     elif colon and fifo not in specs[key].chain.fifos:
-        yield f"{place}: {quantity} of {key}: it has no fifo {fifo}; it has {', '.join(specs[key].chain.fifos) or 'none'}"
+        there = ", ".join(specs[key].chain.fifos) or "none"
+        yield f"{place}: {quantity} of {key}: it has no fifo {fifo}; it has {there}"
     elif quantity in INTERVALS and specs[key].frames < 2:
         yield f"{place}: {quantity} of {key} needs two frames, the run has {specs[key].frames}"
 
