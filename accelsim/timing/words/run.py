@@ -191,6 +191,7 @@ def _record(chain: Chain, frames: int, traced: bool) -> kernel.Record:
         left=words.copy(),
         frame=np.zeros(links, np.int64),
         blocked=np.zeros(links, np.int64),
+        frozen=np.zeros(len(chain.blocks), np.int64),
         trace_at=trace_at,
         trace=np.zeros(int(trace_at[-1]), np.int64),
     )
