@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from accelsim.mapping.mapping import Granularity
     from accelsim.network.graph import Network
     from accelsim.network.load import InputShape
+    from accelsim.network.reach import Granularity as TokenGranularity
 
-GRANULARITIES = ("row", "pixel")
+GRANULARITIES: tuple[Granularity, ...] = ("row", "pixel", "word")
 DEFAULT_ACCELERATOR = "streaming-asic"
 
 
@@ -111,11 +112,17 @@ def granularity_of(request: Request, design: Design) -> Granularity:
     """What was asked for, or what the mapping is in."""
     if request.granularity is None:
         return design.mapping.granularity
-    if request.granularity == "word":
-        raise NotModelled("granularity 'word' needs engines that move words, which are not modelled; use row or pixel")
-    if request.granularity not in GRANULARITIES:
-        raise InputError(f"--granularity {request.granularity}: use {' or '.join(GRANULARITIES)}")
-    return "row" if request.granularity == "row" else "pixel"
+    for granularity in GRANULARITIES:
+        if request.granularity == granularity:
+            return granularity
+    raise InputError(f"--granularity {request.granularity}: use {', '.join(GRANULARITIES)}")
+
+
+def of_tokens(granularity: Granularity) -> TokenGranularity:
+    """`granularity` where words are not modelled."""
+    if granularity == "word":
+        raise NotModelled("word by word a design is only simulated; for this use granularity row or pixel")
+    return granularity
 
 
 def setting(text: str) -> tuple[str, Any]:

@@ -21,7 +21,7 @@ from accelsim.cli.options import (
     TileColumnsOption,
     TileCountOption,
 )
-from accelsim.cli.request import DEFAULT_ACCELERATOR, Request, prepare
+from accelsim.cli.request import DEFAULT_ACCELERATOR, Request, of_tokens, prepare
 
 FullOption = Annotated[
     bool, typer.Option("--full-throughput", help="-o writes the sizes that are enough for full throughput")
@@ -59,7 +59,7 @@ def size_command(
     )  # fmt: skip
     with console.working(f"sizing the buffers of {network}"):
         prepared = prepare(request)
-        sizing, least, full = size_report(prepared.design, prepared.granularity)
+        sizing, least, full = size_report(prepared.design, of_tokens(prepared.granularity))
     if output is not None:
         output.write_text(mapping_text((full if full_throughput else least).mapping), encoding="utf-8")
         console.note(f"wrote {output}")

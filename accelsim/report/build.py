@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.mapping.design import Design, Stage, with_capacities
+from accelsim.mapping.mapping import Granularity
 from accelsim.mapping.roles import ROLES
 from accelsim.network.attention import attention_buffering, find_attention
-from accelsim.network.reach import Granularity
 from accelsim.report import report as parts
 from accelsim.timing.bounds import edge_bounds, interval_bound_cycles, latency_bound_cycles
 from accelsim.timing.critical import critical_cycle, slack_cycles
@@ -40,11 +40,15 @@ def simulate(
 ) -> parts.Report:
     """Simulates `design` and reports buffers, stages, throughput and latency.
 
-    `frames` None runs until frames repeat, else exactly that many; `granularity` is "row" or "pixel", None for
-    that of the design's mapping; `source` is "paced" or "greedy", None for the machine's. Figures of buffers
+    `frames` None runs until frames repeat, else exactly that many; `granularity` is "row", "pixel" or "word", None
+    for that of the design's mapping; `source` is "paced" or "greedy", None for the machine's. Figures of buffers
     are those of a paced source and unbounded buffers, whatever the design's own; what its own come to is
     reported beside them. Raises `DeadlockError` with the cycle of waits, `InputError` for a `frames` below 1.
     """
+    if granularity == "word" or (granularity is None and _is_by_word(design)):
+        from accelsim.report.words import simulate_words
+
+        return simulate_words(design, frames, source)
     trace = schedule(design, granularity, source, frames)
     free = trace if trace.steady and _is_free(trace) else schedule(_unbounded(design), trace.granularity, "paced")
     peaks = _peaks(trace, free)
@@ -60,11 +64,11 @@ def simulate(
         activation_bits=design.accelerator.activation_bits,
         throughput=_throughput(trace),
         critical=_critical(trace),
-        attention_buffering=_attention(design),
+        attention_buffering=attention_of(design),
         buffering={role: _role(free, peaks, role) for role in ROLES},
         buffers=tuple(_buffer(trace, peaks, k) for k in range(len(design.edges))),
         stages=tuple(_stage_rows(trace)),
-        work=_work(design),
+        work=work_of(design),
         segments=(parts.Segment(name="pipeline", stages=len(design.stages), multipliers=design.multipliers),),
         traffic=None,
         memories=None,
@@ -74,6 +78,10 @@ def simulate(
         version=version("accelsim"),
     )
     return parts.Report(body)
+
+
+def _is_by_word(design: Design) -> bool:
+    return isinstance(design, Design) and design.mapping.granularity == "word"
 
 
 def _is_free(trace: Trace) -> bool:
@@ -100,7 +108,7 @@ def _peaks(trace: Trace, free: Trace) -> _Peaks:
     )
 
 
-def _number(value: Fraction) -> float:
+def number(value: Fraction) -> float:
     return value.numerator / value.denominator
 
 
@@ -109,14 +117,14 @@ def _throughput(trace: Trace) -> parts.Throughput:
     latency = _latency(trace, trace.first, trace.last) if trace.steady else None
     loss, utilisation, of_total = _utilisation(trace)
     return parts.Throughput(
-        interval_cycles=_number(interval),
+        interval_cycles=number(interval),
         interval_bound_cycles=interval_bound_cycles(design, trace.source),
         latency_cycles=latency,
         latency_bound_cycles=latency_bound_cycles(design, trace.granularity),
         first_output_cycles=_first_output(trace) if trace.steady else None,
         idle_latency_cycles=_latency(trace, trace.alone_first[None], trace.alone_last[None]),
-        frames_in_flight=None if latency is None else _number(latency / interval),
-        frames_per_second=_number(design.accelerator.clock_hz / interval),
+        frames_in_flight=None if latency is None else number(latency / interval),
+        frames_per_second=number(design.accelerator.clock_hz / interval),
         mac_utilisation=utilisation,
         mac_utilisation_of_total=of_total,
         utilisation_loss=loss,
@@ -163,12 +171,12 @@ def _utilisation(trace: Trace) -> tuple[parts.UtilisationLoss, float, float]:
     bound = interval_bound_cycles(design, trace.source)
     worked = sum(stage.multipliers * stage.work_cycles for stage in stages)
     loss = parts.UtilisationLoss(
-        rounding=_number((worked - macs) / allotted),
-        rate_mismatch=_number((design.multipliers * bound - worked) / allotted),
-        stalls=_number(design.multipliers * (interval - bound) / allotted),
+        rounding=number((worked - macs) / allotted),
+        rate_mismatch=number((design.multipliers * bound - worked) / allotted),
+        stalls=number(design.multipliers * (interval - bound) / allotted),
     )
     of_total = macs / (design.accelerator.engine.multipliers * interval)
-    return loss, _number(macs / allotted), _number(of_total)
+    return loss, number(macs / allotted), number(of_total)
 
 
 def _critical(trace: Trace) -> parts.Critical | None:
@@ -177,14 +185,14 @@ def _critical(trace: Trace) -> parts.Critical | None:
         return None
     return parts.Critical(
         kind=cycle.kind,
-        interval_cycles=_number(cycle.interval_cycles),
+        interval_cycles=number(cycle.interval_cycles),
         stages=cycle.stages,
         edges=cycle.edges,
         steps=cycle.steps,
     )
 
 
-def _attention(design: Design) -> parts.AttentionBuffering:
+def attention_of(design: Design) -> parts.AttentionBuffering:
     found = attention_buffering(design.network)
     rows = tuple(
         parts.AttentionBlockRow(
@@ -200,7 +208,7 @@ def _attention(design: Design) -> parts.AttentionBuffering:
     )
 
 
-def _bytes(elements: int, design: Design) -> int:
+def bytes_of(elements: int, design: Design) -> int:
     return -(-elements * design.accelerator.activation_bits // 8)
 
 
@@ -213,7 +221,7 @@ def _role(free: Trace, peaks: _Peaks, role: str) -> parts.RoleBuffering:
         bound_elements=sum(peaks.bound[k] for k in edges),
         one_frame_peak_elements=sum(peaks.alone[k] for k in edges),
         peak_elements=peak,
-        peak_bytes=_bytes(peak, design),
+        peak_bytes=bytes_of(peak, design),
         simultaneous_peak_elements=simultaneous_peak_elements(free, edges),
         stored_elements=_stored(free, edges, peaks),
     )
@@ -249,7 +257,7 @@ def _buffer(trace: Trace, peaks: _Peaks, k: int) -> parts.BufferRow:
         bound_elements=peaks.bound[k],
         one_frame_peak_elements=peaks.alone[k],
         peak_elements=peaks.steady[k],
-        peak_bytes=_bytes(peaks.steady[k], trace.design),
+        peak_bytes=bytes_of(peaks.steady[k], trace.design),
         capacity_elements=None if edge.capacity is None else edge.capacity * size,
         held_elements=None if peaks.held is None else peaks.held[k],
     )
@@ -260,7 +268,7 @@ def _stage_rows(trace: Trace) -> Iterable[parts.StageRow]:
     worst = _worst_edges(trace)
     for position, stage in enumerate(trace.design.stages):
         waited = [Fraction(int(cycles), trace.period_frames) for cycles in trace.waited[position]]
-        shares = [_number(share) if trace.steady else None for share in waited]
+        shares = [number(share) if trace.steady else None for share in waited]
         yield parts.StageRow(
             stage=stage.name,
             kind=stage.group.node.kind,
@@ -269,19 +277,19 @@ def _stage_rows(trace: Trace) -> Iterable[parts.StageRow]:
             macs=stage.macs,
             parameters=stage.parameters,
             multipliers=stage.multipliers,
-            unroll=_unroll(stage),
+            unroll=unroll_of(stage),
             work_cycles=stage.work_cycles,
             busy_cycles=stage.work_cycles,
             waiting_input_cycles=shares[INPUT],
             waiting_space_cycles=shares[SPACE],
             waiting_port_cycles=0,
             waiting_source_cycles=shares[SOURCE],
-            slack_cycles=_number(slack[stage.name]) if trace.steady else None,
+            slack_cycles=number(slack[stage.name]) if trace.steady else None,
             waits_most_on=worst[position],
         )
 
 
-def _unroll(stage: Stage) -> dict[str, int]:
+def unroll_of(stage: Stage) -> dict[str, int]:
     if stage.unroll is None:
         return {}
     return {axis: getattr(stage.unroll, axis) for axis in ("inputs", "outputs", "window", "pixels")}
@@ -298,7 +306,7 @@ def _worst_edges(trace: Trace) -> list[str | None]:
     return [name for _, name in worst]
 
 
-def _work(design: Design) -> parts.Work:
+def work_of(design: Design) -> parts.Work:
     net = design.network
     excite = {name for block in find_attention(net) for name in block.excite}
     return parts.Work(

@@ -104,7 +104,7 @@ def _roles(body: Body) -> Table:
 
 
 def _measures(row: RoleBuffering) -> Iterable[str]:
-    return (quantity(getattr(row, measure)) for measure in ROLE_MEASURES)
+    return (value_text(getattr(row, measure)) for measure in ROLE_MEASURES)
 
 
 def _buffers(body: Body) -> Table:
@@ -122,7 +122,7 @@ def _buffers(body: Body) -> Table:
 
 def _buffer(row: BufferRow, bounded: bool) -> tuple[str, ...]:
     figures = (row.bound_elements, row.one_frame_peak_elements, row.peak_elements, frames_waiting(row))
-    texts = (row.edge, row.role, *(quantity(figure) for figure in figures))
+    texts = (row.edge, row.role, *(value_text(figure) for figure in figures))
     return (*texts, value_text(row.capacity_elements), value_text(row.held_elements)) if bounded else texts
 
 

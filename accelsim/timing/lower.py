@@ -52,7 +52,7 @@ def checked_granularity(design: Design, granularity: str | None) -> Granularity:
     """
     chosen = granularity or design.mapping.granularity
     if chosen == "word":
-        raise NotModelled("granularity 'word' needs engines that move words, which are not modelled; use row or pixel")
+        raise NotModelled("word by word a design is only simulated; for this use granularity row or pixel")
     if chosen not in ("row", "pixel"):
         raise InputError(f"granularity '{chosen}' is not row or pixel")
     counted = design.mapping.granularity

@@ -127,8 +127,8 @@ def run(
 ) -> int:
     """Clocks the chain until every sink has its `wanted` words and `drain_cycles` more.
 
-    Where `emptied`, sources must have no word left either. Ends early as STUCK after `most_idle_cycles` without a transfer, and as OUT_OF_CYCLES at cycle `most_cycles`.
-    May be called again to go on.
+    Where `emptied`, sources must have no word left either. Ends early as STUCK after `most_idle_cycles` without a
+    transfer, and as OUT_OF_CYCLES at cycle `most_cycles`. May be called again to go on.
     """
     # arrays are taken out of their tuples once: a call that passes tuples costs more than a block's cycle
     kind, p, ring_at, in_at, ins, out_at, outs = c.kind, c.parameters, c.ring_at, c.in_at, c.ins, c.out_at, c.outs

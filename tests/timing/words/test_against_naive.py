@@ -43,7 +43,7 @@ def test_given_runs_begin_alike(key, tmp_path):
 
 
 def compare_whole_runs() -> None:
-    """Every given run to its end; a minute or two of plain Python (`python -m tests.timing.words.test_against_naive`)."""
+    """Every given run to its end: `python -m tests.timing.words.test_against_naive`, about a minute."""
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
