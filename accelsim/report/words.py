@@ -150,8 +150,9 @@ def _word(edge: Edge, trace: WordTrace) -> int:
 
 
 def _peak(edge: Edge, trace: WordTrace) -> int:
-    """Most elements in an edge's queue; 0 where it has none."""
-    return trace.peaks.get(edge.name, 0) * _word(edge, trace)
+    """Most elements in an edge's queue and in the window behind it, where it has them."""
+    window = trace.peaks.get(f"{edge.consumer}.window", 0) * trace.lowered.streams[edge.consumer].takes
+    return trace.peaks.get(edge.name, 0) * _word(edge, trace) + window
 
 
 def _buffer(edge: Edge, trace: WordTrace, free: WordTrace, lone: WordTrace) -> parts.BufferRow:

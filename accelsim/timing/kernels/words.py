@@ -26,7 +26,10 @@ Bits = NDArray[np.uint8]
 SERIAL, PARALLEL, REPLAY, DIRECT, THRESHOLD, PADDING, FIFO, WIDEN, NARROW, WIRE, FORK, JOIN, TAP = range(13)
 
 #: Most parameters and state registers of a block.
-PARAMETERS, REGISTERS = 20, 16
+PARAMETERS, REGISTERS = 20, 17
+
+#: The register with the most words that a queue or window has held.
+MOST_HELD = REGISTERS - 1
 
 #: Why a run stopped.
 DONE, STUCK, OUT_OF_CYCLES = range(3)
@@ -56,7 +59,7 @@ PD_WORDS, PD_COLUMNS, PD_ROWS, PD_LEFT, PD_RIGHT, PD_TOP, PD_BOTTOM, PD_AHEAD = 
 PD_SIDE, PD_OUT, PD_WORD, PD_COLUMN, PD_ROW = range(5)
 
 FF_DEPTH, FF_DELAY = 0, 1
-FF_COUNT, FF_PEAK, FF_ARRIVING = 0, 1, 2
+FF_COUNT, FF_ARRIVING = 0, 1
 
 WC_RATIO = 0
 WC_COUNT, WC_SIDE, WC_OUT = 0, 1, 2
@@ -382,7 +385,7 @@ def _step(
             _step_padding(p, s, b, offered, wanted)
         elif kind[b] == FIFO:
             s[b, FF_COUNT] += np.int64(came) - np.int64(left)
-            s[b, FF_PEAK] = max(s[b, FF_PEAK], s[b, FF_COUNT])
+            s[b, MOST_HELD] = max(s[b, MOST_HELD], s[b, FF_COUNT])
             s[b, FF_ARRIVING] = _later(s[b, FF_ARRIVING], came, p[b, FF_DELAY])
         elif kind[b] == WIDEN:
             _step_widen(p, s, b, offered, left)
@@ -437,6 +440,9 @@ def _step_serial(p: Words, s: Words, b: int, came: bool, left: bool, wanted: boo
         s[b, SW_NEWEST] = -1
         s[b, SW_CURRENT] = s[b, SW_NEXT] = s[b, SW_START] = s[b, SW_FOLLOWING] = 0
         s[b, SW_FETCHED] = s[b, SW_WRITTEN] = s[b, SW_ARRIVING] = 0
+    elif not s[b, SW_FETCHED]:
+        held = s[b, SW_NEWEST] + 1 - min(s[b, SW_NEXT], s[b, SW_CURRENT])
+        s[b, MOST_HELD] = max(s[b, MOST_HELD], held)
 
 
 @njit(cache=True)
@@ -507,6 +513,9 @@ def _step_parallel(p: Words, s: Words, b: int, came: bool, left: bool) -> None:
     if over:
         s[b, PW_NEWEST] = -1
         s[b, PW_WRITTEN] = 0
+    elif not s[b, PW_WRITTEN]:
+        held = s[b, PW_NEWEST] + 1 - (s[b, PW_CURRENT] - p[b, PW_FIRST])
+        s[b, MOST_HELD] = max(s[b, MOST_HELD], held)
 
 
 @njit(cache=True)

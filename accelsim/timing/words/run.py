@@ -20,13 +20,16 @@ Ints = NDArray[np.int64]
 _VALID_SETTLED = (kernel.FORK, kernel.JOIN, kernel.WIRE)
 _READY_SETTLED = (kernel.SERIAL, kernel.PARALLEL, kernel.FORK, kernel.JOIN, kernel.WIRE)
 
+#: Kinds that keep words.
+_HOLDING = (kernel.FIFO, kernel.SERIAL, kernel.PARALLEL)
+
 
 @dataclass(frozen=True)
 class Run:
     """When words moved, in cycles from the first out of reset.
 
     `begin` and `last`, int64[links, frames], are each frame's first and last transfer on each link, -1 for none.
-    `peaks` are the most words in each queue. `blocked`, int64[links], are the cycles in which a word was offered and
+    `peaks` are the most words in each queue and window. `blocked`, int64[links], are the cycles in which a word was offered and
     not taken. `trace`, where asked for, has every transfer's cycle by link. `waiting` are the last valid and ready
     signals of all links.
     """
@@ -109,9 +112,9 @@ class Machine:
         """What has been recorded so far."""
         record, links = self.record, list(self.chain.words)
         peaks = {
-            placed.name: int(self.registers.state[position, kernel.FF_PEAK])
+            placed.name: int(self.registers.state[position, kernel.MOST_HELD])
             for position, (placed, row) in enumerate(zip(self.chain.blocks, self.rows, strict=True))
-            if row.kind == kernel.FIFO
+            if row.kind in _HOLDING
         }
         trace = {
             link: record.trace[record.trace_at[k] : record.trace_at[k] + record.counts[k]]

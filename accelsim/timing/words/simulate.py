@@ -34,7 +34,7 @@ class WordTrace:
     Where `steady`, the machine's whole state was the same at the ends of two frames, `period_frames` and
     `period_cycles` apart; figures of a period are then those between the two. `begins` and `ends`, int64[frames], are
     the cycles of the first word in and of the last word out, `firsts` that of the first word out. `blocked` and
-    `frozen` are cycles in the period, by link and block, `peaks` the most words in each queue in it.
+    `frozen` are cycles in the period, by link and block, `peaks` the most words in each queue and window in it.
     """
 
     lowered: WordDesign
@@ -163,7 +163,7 @@ class _Search:
         """All that the future depends on, counted from this frame and cycle."""
         registers, record = self.machine.registers, self.machine.record
         state = registers.state.copy()
-        state[self.machine.arrays.kind == kernel.FIFO, kernel.FF_PEAK] = 0
+        state[:, kernel.MOST_HELD] = 0
         words = self.machine.arrays.words
         sent = registers.source_sent - (frame + 1) * words[self.machine.arrays.source_link]
         phase = self.machine.cycle - (frame + 1) * self.pace if self.source == "paced" else 0
@@ -197,10 +197,9 @@ class _Search:
         )
 
     def _peaks(self, period: int) -> dict[str, int]:
-        """Most words in each queue: over one more period where the state repeats, or over all that was run."""
+        """Most words in each queue and window: over one more period where the state repeats, or over all that was run."""
         if period and self.machine.frames >= len(self.cycles) + period:
-            state, fifos = self.machine.registers.state, self.machine.arrays.kind == kernel.FIFO
-            state[fifos, kernel.FF_PEAK] = state[fifos, kernel.FF_COUNT]
+            self.machine.registers.state[:, kernel.MOST_HELD] = 0
             self.machine.go_on(len(self.cycles) + period, emptied=False)
         return self.machine.result().peaks
 

@@ -29,7 +29,7 @@ def test_random_chains_move_every_word_in_the_same_cycle(spec, tmp_path):
     assert found.deadlock is not expected.complete
     for link, cycles in expected.transfers.items():
         assert found.trace[link].tolist() == cycles, link
-    assert found.peaks == expected.peaks
+    assert {name: found.peaks[name] for name in expected.peaks} == expected.peaks
 
 
 @pytest.mark.parametrize("key", GIVEN)
