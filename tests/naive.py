@@ -21,6 +21,7 @@ class Machine:
     mac_latency: int
     lane_latency: int
     copies_at_forks: bool
+    frames_apart: bool = False
 
 
 @dataclass
@@ -40,7 +41,9 @@ class Buffer:
     tokens: list[Token] = field(default_factory=list)
     readers: list[Reader] = field(default_factory=list)
 
-    def has_room(self) -> bool:
+    def has_room(self, frame: int) -> bool:
+        if any(reader.apart and reader.ended < frame * len(reader.upto) for reader in self.readers):
+            return False
         if self.capacity is None or not self.readers:
             return True
         return len(self.tokens) - min(reader.dropped for reader in self.readers) < self.capacity
@@ -62,6 +65,8 @@ class Reader:
     tail_cycles: int
     dropped: int = 0
     peak: int = 0
+    apart: bool = False
+    ended: int = 0
 
     def newest(self, firing: int) -> Token | None:
         """The last token a firing waits for; it must be there."""
@@ -86,6 +91,7 @@ class Reader:
 
     def drop(self, ended: int, now: int) -> bool:
         """Lets go of the oldest tokens that have come and that no firing still to end reads."""
+        self.ended = ended
         before = self.dropped
         while self.dropped < len(self.buffer.tokens):
             last_at = self.buffer.tokens[self.dropped].last_at
@@ -161,7 +167,9 @@ class Stage:
             return False
         if not all(reader.ready(firing, now) for reader in self.readers):
             return False
-        return not self.making[firing % self.firings] or all(buffer.has_room() for buffer in self.buffers)
+        return not self.making[firing % self.firings] or all(
+            buffer.has_room(firing // self.firings) for buffer in self.buffers
+        )
 
     def patience(self) -> int:
         """More cycles than anything this stage waits for can take once it is on its way."""
@@ -196,6 +204,7 @@ def build(net, machine, unroll, measured, capacities, granularity, paced_over) -
         node = net.by_name[stage.name]
         for wire in (wire for wire in wires if wire.consumer == stage.name):
             reader = _reader(net, node, wire, granularity, rates, buffers[wire])
+            reader.apart = machine.frames_apart and _slides(node.layer)
             buffers[wire].readers.append(reader)
             stage.readers.append(reader)
         out = [buffers[wire] for wire in wires if wire.producer == stage.name]
@@ -396,6 +405,15 @@ def _reader(net, node, wire, granularity, rates, buffer) -> Reader:
         head_cycles=(max(head, 1) - 1) // produced.together * produced.cycles_a_pixel,
         tail_cycles=ceil(tail / consumed.together) * consumed.cycles_a_pixel,
     )
+
+
+def _slides(layer) -> bool:
+    """Whether more than one input point goes into an output point."""
+    if isinstance(layer, kinds.TransposedConvolution):
+        return any(size > step for size, step in zip(layer.kernel, layer.stride, strict=True))
+    if isinstance(layer, kinds.Convolution | kinds.Pool):
+        return any(size > 1 for size in layer.kernel)
+    return isinstance(layer, kinds.Resize) and layer.mode != "nearest"
 
 
 def _along_the_row(layer, operand, inputs, output) -> tuple[int, int]:

@@ -42,6 +42,11 @@ class SpatialEngine(BaseModel):
     lanes: int = Field(gt=0, le=10**9, description="elements a cycle that a stage without multiplications moves")
     mac_latency_cycles: int = Field(ge=0, le=10**9, description="cycles from the last multiplication to the output")
     lane_latency_cycles: int = Field(ge=0, le=10**9, description="the same for stages without multiplications")
+    window_frames: Literal["overlap", "apart"] = Field(
+        "overlap",
+        description="whether a frame comes into the buffer of a sliding window while windows of the one before are "
+        "still read, or only afterwards",
+    )
 
 
 class Accelerator(BaseModel):

@@ -115,7 +115,13 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
         head=np.array([_head(e, f, stages, index, granularity) for e, f in zip(edges, flows, strict=True)], np.int64),
         tail=np.array([_tail(e, f, stages, index, granularity) for e, f in zip(edges, flows, strict=True)], np.int64),
         capacity=np.array([edge.capacity or 0 for edge in edges], np.int64),
+        apart=np.array([_stays_apart(design, edge) for edge in edges], np.int64),
     )
+
+
+def _stays_apart(design: Design, edge: Edge) -> bool:
+    """Whether frames come one after the other into the buffer of an edge."""
+    return edge.role == "window" and design.accelerator.engine.window_frames == "apart"
 
 
 def _interval(stage: Stage, granularity: Granularity) -> int:

@@ -6,6 +6,7 @@ token's first and last element, firing n of a stage obeys
     s(n) >= e(n-1)                                  one firing after the other
     s(n) >= F(need) + head, or L(need) if head < 0  on every input edge
     s(n) >= max(e(freeing firing), L)               of the token `capacity` before, on every bounded output edge
+    s(n) >= e(last firing of the frame before)      of the reader, where frames stay apart on an output edge
     s(n) >= offer_first(n)                          at a source that is paced
     e(n) = max(s(n) + interval, L(need) + tail, offer_last(n) + first_offset)
     F(n) = s(n) + first_offset + latency            L(n) = e(n) + latency
@@ -62,6 +63,7 @@ class Pipeline(NamedTuple):
     head: Ints  # [edges] cycles
     tail: Ints  # [edges] cycles
     capacity: Ints  # [edges] tokens, 0 for unbounded
+    apart: Ints  # [edges] 1 where a frame only enters when the one before has been read
 
 
 class State(NamedTuple):
@@ -157,7 +159,7 @@ def _fire(
         if made >= 0:
             for k in range(p.out_start[stage], p.out_start[stage + 1]):
                 edge = p.out_edges[k]
-                if p.capacity[edge] == 0:
+                if p.capacity[edge] == 0 and p.apart[edge] == 0:
                     continue
                 at = _slot_free(p, state, edge, stage, frame, made)
                 if at < 0:
@@ -202,10 +204,13 @@ def _slot_free(
     made: int,
 ) -> int:
     """When the slot for token `made` of this frame is free on `edge`; -1 if not yet known."""
-    tokens = p.tokens[stage]
+    tokens, opened = p.tokens[stage], np.int64(0)
+    if p.apart[edge] and frame > 0:
+        end_of = p.first_firing[p.consumer[edge] + 1] - 1
+        opened = state.last[(frame - 1) % state.last.shape[0], end_of] - p.latency[p.consumer[edge]]
     before = frame * tokens + made - p.capacity[edge]
-    if before < 0:
-        return 0
+    if p.capacity[edge] == 0 or before < 0:
+        return int(opened)
     then, token = before // tokens, before % tokens
     freeing = p.freed[p.freed_at[edge] + token]
     reader = p.consumer[edge]
@@ -215,7 +220,7 @@ def _slot_free(
     # what nobody waits for leaves as it comes; that those before it have left, their own slots have seen to
     ended = np.int64(0) if freeing < 0 else last[row, p.first_firing[reader] + freeing] - p.latency[reader]
     making = token if p.made_at[stage] < 0 else np.int64(p.made[p.made_at[stage] + token])
-    return int(max(ended, last[row, p.first_firing[stage] + making]))
+    return int(max(opened, ended, last[row, p.first_firing[stage] + making]))
 
 
 @njit(cache=True)
@@ -275,7 +280,7 @@ def frames_until_change(p: Pipeline, state: State, frame: int, pace: int, first_
             made = n if p.makes_at[stage] < 0 else np.int64(p.makes[p.makes_at[stage] + n])
             for j in range(p.out_start[stage], p.out_start[stage + 1]):
                 edge = p.out_edges[j]
-                if made < 0 or p.capacity[edge] == 0:
+                if made < 0 or (p.capacity[edge] == 0 and p.apart[edge] == 0):
                     continue
                 rate = _slot_rate(p, edge, stage, frame, made, last_rate)
                 if rate > first_rate[k]:
@@ -296,11 +301,13 @@ def _sooner(least: int, spare: int, closing: int) -> int:
 @njit(cache=True)
 def _slot_rate(p: Pipeline, edge: int, stage: int, frame: int, made: int, last_rate: Ints) -> int:
     """Cycles a frame by which the slot for token `made` comes free later."""
-    tokens, reader = p.tokens[stage], p.consumer[edge]
+    tokens, reader, opened = p.tokens[stage], p.consumer[edge], np.int64(0)
+    if p.apart[edge] and frame > 0:
+        opened = last_rate[p.first_firing[reader + 1] - 1]
     before = frame * tokens + made - p.capacity[edge]
-    if before < 0:
-        return 0
+    if p.capacity[edge] == 0 or before < 0:
+        return int(opened)
     token = before % tokens
     freeing = p.freed[p.freed_at[edge] + token] % p.firings[reader]
     making = token if p.made_at[stage] < 0 else np.int64(p.made[p.made_at[stage] + token])
-    return int(max(last_rate[p.first_firing[reader] + freeing], last_rate[p.first_firing[stage] + making]))
+    return int(max(opened, last_rate[p.first_firing[reader] + freeing], last_rate[p.first_firing[stage] + making]))
