@@ -41,8 +41,8 @@ class Buffer:
     tokens: list[Token] = field(default_factory=list)
     readers: list[Reader] = field(default_factory=list)
 
-    def has_room(self, frame: int) -> bool:
-        if any(reader.apart and reader.ended < frame * len(reader.upto) for reader in self.readers):
+    def has_room(self, frame: int, now: int) -> bool:
+        if any(reader.apart and not reader.stage.all_begun(frame, now) for reader in self.readers):
             return False
         if self.capacity is None or not self.readers:
             return True
@@ -66,7 +66,7 @@ class Reader:
     dropped: int = 0
     peak: int = 0
     apart: bool = False
-    ended: int = 0
+    stage: Stage | None = None
 
     def newest(self, firing: int) -> Token | None:
         """The last token a firing waits for; it must be there."""
@@ -91,7 +91,6 @@ class Reader:
 
     def drop(self, ended: int, now: int) -> bool:
         """Lets go of the oldest tokens that have come and that no firing still to end reads."""
-        self.ended = ended
         before = self.dropped
         while self.dropped < len(self.buffer.tokens):
             last_at = self.buffer.tokens[self.dropped].last_at
@@ -168,8 +167,16 @@ class Stage:
         if not all(reader.ready(firing, now) for reader in self.readers):
             return False
         return not self.making[firing % self.firings] or all(
-            buffer.has_room(firing // self.firings) for buffer in self.buffers
+            buffer.has_room(firing // self.firings, now) for buffer in self.buffers
         )
+
+    def all_begun(self, frames: int, now: int) -> bool:
+        """Whether no more than a pixel's work is left of so many frames."""
+        last = frames * self.firings - 1
+        if last < self.ended:
+            return True
+        started = len(self.results) > last
+        return started and self._done(last, self.results[last].started_at, now + self.first_offset, 0)
 
     def patience(self) -> int:
         """More cycles than anything this stage waits for can take once it is on its way."""
@@ -204,7 +211,7 @@ def build(net, machine, unroll, measured, capacities, granularity, paced_over) -
         node = net.by_name[stage.name]
         for wire in (wire for wire in wires if wire.consumer == stage.name):
             reader = _reader(net, node, wire, granularity, rates, buffers[wire])
-            reader.apart = machine.frames_apart and _slides(node.layer)
+            reader.apart, reader.stage = machine.frames_apart and _slides(node.layer), stage
             buffers[wire].readers.append(reader)
             stage.readers.append(reader)
         out = [buffers[wire] for wire in wires if wire.producer == stage.name]

@@ -112,10 +112,15 @@ def granularity_of(request: Request, design: Design) -> Granularity:
     """What was asked for, or what the mapping is in."""
     if request.granularity is None:
         return design.mapping.granularity
+    return known_granularity(request.granularity)
+
+
+def known_granularity(text: str) -> Granularity:
+    """`text` if it names one."""
     for granularity in GRANULARITIES:
-        if request.granularity == granularity:
+        if text == granularity:
             return granularity
-    raise InputError(f"--granularity {request.granularity}: use {', '.join(GRANULARITIES)}")
+    raise InputError(f"--granularity {text}: use {', '.join(GRANULARITIES)}")
 
 
 def of_tokens(granularity: Granularity) -> TokenGranularity:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli.options import JsonOption, SetOption
-from accelsim.cli.request import Request, machine
+from accelsim.cli.request import Request, known_granularity, machine
 from accelsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,28 +30,35 @@ MachineOption = Annotated[
 ]
 
 
+GranularityOption = Annotated[
+    str, typer.Option("--granularity", metavar="row|pixel|word", help="what the simulation follows")
+]
+
+
 def validate_command(
     suite: SuiteArgument = "rtl",
     data: DataOption = None,
     accelerator: MachineOption = None,
+    granularity: GranularityOption = "word",
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare predicted cycles with measured ones.
 
     rtl: streaming blocks, chains and residual blocks of an FPGA library, simulated as RTL. A folder of that form has
-    specs.jsonl, a run a line, and measured.csv, a figure a line; only the former is looked at for predictions.
+    specs.jsonl, a run a line, and measured.csv, a figure a line; only the former is looked at for predictions. By
+    rows or pixels, intervals and first frames of chains of layers are predicted.
     """
     from accelsim.cli import console
-    from accelsim.validation.rtl.predict import compare_rtl, constants_of
+    from accelsim.validation.rtl.predict import compare_rtl
 
     if suite not in SUITES:
         raise InputError(f"validate {suite}: measurements are of {', '.join(SUITES)}")
     folder = data or Path(str(resources.files("accelsim.validation") / "data" / suite))
     name = accelerator or SUITES[suite]
-    constants = constants_of(name, machine(Request("", accelerator=name, settings=settings or ())).blocks)
+    accelerator_used = machine(Request("", accelerator=name, settings=settings or ()))
     with console.working(f"running the blocks of {folder}"):
-        found = compare_rtl(folder, constants)
+        found = compare_rtl(folder, accelerator_used, known_granularity(granularity))
     if as_json:
         console.show_json(found.to_dict())
     else:

@@ -45,7 +45,7 @@ class SpatialEngine(BaseModel):
     window_frames: Literal["overlap", "apart"] = Field(
         "overlap",
         description="whether a frame comes into the buffer of a sliding window while windows of the one before are "
-        "still read, or only afterwards",
+        "still to be read, or only when the last of them is begun",
     )
 
 

@@ -88,6 +88,11 @@ class StreamBlocks(_Section):
     threshold: ThresholdBlock = ThresholdBlock()
     padding: PaddingBlock = PaddingBlock()
     fifo: FifoBlock = FifoBlock()
+    fork: Literal["combinational", "registered"] = Field(
+        default="combinational",
+        description="what hands a word to several readers: wires, or where there are two a register for both and a "
+        "queue of three words before the second",
+    )
     core: Core = Field(default="dsp48", description="multipliers of dense layers; depthwise ones are made of DSP58s")
     segment_inputs: int = Field(
         default=0, ge=0, le=2**20, description="DSP58s of a chain between registers; 0 for the whole chain"

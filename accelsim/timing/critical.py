@@ -167,7 +167,7 @@ class _Times:
             if self.last(stage, making, then) == start:
                 return _Link(_Event(stage, making, then, True), edge, "space")
         for edge, reader in self._apart(stage):
-            if self.end(reader, -1, frame - 1) == start:
+            if self.end(reader, -1, frame - 1) - int(self.p.first_offset[reader]) == start:
                 before = _Event(reader, int(self.p.firings[reader]) - 1, frame - 1, True)
                 return _Link(before, edge, "the frame before to leave")
         return self._own_previous(event, start)

@@ -6,7 +6,7 @@ token's first and last element, firing n of a stage obeys
     s(n) >= e(n-1)                                  one firing after the other
     s(n) >= F(need) + head, or L(need) if head < 0  on every input edge
     s(n) >= max(e(freeing firing), L)               of the token `capacity` before, on every bounded output edge
-    s(n) >= e(last firing of the frame before)      of the reader, where frames stay apart on an output edge
+    s(n) >= e(last of the frame before) - interval of a pixel    of the reader, on an output edge of frames apart
     s(n) >= offer_first(n)                          at a source that is paced
     e(n) = max(s(n) + interval, L(need) + tail, offer_last(n) + first_offset)
     F(n) = s(n) + first_offset + latency            L(n) = e(n) + latency
@@ -63,7 +63,7 @@ class Pipeline(NamedTuple):
     head: Ints  # [edges] cycles
     tail: Ints  # [edges] cycles
     capacity: Ints  # [edges] tokens, 0 for unbounded
-    apart: Ints  # [edges] 1 where a frame only enters when the one before has been read
+    apart: Ints  # [edges] 1 where a frame only enters when the last window of the one before is begun
 
 
 class State(NamedTuple):
@@ -207,7 +207,8 @@ def _slot_free(
     tokens, opened = p.tokens[stage], np.int64(0)
     if p.apart[edge] and frame > 0:
         end_of = p.first_firing[p.consumer[edge] + 1] - 1
-        opened = state.last[(frame - 1) % state.last.shape[0], end_of] - p.latency[p.consumer[edge]]
+        reader = p.consumer[edge]
+        opened = state.last[(frame - 1) % state.last.shape[0], end_of] - p.latency[reader] - p.first_offset[reader]
     before = frame * tokens + made - p.capacity[edge]
     if p.capacity[edge] == 0 or before < 0:
         return int(opened)

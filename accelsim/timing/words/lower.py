@@ -19,7 +19,7 @@ from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.unrolling import Unroll
 from accelsim.network.layers import Activation, BatchNorm, Combine, Convolution, Dense, Input, PRelu
 from accelsim.network.tensor import Tensor
-from accelsim.timing.words.blocks import Block, Converter, Fifo, Fork, Join, Matrix, Padding, Threshold, Window
+from accelsim.timing.words.blocks import Block, Converter, Fifo, Fork, Join, Matrix, Padding, Tap, Threshold, Window
 from accelsim.timing.words.chain import Chain, Placed, Traffic, chain
 from accelsim.units import divisors
 
@@ -65,7 +65,8 @@ def lower_words(design: Design, source: str, pace_cycles: int, unbounded: bool =
     """`design` as a chain of blocks, its sources "greedy" or "paced" at a frame in `pace_cycles`.
 
     Queues have the capacity of their edge; where there is none, the machine's `fifo_depth`, or room for all that
-    comes. Where `unbounded`, all queues that there are have. Raises `NotModelled` with every layer and unrolling that no block does.
+    comes. Where `unbounded`, all queues that there are have. Raises `NotModelled` with every layer and unrolling
+    that no block does.
     """
     constants = stream_blocks(design)
     streams = _streams(design, constants)
@@ -251,7 +252,8 @@ class _Builder:
             self.branches[readers[0]] = link
             return
         outs = tuple(f"{stage}.fork.{reader}" for reader in readers)
-        self.placed.append(Placed(f"{stage}.fork", Fork(), (link,), outs))
+        registered = self.constants.fork == "registered" and len(outs) == 2
+        self.placed.append(Placed(f"{stage}.fork", Tap() if registered else Fork(), (link,), outs))
         self.branches |= dict(zip(readers, outs, strict=True))
 
     def _edge(self, edge: Edge, width: int) -> str:

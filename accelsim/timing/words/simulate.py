@@ -197,7 +197,7 @@ class _Search:
         )
 
     def _peaks(self, period: int) -> dict[str, int]:
-        """Most words in each queue and window: over one more period where the state repeats, or over all that was run."""
+        """Most words in each queue and window: over one more period where the state repeats, or over all of the run."""
         if period and self.machine.frames >= len(self.cycles) + period:
             self.machine.registers.state[:, kernel.MOST_HELD] = 0
             self.machine.go_on(len(self.cycles) + period, emptied=False)

@@ -7,7 +7,6 @@ room too. Nothing but the blocks' parameters and the library's constants goes in
 
 from __future__ import annotations
 
-from collections.abc import Mapping as ReadOnly
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
@@ -18,24 +17,25 @@ from accelsim.hardware.streaming import StreamBlocks
 from accelsim.mapping.design import Design, bind
 from accelsim.mapping.mapping import Granularity, Mapping, Measured
 from accelsim.mapping.unrolling import Unroll
-from accelsim.network.graph import Network, Node, network
+from accelsim.network.graph import Node, network
 from accelsim.network.layers import Activation, Combine, Convolution, Dense, Input, Layer, Pad
 from accelsim.timing.words.blocks import Converter, Fifo, Fork, Join, Matrix, Padding, Tap, Threshold, Window
 from accelsim.timing.words.chain import Chain, Placed
 from accelsim.units import ceil_div
 
-#: Words that a matrix unit's and padding's registers hold while what follows stands still.
+#: Words that the registers of padding hold while what follows stands still.
 PADDING_WORDS = 2
 
 
 class _Held(NamedTuple):
-    """What is on a link: a layer's output in words of `width` channels, queued in `words` words of blocks before."""
+    """What is on a link: a layer's output in words of `width` channels, and the words that blocks can hold there."""
 
     node: str
     shape: tuple[int, ...]
     channels: int
     width: int
-    words: int | None = 0
+    queue: int = 0
+    registers: int = 0
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     window: Window | None = None
 
@@ -74,7 +74,11 @@ def raised(chain: Chain, accelerator: Accelerator, constants: StreamBlocks, gran
     made.links[source] = _add(made, "image", Input(channels, shape), (), shape, channels, width, channels // width)
     for placed in chain.blocks:
         _place(made, placed)
-    net = network("chain", made.nodes, [made.links[chain.sinks[0].link].node])
+    last = made.links[chain.sinks[0].link]
+    ended = made.by_word and last.node in made.unroll
+    if last.window is not None or any(last.pads) or last.node == "image" or ended:
+        raise NotModelled("its last blocks are no layer")
+    net = network("chain", made.nodes, [last.node])
     mapping = Mapping(
         unroll=MappingProxyType(made.unroll),
         capacities=MappingProxyType(made.capacities),
@@ -126,6 +130,9 @@ def _add(
 
 def _place(made: _Raising, placed: Placed) -> None:
     block, held = placed.block, made.links[placed.ins[0]]
+    whole = isinstance(block, Window | Matrix) or (held.window is None and not any(held.pads))
+    if not whole or (made.by_word and held.node in made.unroll and not isinstance(block, Threshold)):
+        raise NotModelled(f"{placed.name} is in the middle of a layer")
     if isinstance(block, Padding):
         result = _padded(made, placed, block, held)
     elif isinstance(block, Window):
@@ -135,9 +142,10 @@ def _place(made: _Raising, placed: Placed) -> None:
     elif isinstance(block, Threshold) and held.node in made.unroll:
         made.nodes.append(Node(placed.name, Activation("relu"), (held.node,)))
         made.stage[placed.name] = made.stage[held.node]
-        result = held._replace(node=placed.name)
+        registers = block.bits + made.constants.threshold.inside_words
+        result = held._replace(node=placed.name, registers=registers)
     elif isinstance(block, Fifo):
-        result = held._replace(words=(held.words or 0) + block.depth)
+        result = held._replace(queue=held.queue + block.depth)
     elif isinstance(block, Converter):
         result = held._replace(width=held.width * block.out_bits // block.in_bits)
     elif isinstance(block, Fork | Tap):
@@ -154,7 +162,7 @@ def _padded(made: _Raising, placed: Placed, block: Padding, held: _Held) -> _Hel
     shape = (block.height + top + bottom, block.width + left + right)
     if made.by_word:
         return held._replace(pads=block.pads)
-    _queue(made, held, placed.name)
+    _queue(made, held, placed.name, PADDING_WORDS)
     layer = Pad(((top, bottom), (left, right)))
     return _add(made, placed.name, layer, (held.node,), shape, held.channels, held.width, block.fold, 1)
 
@@ -177,7 +185,7 @@ def _multiplied(made: _Raising, placed: Placed, block: Matrix, held: _Held) -> _
     taps = window.taps if window is not None and window.at_once else 1
     inputs = 1 if block.per_channel else block.simd // taps
     made.unroll[placed.name] = Unroll(inputs=inputs, outputs=block.pe, window=block.simd // inputs)
-    _queue(made, held, placed.name)
+    _queue(made, held, placed.name, block.input_fold)
     latency = _latency(made.constants, block, window)
     return _add(made, placed.name, layer, (held.node,), shape, block.rows, block.pe, None, latency)
 
@@ -195,23 +203,33 @@ def _latency(constants: StreamBlocks, block: Matrix, window: Window | None) -> i
 
 def _joined(made: _Raising, placed: Placed, inputs: list[_Held]) -> _Held:
     for held in inputs:
-        _queue(made, held, placed.name)
+        _queue(made, held, placed.name, 0)
     first = inputs[0]
     names = tuple(held.node for held in inputs)
-    return _add(
-        made, placed.name, Combine("add"), names, first.shape, first.channels, first.width, first.fold, 0
-    )
+    return _add(made, placed.name, Combine("add"), names, first.shape, first.channels, first.width, first.fold, 0)
 
 
-def _queue(made: _Raising, held: _Held, consumer: str) -> None:
+def _queue(made: _Raising, held: _Held, consumer: str, registers: int) -> None:
     """Room between two stages, in the tokens of the granularity."""
     edge = f"{made.stage[held.node]} -> {consumer}"
     if made.by_word:
-        if held.words:
-            made.capacities[edge] = held.words
+        if held.queue:
+            made.capacities[edge] = held.queue
         return
-    words = (held.words or 0) + PADDING_WORDS
+    words = held.queue + held.registers + registers
     pixels = ceil_div(words, held.fold) + 1
     if held.window is not None:
-        pixels = held.window.buffer(made.constants) // held.fold + 1
-    made.capacities[edge] = pixels
+        pixels = _window_pixels(held.window, made.constants)
+    made.capacities[edge] = pixels if made.granularity == "pixel" else _rows(pixels, held)
+
+
+def _rows(pixels: int, held: _Held) -> int:
+    """Rows that have begun to come while so many pixels are there: the one being made, and those with a pixel left."""
+    row = held.shape[-1] if len(held.shape) > 1 else 1
+    return 1 + ceil_div(pixels, row)
+
+
+def _window_pixels(window: Window, constants: StreamBlocks) -> int:
+    """Pixels that come in while a window is sent: up to those that the next one, at most a row further, needs."""
+    jump = window.stride[0] * window.width - (window.outputs[1] - 1) * window.stride[1]
+    return window.buffer(constants) // window.fold + jump

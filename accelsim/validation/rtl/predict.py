@@ -1,4 +1,9 @@
-"""Predicting every figure of `measured.csv` from `specs.jsonl` alone, by running the blocks."""
+"""Predicting every figure of `measured.csv` from `specs.jsonl` alone, by running the blocks.
+
+By rows or pixels a chain of layers is simulated as the network that it is, and only what such a simulation says is
+predicted: the steady interval and the first frame of runs whose source and sink are always ready. Chains with forks
+are left out there, since what they do hangs on single words in the queue of the skip.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +13,27 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from accelsim.errors import InputError, collected
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.errors import InputError, NotModelled, collected
+from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.streaming import StreamBlocks
+from accelsim.mapping.mapping import Granularity
+from accelsim.network.reach import Granularity as TokenGranularity
+from accelsim.timing.simulate import schedule
+from accelsim.timing.words.blocks import Fork, Join, Tap
 from accelsim.timing.words.chain import Chain, with_depths
 from accelsim.timing.words.run import Run, run
 from accelsim.validation.comparison import Comparison, Row, comparison
 from accelsim.validation.measured import Figure, read_figures
+from accelsim.validation.rtl.network import raised
 from accelsim.validation.rtl.specs import Spec, read_specs
 
+Ints = NDArray[np.int64]
+
+#: Enough for any chain; what a machine has to share out is not what is compared.
+MOST_MULTIPLIERS = 10**9
 #: Words beyond a frame's that make a skip's queue ample.
 AMPLE_BEYOND_FRAME = 64
 
@@ -28,22 +46,72 @@ OF_A_RUN: Mapping[str, Callable[[Run], float]] = MappingProxyType(
         "frame0_cycles": lambda run: float(run.completions[0] + 1),
     }
 )
+#: The same, from the cycles after which each frame was through.
+OF_TOKENS: Mapping[str, Callable[[Ints], float]] = MappingProxyType(
+    {"steady_interval": lambda ends: float(ends[-1] - ends[-2]), "frame0_cycles": lambda ends: float(ends[0])}
+)
 INTERVALS = ("steady_interval", "mean_interval")
 OF_A_SKIP = ("min_depth_no_deadlock", "min_depth_full_throughput")
 
 
-def compare_rtl(folder: Path, constants: StreamBlocks) -> Comparison:
-    """Every figure of a folder with `specs.jsonl` and `measured.csv` beside what the blocks do.
+def compare_rtl(folder: Path, accelerator: Accelerator, granularity: Granularity = "word") -> Comparison:
+    """Every figure of a folder with `specs.jsonl` and `measured.csv` beside what the accelerator's blocks do.
 
-    Raises `InputError` with everything that is wrong in either file.
+    Raises `InputError` with everything that is wrong in either file, and where the accelerator has no blocks.
     """
+    constants = _blocks(accelerator)
     specs = read_specs(folder / "specs.jsonl")
     figures = read_figures(folder / "measured.csv")
     skips = _skips(specs.values())
     problems = [problem for figure in figures for problem in _problems(figure, specs, skips)]
     if problems:
         raise collected(problems)
-    return comparison(_predicted(figures, specs, skips, constants))
+    if granularity == "word":
+        return comparison(_predicted(figures, specs, skips, constants))
+    return comparison(_by_tokens(figures, specs, accelerator, constants, granularity))
+
+
+def _blocks(accelerator: Accelerator) -> StreamBlocks:
+    if accelerator.blocks is None:
+        raise InputError(
+            f"{accelerator.name} describes no blocks; use fpga-stream, or give the machine a section 'blocks'"
+        )
+    return accelerator.blocks
+
+
+def _by_tokens(
+    figures: Iterable[Figure],
+    specs: Mapping[str, Spec],
+    accelerator: Accelerator,
+    constants: StreamBlocks,
+    granularity: TokenGranularity,
+) -> Iterable[Row]:
+    engine = accelerator.engine.model_copy(update={"multipliers": MOST_MULTIPLIERS, "window_frames": "apart"})
+    machine = accelerator.model_copy(update={"engine": engine, "fork": "copy"})
+    ends: dict[str, Ints | None] = {}
+    for figure in figures:
+        predicted = None
+        if figure.quantity in OF_TOKENS:
+            if figure.key not in ends:
+                ends[figure.key] = _completions(specs[figure.key], machine, constants, granularity)
+            ended = ends[figure.key]
+            predicted = None if ended is None else OF_TOKENS[figure.quantity](ended)
+        yield Row(figure.key, figure.quantity, figure.measured, predicted)
+
+
+def _completions(
+    spec: Spec, machine: Accelerator, constants: StreamBlocks, granularity: TokenGranularity
+) -> Ints | None:
+    """Cycles after which each frame was through; None where the run is no chain of layers with steady ends."""
+    ends = (*spec.chain.sources, *spec.chain.sinks)
+    forks = any(isinstance(placed.block, Fork | Tap | Join) for placed in spec.chain.blocks)
+    if forks or any(end.chance < 256 for end in ends):
+        return None
+    try:
+        design = raised(spec.chain, machine, constants, granularity)
+    except NotModelled:
+        return None
+    return schedule(design, granularity, "greedy", spec.frames).completions
 
 
 class _Skip(NamedTuple):
@@ -153,10 +221,3 @@ class SkipDepths:
 
 def _ample(chain: Chain, fifo: str) -> int:
     return chain.words[chain.by_name[fifo].ins[0]] + AMPLE_BEYOND_FRAME
-
-
-def constants_of(name: str, blocks: StreamBlocks | None) -> StreamBlocks:
-    """The blocks of a machine; raises `InputError` where it has none."""
-    if blocks is None:
-        raise InputError(f"{name} describes no blocks; use fpga-stream, or give the machine a section 'blocks'")
-    return blocks
