@@ -91,4 +91,5 @@ def _spread(of: Spread) -> tuple[str, ...]:
     from accelsim.report.tables import quantity
 
     errors = (percent(error) for error in (of.median, of.p95, of.worst))
-    return (quantity(of.rows), quantity(of.equal), *errors, quantity(of.worst_difference), quantity(of.missing))
+    worst = "-" if of.worst_difference is None else quantity(of.worst_difference)
+    return (quantity(of.rows), quantity(of.equal), *errors, worst, quantity(of.missing))

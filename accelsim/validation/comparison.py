@@ -36,16 +36,16 @@ class Row:
 class Spread:
     """The errors of one quantity: how many figures, how many equal, and the size of the others' errors.
 
-    `missing` have no error: nothing was predicted, or not 0 where 0 was measured.
+    `missing` have no error: nothing was predicted, or not 0 where 0 was measured. Without any error there is no size.
     """
 
     rows: int
     equal: int
     missing: int
-    median: float
-    p95: float
-    worst: float
-    worst_difference: float
+    median: float | None
+    p95: float | None
+    worst: float | None
+    worst_difference: float | None
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,16 @@ class Comparison:
 
 def spread(rows: Sequence[Row]) -> Spread:
     """How far apart the figures of `rows` are."""
-    errors = np.abs([row.error for row in rows if row.error is not None] or [0.0])
+    errors = [abs(row.error) for row in rows if row.error is not None]
     differences = [abs(row.difference) for row in rows if row.difference is not None]
     return Spread(
         rows=len(rows),
         equal=sum(row.difference == 0 for row in rows),
         missing=sum(row.error is None for row in rows),
-        median=float(np.median(errors)),
-        p95=float(np.percentile(errors, 95)),
-        worst=float(errors.max()),
-        worst_difference=max(differences, default=0.0),
+        median=float(np.median(errors)) if errors else None,
+        p95=float(np.percentile(errors, 95)) if errors else None,
+        worst=max(errors, default=None),
+        worst_difference=max(differences, default=None),
     )
 
 

@@ -30,8 +30,8 @@ class Run:
 
     `begin` and `last`, int64[links, frames], are each frame's first and last transfer on each link, -1 for none.
     `peaks` are the most words in each queue and window. `blocked`, int64[links], are the cycles in which a word was
-    offered and not taken. `trace`, where asked for, has every transfer's cycle by link. `waiting` are the last valid and ready
-    signals of all links.
+    offered and not taken. `trace`, where asked for, has every transfer's cycle by link. `waiting` are the last valid
+    and ready signals of all links.
     """
 
     chain: Chain

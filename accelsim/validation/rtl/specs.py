@@ -27,8 +27,8 @@ Count = Annotated[int, Field(ge=0, le=2**24)]
 Name = Annotated[str, Field(min_length=1, max_length=1024)]
 Flag = Annotated[int, Field(ge=0, le=1)]
 
-#: Most words on all links of a run: what takes hours to clock is refused.
-MOST_WORDS = 2**32
+#: Most words on all links of a run: what takes longer than minutes to clock is refused.
+MOST_WORDS = 2**31
 
 
 class _Parameters(BaseModel):
