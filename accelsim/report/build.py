@@ -6,15 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from importlib.metadata import version
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.mapping.design import Design, Stage, with_capacities
+from accelsim.mapping.design import Design, Stage, with_capacities, with_interval
 from accelsim.mapping.mapping import Granularity
 from accelsim.mapping.roles import ROLES
 from accelsim.network.attention import attention_buffering, find_attention
+from accelsim.network.reach import Granularity as TokenGranularity
 from accelsim.report import report as parts
 from accelsim.timing.bounds import edge_bounds, interval_bound_cycles, latency_bound_cycles
 from accelsim.timing.critical import critical_cycle, slack_cycles
@@ -50,7 +52,7 @@ def simulate(
 
         return simulate_words(design, frames, source)
     trace = schedule(design, granularity, source, frames)
-    free = trace if trace.steady and _is_free(trace) else schedule(_unbounded(design), trace.granularity, "paced")
+    free = trace if trace.steady and _is_free(trace) else _free(_unbounded(design), trace.granularity)
     peaks = _peaks(trace, free)
     body = parts.Body(
         network=design.network.name,
@@ -82,6 +84,14 @@ def simulate(
 
 def _is_by_word(design: Design) -> bool:
     return isinstance(design, Design) and design.mapping.granularity == "word"
+
+
+def _free(unbounded: Design, granularity: TokenGranularity) -> Trace:
+    """Under a paced source, as fast as the pipeline goes where that is slower than its slowest stage."""
+    trace = schedule(unbounded, granularity, "paced")
+    if not trace.growing:
+        return trace
+    return schedule(with_interval(unbounded, ceil(trace.interval_cycles)), granularity, "paced")
 
 
 def _is_free(trace: Trace) -> bool:

@@ -23,8 +23,9 @@ SOURCES = ("paced", "greedy")
 #: Frames to try when the steady state is to be found, and frames that tell a stage's interval alone.
 MOST_FRAMES = 64
 FRAMES_ALONE = 4
-#: Cycles times blocks simulated at most while looking for the steady state, and in one frame.
-MOST_WORK = 2**33
+#: Cycles times blocks simulated at most while looking for the steady state, and expected at most of one frame.
+MOST_WORK = 2**32
+MOST_FRAME_WORK = 2**30
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,10 @@ def _entering(chain: Chain, block: str) -> str:
 
 def _check_work(chain: Chain) -> None:
     work = max(chain.words.values()) * len(chain.blocks)
-    if work > MOST_WORK:
+    if work > MOST_FRAME_WORK:
         raise InputError(
             f"a frame takes at least {max(chain.words.values()):,} cycles of {len(chain.blocks)} blocks; "
-            f"the most is {MOST_WORK:,} cycles x blocks: unroll more, or use granularity row or pixel"
+            f"the most is {MOST_FRAME_WORK:,} cycles x blocks: unroll more, or use granularity row or pixel"
         )
 
 
