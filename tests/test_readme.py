@@ -9,6 +9,7 @@ import pytest
 
 import accelsim as acs
 from accelsim.validation.rtl.predict import compare_rtl
+from tests.timing.words.test_lower import STEADY
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 ROWS = (None, 28, 7, 1)
@@ -104,6 +105,10 @@ def test_the_errors_against_rtl_are_those_in_the_readme(compared):
         found = compared[by][quantity]
         errors = [f"{100 * share:.2f}" for share in (found.median, found.p95, found.worst)]
         assert cells(f"`{quantity}`", by) == [str(found.rows - found.missing), *errors]
+
+
+def test_as_many_networks_are_measured_chains():
+    assert f"all {len(STEADY)} of them" in " ".join(README.split())
 
 
 def test_the_machine_in_the_readme_is_one(tmp_path):

@@ -73,8 +73,8 @@ class Window(Block):
         _divides(self.simd, self.channels, "SIMD into C")
         if min(self.outputs) < 1:
             raise InputError(f"a window of {self.span[0]}x{self.span[1]} does not fit {self.height}x{self.width}")
-        if self.buffer_words is not None and not self.at_once and self.buffer_words < self._window_words:
-            raise InputError(f"buffer_depth = {self.buffer_words} is less than a window, {self._window_words} words")
+        if self.buffer_words is not None and not self.at_once and self.buffer_words < self.window_words:
+            raise InputError(f"buffer_depth = {self.buffer_words} is less than a window, {self.window_words} words")
 
     @property
     def fold(self) -> int:
@@ -104,7 +104,7 @@ class Window(Block):
         return self.parallel or self.taps == 1
 
     @property
-    def _window_words(self) -> int:
+    def window_words(self) -> int:
         """Words from the first to the last that a window reads."""
         return ((self.span[0] - 1) * self.width + self.span[1]) * self.fold
 
@@ -117,9 +117,9 @@ class Window(Block):
         if self.buffer_words is not None:
             return self.buffer_words
         if not constants.window.stride_room:
-            return self._window_words
+            return self.window_words
         beside = max(0, self.stride[1] - 1 - self.taps) + max(0, (self.stride[0] - 1) * self.width - self.taps)
-        return self._window_words + beside * self.fold
+        return self.window_words + beside * self.fold
 
     def row(self, constants: StreamBlocks) -> Row:
         return self._parallel_row() if self.at_once else self._serial_row(constants)
@@ -144,7 +144,7 @@ class Window(Block):
         parameters = {
             kernel.SW_INPUTS: self.height * self.width * self.fold,
             kernel.SW_BUFFER: self.buffer(constants),
-            kernel.SW_SPAN: self._window_words,
+            kernel.SW_SPAN: self.window_words,
             kernel.SW_WORDS: self.taps * (1 if by_group else self.fold),
             kernel.SW_DELAY: constants.window.store_cycles - 1,
         }
@@ -153,7 +153,7 @@ class Window(Block):
 
     def _parallel_row(self) -> Row:
         _, _, right, below = self._steps()
-        first = self._window_words - self.fold
+        first = self.window_words - self.fold
         parameters = {kernel.PW_INPUTS: self.height * self.width * self.fold, kernel.PW_FIRST: first}
         loops = ((self.fold, 1), (self.outputs[1], right), (self.outputs[0], below))
         parameters |= _loops(kernel.PW_SIZES, kernel.PW_STEPS, loops)

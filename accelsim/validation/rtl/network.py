@@ -7,6 +7,7 @@ room too. Nothing but the blocks' parameters and the library's constants goes in
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
@@ -25,6 +26,8 @@ from accelsim.units import ceil_div
 
 #: Words that the registers of padding hold while what follows stands still.
 PADDING_WORDS = 2
+#: Pixels on their way where one comes as another leaves: in the register before, in the window's, and being sent.
+PIPELINED = 3
 
 
 class _Held(NamedTuple):
@@ -92,7 +95,7 @@ def _entering(chain: Chain, source: str) -> tuple[tuple[int, ...], int, int]:
     """Shape, channels and channels a word of what the source gives, told by the first window or matrix behind it."""
     links = {source}
     padding: Padding | None = None
-    for placed in chain.blocks:
+    for position, placed in enumerate(chain.blocks):
         if not links.intersection(placed.ins):
             continue
         block = placed.block
@@ -100,7 +103,7 @@ def _entering(chain: Chain, source: str) -> tuple[tuple[int, ...], int, int]:
             top, left, bottom, right = padding.pads if padding else (0, 0, 0, 0)
             return (block.height - top - bottom, block.width - left - right), block.channels, block.simd
         if isinstance(block, Matrix) and not block.per_channel:
-            return (block.vectors,), block.columns, block.simd
+            return _map_of(block.vectors, chain.blocks[position:]), block.columns, block.simd
         if isinstance(block, Padding):
             padding, links = block, set(placed.outs)
         elif isinstance(block, Fork | Tap | Fifo):
@@ -108,6 +111,14 @@ def _entering(chain: Chain, source: str) -> tuple[tuple[int, ...], int, int]:
         else:
             break
     raise NotModelled("its first blocks are no layer")
+
+
+def _map_of(pixels: int, following: Iterable[Placed]) -> tuple[int, ...]:
+    """The map that so many vectors are, where padding or a window behind them tells; else they stand in a row."""
+    for block in (placed.block for placed in following):
+        if isinstance(block, Padding | Window):
+            return (block.height, block.width) if block.height * block.width == pixels else (pixels,)
+    return (pixels,)
 
 
 def _add(
@@ -185,7 +196,10 @@ def _multiplied(made: _Raising, placed: Placed, block: Matrix, held: _Held) -> _
     taps = window.taps if window is not None and window.at_once else 1
     inputs = 1 if block.per_channel else block.simd // taps
     made.unroll[placed.name] = Unroll(inputs=inputs, outputs=block.pe, window=block.simd // inputs)
-    _queue(made, held, placed.name, block.input_fold)
+    if window is None:
+        _queue(made, held, placed.name, block.input_fold)
+    else:
+        _windowed(made, held, window, placed.name, block.output_fold > 1 and not block.per_channel)
     latency = _latency(made.constants, block, window)
     return _add(made, placed.name, layer, (held.node,), shape, block.rows, block.pe, None, latency)
 
@@ -217,19 +231,35 @@ def _queue(made: _Raising, held: _Held, consumer: str, registers: int) -> None:
             made.capacities[edge] = held.queue
         return
     words = held.queue + held.registers + registers
-    pixels = ceil_div(words, held.fold) + 1
-    if held.window is not None:
-        pixels = _window_pixels(held.window, made.constants)
-    made.capacities[edge] = pixels if made.granularity == "pixel" else _rows(pixels, held)
+    made.capacities[edge] = _tokens(made, ceil_div(words, held.fold) + 1, held)
 
 
-def _rows(pixels: int, held: _Held) -> int:
-    """Rows that have begun to come while so many pixels are there: the one being made, and those with a pixel left."""
-    row = held.shape[-1] if len(held.shape) > 1 else 1
-    return 1 + ceil_div(pixels, row)
+def _windowed(made: _Raising, held: _Held, window: Window, consumer: str, replayed: bool) -> None:
+    """Room in a window; `replayed` where a matrix unit takes the words of the next one while it repeats the last."""
+    edge = f"{made.stage[held.node]} -> {consumer}"
+    if made.by_word:
+        if held.queue:
+            made.capacities[edge] = held.queue
+    else:
+        made.capacities[edge] = _tokens(made, _window_pixels(window, made.constants, replayed), held)
 
 
-def _window_pixels(window: Window, constants: StreamBlocks) -> int:
-    """Pixels that come in while a window is sent: up to those that the next one, at most a row further, needs."""
+def _tokens(made: _Raising, pixels: int, held: _Held) -> int:
+    """Tokens that have begun to come while so many pixels are there: of rows one more, which is being made."""
+    if made.granularity == "pixel":
+        return pixels
+    return 1 + ceil_div(pixels, held.shape[-1] if len(held.shape) > 1 else 1)
+
+
+def _window_pixels(window: Window, constants: StreamBlocks, replayed: bool) -> int:
+    """Pixels that there is room for while a window is sent.
+
+    Word by word what the next window needs, at most a row further, comes in as what the last one needed leaves. In
+    the order of depthwise layers it does not before the last group of channels, and where windows leave whole only
+    as they leave.
+    """
+    if (window.at_once and not replayed) or (window.depthwise and window.fold > 1):
+        words = window.window_words if window.at_once else window.buffer(constants)
+        return words // window.fold + PIPELINED
     jump = window.stride[0] * window.width - (window.outputs[1] - 1) * window.stride[1]
-    return window.buffer(constants) // window.fold + jump
+    return (window.window_words if window.at_once else window.buffer(constants)) // window.fold + jump

@@ -109,7 +109,7 @@ def _completions(
         return None
     try:
         design = raised(spec.chain, machine, constants, granularity)
-    except NotModelled:
+    except (NotModelled, InputError):
         return None
     return schedule(design, granularity, "greedy", spec.frames).completions
 
