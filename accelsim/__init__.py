@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from accelsim.network.load import load_network, registered_networks
     from accelsim.network.rewrites.fold import fold
     from accelsim.network.rewrites.tile_attention import tile_attention
+    from accelsim.network.rewrites.virtual_maps import virtual_maps
     from accelsim.report.build import simulate
     from accelsim.report.report import Report
     from accelsim.timing.simulate import schedule
@@ -41,6 +42,7 @@ _HOMES = {
     "accelsim.network.load": ("load_network", "registered_networks"),
     "accelsim.network.rewrites.fold": ("fold",),
     "accelsim.network.rewrites.tile_attention": ("tile_attention",),
+    "accelsim.network.rewrites.virtual_maps": ("virtual_maps",),
     "accelsim.report.build": ("simulate",),
     "accelsim.report.report": ("Report",),
     "accelsim.timing.simulate": ("schedule",),
@@ -73,6 +75,7 @@ __all__ = [
     "simulate",
     "size_buffers",
     "tile_attention",
+    "virtual_maps",
     "widen",
     "with_capacities",
 ]

@@ -14,7 +14,18 @@ AcceleratorOption = Annotated[
     str, typer.Option("--accelerator", metavar="NAME|FILE", help="a preset's name or a YAML file")
 ]
 MappingOption = Annotated[
-    str | None, typer.Option("--mapping", metavar="FILE|pipeline", help="a mapping file; without, one is chosen")
+    str | None,
+    typer.Option(
+        "--mapping", metavar="FILE|pipeline|layer-by-layer|fused", help="a mapping file, or how to choose one"
+    ),
+]
+ObjectiveOption = Annotated[
+    str | None,
+    typer.Option("--objective", metavar="bytes|cycles|energy", help="what segments are chosen for: fewest of these"),
+]
+FramesPerVisitOption = Annotated[
+    int | None,
+    typer.Option("--frames-per-visit", metavar="N", help="frames that a segment processes before the next"),
 ]
 TileAttentionOption = Annotated[
     int | None,

@@ -83,11 +83,11 @@ class FifoBlock(_Section):
 class StreamBlocks(_Section):
     """All blocks of a streaming library, and what a layer is made of where a mapping does not say."""
 
-    window: WindowBlock = WindowBlock()
-    matrix: MatrixBlock = MatrixBlock()
-    threshold: ThresholdBlock = ThresholdBlock()
-    padding: PaddingBlock = PaddingBlock()
-    fifo: FifoBlock = FifoBlock()
+    window: WindowBlock = Field(default=WindowBlock(), description="sliding-window generator")
+    matrix: MatrixBlock = Field(default=MatrixBlock(), description="matrix-vector and vector-vector units")
+    threshold: ThresholdBlock = Field(default=ThresholdBlock(), description="activation and requantisation")
+    padding: PaddingBlock = Field(default=PaddingBlock(), description="feature-map padding")
+    fifo: FifoBlock = Field(default=FifoBlock(), description="queues")
     fork: Literal["combinational", "registered"] = Field(
         default="combinational",
         description="what hands a word to several readers: wires, or where there are two a register for both and a "

@@ -105,7 +105,8 @@ def _widths(rows: Sequence[tuple[str, ...]], text: Sequence[bool], width: int) -
     left = width - len(GAP) * (len(text) - 1) - sum(w for w, folds in zip(widths, text, strict=True) if not folds)
     folding = sorted((k for k in range(len(text)) if text[k]), key=lambda k: (k > 0, widths[k]))
     for position, column in enumerate(folding):
-        share = width // 2 if column == 0 and len(folding) > 1 else left // (len(folding) - position)
+        others = len(folding) - position - 1
+        share = min(width // 2, left - LEAST_TEXT * others) if column == 0 and others else left // (others + 1)
         widths[column] = min(widths[column], max(share, LEAST_TEXT))
         left -= widths[column]
     return widths

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
-from importlib.metadata import version
 
+from accelsim.errors import NotModelled
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.roles import ROLES
 from accelsim.report import report as parts
-from accelsim.report.build import attention_of, bytes_of, number, unroll_of, work_of
+from accelsim.report.build import bytes_of, number, pipeline_segment, report_head, unroll_of
 from accelsim.timing.words.simulate import WordTrace, schedule_words
 
 #: Parts of the report that word by word are null.
@@ -22,33 +22,29 @@ NULL_BY_WORD = ("bound_elements", "simultaneous_peak_elements", "latency_bound_c
 
 def simulate_words(design: Design, frames: int | None = None, source: str | None = None) -> parts.Report:
     """Simulates `design` as streaming blocks and reports as `simulate` does; see there."""
+    if design.mapping.segments:
+        raise NotModelled(
+            "segments take turns row by row; words of such a design are not modelled: use --mapping pipeline"
+        )
     trace = schedule_words(design, source, frames)
     free = schedule_words(design, free=True)
     lone = schedule_words(design, frames=1, free=True)
+    head = report_head(design, "word", trace.source)
+    unknown = tuple(name for name in parts.NEED_MEMORIES if name not in head["not_modelled"])
+    own = {"fork": "copy", "pace_cycles": trace.pace_cycles}
+    own |= {"not_modelled": (*unknown, *head["not_modelled"], *NULL_BY_WORD)}
     body = parts.Body(
-        network=design.network.name,
-        inputs={stage.name: stage.tensor.label for stage in design.stages if stage.is_source},
-        accelerator=design.accelerator.name,
-        granularity="word",
-        source=trace.source,
-        fork="copy",
-        pace_cycles=trace.pace_cycles,
-        clock_hz=design.accelerator.clock_hz,
-        activation_bits=design.accelerator.activation_bits,
+        **head | own,
         throughput=_throughput(trace, lone),
         critical=None,
-        attention_buffering=attention_of(design),
         buffering={role: _role(design, role, free, lone) for role in ROLES},
         buffers=tuple(_buffer(edge, trace, free, lone) for edge in design.edges),
         stages=tuple(_stage(stage, trace) for stage in design.stages),
-        work=work_of(design),
-        segments=(parts.Segment(name="pipeline", stages=len(design.stages), multipliers=design.multipliers),),
+        segments=(pipeline_segment(design),),
         traffic=None,
         memories=None,
-        energy=None,
-        not_modelled=(*parts.NOT_MODELLED, *NULL_BY_WORD),
+        virtual_maps=None,
         warnings=tuple(_warnings(trace, free)),
-        version=version("accelsim"),
     )
     return parts.Report(body)
 
@@ -130,6 +126,8 @@ def _stage(stage: Stage, trace: WordTrace) -> parts.StageRow:
         waiting_input_cycles=number(rest - from_source) if steady else None,
         waiting_space_cycles=number(space) if steady else None,
         waiting_port_cycles=0,
+        waiting_turn_cycles=0,
+        port=None,
         waiting_source_cycles=number(from_source) if steady else None,
         slack_cycles=None,
         waits_most_on=None,
@@ -166,6 +164,7 @@ def _buffer(edge: Edge, trace: WordTrace, free: WordTrace, lone: WordTrace) -> p
         tensor=edge.tensor.label,
         token_elements=size,
         frame_elements=edge.tensor.elements,
+        home=None,
         bound_elements=None,
         one_frame_peak_elements=_peak(edge, lone),
         peak_elements=peak,

@@ -51,7 +51,9 @@ class _Link(NamedTuple):
 def critical_cycle(trace: Trace) -> CriticalCycle | None:
     """The critical cycle of a steady trace; None where the trace is not steady.
 
-    A stage that is busy all the time is named first, then the source's pace, then a cycle through buffers.
+    A stage that is busy all the time is named first, then the source's pace, then a cycle through buffers. Where
+    stages wait for each other at a port there is no such cycle: who is served first hangs on all of them, and
+    a stage that takes less time may make others slower. Then it is None too.
     """
     if not trace.steady:
         return None
@@ -64,7 +66,7 @@ def critical_cycle(trace: Trace) -> CriticalCycle | None:
     if trace.source == "paced" and interval == trace.design.pace_cycles:
         step = f"the source offers a frame every {trace.design.pace_cycles:,} cycles"
         return CriticalCycle("source", interval, (), (), (step,))
-    return _walk(trace)
+    return None if trace.shared else _walk(trace)
 
 
 def slack_cycles(trace: Trace) -> dict[str, Fraction]:

@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 import pytest
 
+from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import bind, with_interval
-from accelsim.timing.bounds import edge_bounds
 from accelsim.timing.occupancy import peak_tokens
 from accelsim.timing.simulate import schedule
 from tests.random_networks import random_case

@@ -23,7 +23,7 @@ from accelsim.validation.rtl.specs import read_specs
 GIVEN = resources.files("accelsim.validation") / "data" / "rtl"
 SPECS = read_specs(GIVEN / "specs.jsonl")
 MEASURED = {(figure.key, figure.quantity): figure.measured for figure in read_figures(GIVEN / "measured.csv")}
-WIDE = {"engine.multipliers": 10**6, "blocks.fifo_depth": 0}
+WIDE = {"engine.multipliers": 10**6, "blocks.fifo_depth": 0, "activation_bits": 4, "source": "greedy"}
 
 
 def machine(**settings):
