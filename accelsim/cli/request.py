@@ -59,7 +59,26 @@ def prepare(request: Request, network: Network | None = None) -> Prepared:
     """Everything that was asked for, loaded, rewritten and mapped; `network` saves loading it again."""
     net, warnings = tiled(request, network or load(request))
     design = mapped(request, net, machine(request))
-    return Prepared(design, granularity_of(request, design), warnings)
+    granularity = granularity_of(request, design)
+    if granularity == "word" and request.mapping in (None, "pipeline"):
+        design, replaced = as_blocks(design)
+        warnings = (*warnings, *replaced)
+    return Prepared(design, granularity, warnings)
+
+
+def as_blocks(design: Design) -> tuple[Design, tuple[str, ...]]:
+    """A chosen design with unrollings that blocks have, and a warning of what that changes."""
+    from accelsim.mapping.blocks import in_blocks
+
+    fitting = in_blocks(design)
+    changed = [n for n, unroll in fitting.mapping.unroll.items() if unroll != design.mapping.unroll[n]]
+    if not changed:
+        return design, ()
+    return fitting, (
+        f"blocks take one tap of a window or all of them, and one pixel: {len(changed)} unrollings are others, "
+        f"{fitting.multipliers:,} multipliers instead of {design.multipliers:,} ({', '.join(changed[:4])}"
+        f"{', ...' if len(changed) > 4 else ''})",
+    )
 
 
 def prepare_like(request: Request, network: Network, baseline: Design) -> Prepared:

@@ -117,7 +117,9 @@ def _streams(design: Design, constants: StreamBlocks) -> dict[str, Stream]:
             problems.append(f"{stage.name} ({stage.group.node.kind}): {error}")
             streams[stage.name] = Stream(stage, (), 1, 1, "")
     if problems:
-        raise NotModelled(f"word by word, {'; '.join(problems)}. Use granularity row or pixel, or another unrolling")
+        raise NotModelled(
+            f"word by word, {'; '.join(problems)}. Use granularity row or pixel, or unrollings of blocks (in_blocks)"
+        )
     return streams
 
 

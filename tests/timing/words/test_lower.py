@@ -168,6 +168,20 @@ def test_words_of_other_widths_are_converted():
     assert trace.interval_cycles >= max(36 * 4 * 3 * 9 * 2 // 4, 36 * 6)
 
 
+@pytest.mark.parametrize("multipliers", [1, 7, 12, 48, 144, 300, 10**6])
+def test_any_choice_of_unrollings_can_be_made_of_blocks(multipliers):
+    net = residual()
+    design = acs.map_network(net, machine(engine__multipliers=multipliers))
+    fitting = acs.in_blocks(design)
+    unroll = fitting.mapping.unroll["conv"]
+    assert unroll.pixels == 1
+    assert unroll.window in (1, 9)
+    assert unroll.multipliers <= design.mapping.unroll["conv"].multipliers
+    # no other that blocks have is larger and not too large
+    others = [i * o * w for i in (1, 2, 4) for o in (1, 2, 4) for w in (1, 9)]
+    assert unroll.multipliers == max(m for m in others if m <= design.mapping.unroll["conv"].multipliers)
+
+
 def test_several_readers_and_outputs():
     nodes = [
         Node("image", Input(4, (8, 8))),
