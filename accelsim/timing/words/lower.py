@@ -92,10 +92,26 @@ def stream_blocks(design: Design) -> StreamBlocks:
     return blocks
 
 
-def alone(stream: Stream, words: int) -> Chain:
-    """A stage by itself, its source and sink always ready."""
-    placed = _in_a_row(stream, "in")
-    return chain(placed, {"in": words}, [Traffic("in")], [Traffic(placed[-1].outs[0])])
+def alone(stream: Stream, given: int, elements: int) -> Chain:
+    """A stage by itself behind the converters of its edge, its source and sink always ready.
+
+    `given` is how many channels a word has that comes, of `elements` elements a frame.
+    """
+    placed, link = [], "in"
+    for name, block in converters(given, stream.takes):
+        placed.append(Placed(name, block, (link,), (f"{name}.out",)))
+        link = f"{name}.out"
+    placed += _in_a_row(stream, link)
+    return chain(placed, {"in": elements // given}, [Traffic("in")], [Traffic(placed[-1].outs[0])])
+
+
+def converters(given: int, taken: int) -> Iterable[tuple[str, Converter]]:
+    """What makes words of `taken` channels of those with `given`, by name: nothing, one block, or two."""
+    common = lcm(given, taken)
+    if given != common:
+        yield "wider", Converter(given, common)
+    if common != taken:
+        yield "narrower", Converter(common, taken)
 
 
 def _in_a_row(stream: Stream, first: str) -> list[Placed]:
@@ -270,11 +286,8 @@ class _Builder:
         depth = self._depth(edge)
         if depth > 0:
             yield Fifo(depth), edge.name
-        common = lcm(given, taken)
-        if given != common:
-            yield Converter(given, common), f"{edge.name} (wider)"
-        if common != taken:
-            yield Converter(common, taken), f"{edge.name} (narrower)"
+        for name, block in converters(given, taken):
+            yield block, f"{edge.name} ({name})"
 
     def _depth(self, edge: Edge) -> int:
         """Words of an edge's queue, 0 where there is none."""

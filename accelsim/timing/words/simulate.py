@@ -91,26 +91,23 @@ def schedule_words(
 
 
 def own_intervals(lowered: WordDesign) -> dict[str, int]:
-    """Cycles a frame that each stage's blocks take by themselves, by name."""
+    """Cycles a frame that each stage's blocks take by themselves, by name; of joins the words they move."""
     found: dict[tuple[object, ...], int] = {}
     own = {}
+    entering = {edge.consumer: edge for edge in reversed(lowered.design.edges)}
     for name, stream in lowered.streams.items():
-        words = lowered.chain.words[lowered.outputs[name]]
         if len(stream.parts) == 0 or stream.core == "join":
-            own[name] = words
+            own[name] = lowered.chain.words[lowered.outputs[name]]
             continue
-        arriving = lowered.chain.words[_entering(lowered.chain, f"{name}.{stream.parts[0].role}")]
-        key = (*(part.block for part in stream.parts), arriving)
+        edge = entering[name]
+        given = lowered.streams[edge.producer].gives
+        key = (*(part.block for part in stream.parts), given, edge.tensor.elements)
         if key not in found:
-            made = alone(stream, arriving)
+            made = alone(stream, given, edge.tensor.elements)
             _check_work(made)
             found[key] = int(run(made, lowered.constants, FRAMES_ALONE).intervals[-1])
         own[name] = found[key]
     return own
-
-
-def _entering(chain: Chain, block: str) -> str:
-    return chain.by_name[block].ins[0]
 
 
 def _check_work(chain: Chain) -> None:
