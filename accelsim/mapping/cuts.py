@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from math import prod
 
 import numpy as np
 
@@ -22,6 +23,10 @@ from accelsim.mapping.parts import Part, Parts
 
 #: Where the live maps that are on chip lie: positions of map and memory.
 Places = tuple[tuple[int, int], ...]
+
+
+#: Choices of memories for what a segment writes that are all tried.
+MOST_PLACEMENTS = 3**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ class Search:
     beam: int
     tiled: bool = True
     ceiling: Cost | None = None
+    most_placements: int = MOST_PLACEMENTS
     most_transitions: int | None = None
 
     @cached_property
@@ -122,7 +128,7 @@ class Search:
         return sum(self.held) > self.sizes[self.away]
 
     @cached_property
-    def _stairs(self) -> dict[object, _Stairs | None]:
+    def stairs(self) -> dict[object, _Stairs]:
         return {}
 
     def run(self) -> Found:
@@ -135,6 +141,8 @@ class Search:
             here = states.pop(done, {})
             if done == graph.everything:
                 continue
+            if best is not None and best.cost[0] <= self.least():
+                break
             known = best.cost if best else None
             here = {places: way for places, way in here.items() if not self._is_beaten(done, places, way.cost, known)}
             if not here:
@@ -142,17 +150,16 @@ class Search:
             followed = self._followed(done, here)
             exact = exact and len(followed) == len(here)
             for part in self._parts_after(done, followed):
-                for places, way in followed:
-                    for after, arrived in self._joined(part, places, way):
-                        transitions += 1
-                        if self._is_beaten(part.after, after, arrived.cost, best.cost if best else None):
-                            continue
-                        if part.after == graph.everything:
-                            best = arrived
-                            continue
-                        there = states.setdefault(part.after, {})
-                        if after not in there or arrived.cost < there[after].cost:
-                            there[after] = arrived
+                for after, arrived in self._joined(part, followed):
+                    transitions += 1
+                    if self._is_beaten(part.after, after, arrived.cost, best.cost if best else None):
+                        continue
+                    if part.after == graph.everything:
+                        best = arrived
+                        continue
+                    there = states.setdefault(part.after, {})
+                    if after not in there or arrived.cost < there[after].cost:
+                        there[after] = arrived
             if self.most_transitions is not None and transitions > self.most_transitions:
                 return Found(best, False, transitions)
         return Found(best, exact, transitions)
@@ -171,12 +178,13 @@ class Search:
         seen = {done}
         while waiting:
             part = waiting.pop()
-            for position in self.downsets[part.after]:
-                after = part.after | 1 << position
+            for after in self.downsets[part.after]:
                 if after in seen:
                     continue
                 seen.add(after)
-                larger = self.parts.grown(part, position)
+                larger = part
+                for position in bits(after & ~part.after):
+                    larger = self.parts.grown(larger, position)
                 if larger.multiplying > most or self.parts.is_apart(part, position):
                     continue
                 fits = self.parts.whole_bytes(larger) <= room
@@ -192,33 +200,50 @@ class Search:
         options = self.parts.tiled(part, self.sizes[0])
         return options is not None and bool((options.demand_bytes <= room).any())
 
-    def _joined(self, part: Part, places: Places, way: Way) -> Iterator[tuple[Places, Way]]:
-        """The states that `part` leads to from one, for every choice of memories for what it writes."""
-        lies = dict(places)
-        used = [0] * len(self.memories)
-        for p, m in places:
-            used[m] += self.held[p]
-        if self._crowded:
-            used[self.away] = sum(self.held[p] for p in self.parts.graph.live(part.done) if p not in lies)
-        read = tuple(lies.get(p, self.away) for p in part.reads)
-        graph, after = self.parts.graph, part.after
-        kept = tuple((p, m) for p, m in places if graph.readers[p] & ~after)
-        for written in product(*(self._memories_for(p) for p in part.writes)):
-            taken = list(used)
-            for p, m in zip(part.writes, written, strict=True):
-                taken[m] += self.held[p]
-            if any(n > size for n, size in zip(taken[1:], self.sizes[1:], strict=True)):
-                continue
-            cheapest = self._cheapest(part, read, written, self.sizes[0] - taken[0])
-            if cheapest is None:
-                continue
-            (cost, tie), option = cheapest
-            total = (way.cost[0] + cost, way.cost[1] + tie)
-            more = tuple((p, m) for p, m in zip(part.writes, written, strict=True) if m != self.away)
-            yield tuple(sorted(kept + more)), Way(total, way, part.members, part.writes, written, option)
+    def _joined(self, part: Part, followed: Sequence[tuple[Places, Way]]) -> Iterator[tuple[Places, Way]]:
+        """The states that `part` leads to from each, for every choice of memories for what it writes."""
+        run = _Run(self, part)
+        placements = [(written, self._taken(part.writes, written)) for written in self._placements(part)]
+        for places, way in followed:
+            lies = dict(places)
+            used = self._taken(tuple(lies), tuple(lies.values()))
+            if self._crowded:
+                used[self.away] = sum(self.held[p] for p in self.parts.graph.live(part.done) if p not in lies)
+            read = tuple(lies.get(p, self.away) for p in part.reads)
+            kept = tuple((p, m) for p, m in places if self.parts.graph.readers[p] & ~part.after)
+            for written, taken in placements:
+                room = self.sizes[0] - used[0] - taken[0]
+                if room < 0 or any(
+                    size < a + b for a, b, size in zip(used[1:], taken[1:], self.sizes[1:], strict=True)
+                ):
+                    continue
+                cheapest = run.cheapest(read, written, room)
+                if cheapest is None:
+                    continue
+                (cost, tie), option = cheapest
+                total = (way.cost[0] + cost, way.cost[1] + tie)
+                more = tuple((p, m) for p, m in zip(part.writes, written, strict=True) if m != self.away)
+                yield tuple(sorted(kept + more)), Way(total, way, part.members, part.writes, written, option)
 
-    def _memories_for(self, position: int) -> tuple[int, ...]:
-        return self._choices[position]
+    def _taken(self, maps: Sequence[int], memories: Sequence[int]) -> list[int]:
+        """Bytes of each memory that maps take."""
+        taken = [0] * len(self.memories)
+        for p, m in zip(maps, memories, strict=True):
+            taken[m] += self.held[p]
+        return taken
+
+    def _placements(self, part: Part) -> Iterator[tuple[int, ...]]:
+        """Memories for what a part writes: all choices, or where there are too many, those that keep small maps."""
+        choices = [self._choices[p] for p in part.writes]
+        if prod(len(choice) for choice in choices) <= self.most_placements:
+            yield from product(*choices)
+            return
+        by_size = sorted(range(len(choices)), key=lambda k: self.held[part.writes[k]])
+        yield (self.away,) * len(choices)
+        for memory in range(self.away):
+            for count in range(1, len(choices) + 1):
+                near = set(by_size[:count])
+                yield tuple(memory if k in near and memory in c else self.away for k, c in enumerate(choices))
 
     @cached_property
     def _choices(self) -> tuple[tuple[int, ...], ...]:
@@ -228,22 +253,6 @@ class Search:
             (self.away,) if graph.leaves[p] else (*(m for m in range(self.away) if size <= self.sizes[m]), self.away)
             for p, size in enumerate(self.held)
         )
-
-    def _cheapest(
-        self, part: Part, read: tuple[int, ...], written: tuple[int, ...], room: int
-    ) -> tuple[Cost, Option] | None:
-        read_homes, written_homes = ([self.memories[m] for m in which] for which in (read, written))
-        if self.parts.whole_bytes(part) <= room:
-            option = self.parts.whole(part)
-            return self.objective.of(option, read_homes, written_homes), option
-        key = (part.members, part.reads, part.writes, read, written)
-        if key not in self._stairs:
-            options = self.parts.tiled(part, self.sizes[0])
-            self._stairs[key] = (
-                None if options is None else _Stairs(options, self.objective.of(options, read_homes, written_homes))
-            )
-        stairs = self._stairs[key]
-        return None if stairs is None else stairs.cheapest(room)
 
     def _is_beaten(self, done: int, places: Places, cost: Cost, best: Cost | None) -> bool:
         """Whether no way on from a state costs less than the best one known."""
@@ -282,3 +291,48 @@ class Search:
     def least(self) -> float:
         """A bound on the cost of every way."""
         return self._least(0, ())
+
+
+class _Run:
+    """A part to be run from many states: its cheapest option for the memories and the room that each leaves it."""
+
+    def __init__(self, search: Search, part: Part) -> None:
+        self._search = search
+        self._part = part
+        self._whole = search.parts.whole(part)
+        self._priced: dict[tuple[tuple[int, ...], tuple[int, ...]], list[tuple[Cost, Option]]] = {}
+
+    @cached_property
+    def _tiles(self) -> Options | None:
+        wanted = self._search.tiled or self._part.is_single
+        return self._search.parts.tiled(self._part, self._search.sizes[0]) if wanted else None
+
+    @cached_property
+    def _few(self) -> list[Option]:
+        return [] if self._tiles is None else [self._tiles[k] for k in range(len(self._tiles))]
+
+    def cheapest(self, read: tuple[int, ...], written: tuple[int, ...], room: int) -> tuple[Cost, Option] | None:
+        """What costs least of all that fits; in one go, if it does."""
+        if self._whole.demand_bytes <= room:
+            return self._prices(self._whole, read, written), self._whole
+        if self._part.weight_bytes > room and not self._part.is_single:
+            return None
+        if self._tiles is None:
+            return None
+        if self._part.is_single:
+            return self._stairs(self._tiles, read, written).cheapest(room)
+        if (read, written) not in self._priced:
+            self._priced[read, written] = [(self._prices(option, read, written), option) for option in self._few]
+        fitting = [one for one in self._priced[read, written] if one[1].demand_bytes <= room]
+        return min(fitting, key=lambda one: one[0], default=None)
+
+    def _prices(self, option: Option | Options, read: tuple[int, ...], written: tuple[int, ...]) -> Costs:
+        names = self._search.memories
+        return self._search.objective.of(option, [names[m] for m in read], [names[m] for m in written])
+
+    def _stairs(self, options: Options, read: tuple[int, ...], written: tuple[int, ...]) -> _Stairs:
+        key = (self._part.members, self._part.reads, read, written)
+        known = self._search.stairs
+        if key not in known:
+            known[key] = _Stairs(options, self._prices(options, read, written))
+        return known[key]

@@ -9,7 +9,7 @@ from functools import cached_property
 from accelsim.mapping.design import Design
 from accelsim.mapping.movers import map_bytes
 
-#: From a downset to the stages that can run next, as bit sets and positions.
+#: From a downset to those that can come next.
 Downsets = dict[int, tuple[int, ...]]
 
 
@@ -96,32 +96,32 @@ def all_downsets(graph: StageGraph, most: int) -> Downsets | None:
     known = {0}
     while waiting:
         done = waiting.pop()
-        ready = tuple(k for k in range(graph.count) if not done >> k & 1 and not graph.needs[k] & ~done)
-        found[done] = ready
-        for k in ready:
-            if done | 1 << k not in known:
-                known.add(done | 1 << k)
-                waiting.append(done | 1 << k)
+        ready = (k for k in range(graph.count) if not done >> k & 1 and not graph.needs[k] & ~done)
+        found[done] = tuple(done | 1 << k for k in ready)
+        for after in found[done]:
+            if after not in known:
+                known.add(after)
+                waiting.append(after)
         if len(known) > most:
             return None
     return found
 
 
 def prefixes(orders: Sequence[Sequence[int]]) -> Downsets:
-    """The downsets that some of `orders` passes through."""
+    """The downsets that some of `orders` passes through; an order is one of bit sets that run one after the other."""
     following: dict[int, dict[int, None]] = {}
     for order in orders:
         done = 0
-        for k in order:
-            following.setdefault(done, {})[k] = None
-            done |= 1 << k
+        for members in order:
+            following.setdefault(done, {})[done | members] = None
+            done |= members
         following.setdefault(done, {})
     return {done: tuple(after) for done, after in following.items()}
 
 
 def given_order(graph: StageGraph) -> list[int]:
     """The order of the network."""
-    return list(range(graph.count))
+    return [1 << k for k in range(graph.count)]
 
 
 def thrifty_order(graph: StageGraph) -> list[int]:
@@ -134,7 +134,7 @@ def thrifty_order(graph: StageGraph) -> list[int]:
         chosen = min(ready, key=lambda k: (_left_over(graph, k, done), -max(made[p] for p in graph.operands[k]), k))
         latest += 1
         made[chosen] = latest
-        order.append(chosen)
+        order.append(1 << chosen)
         done |= 1 << chosen
         ready.remove(chosen)
         ready |= {k for k in bits(graph.readers[chosen]) if not graph.needs[k] & ~done}

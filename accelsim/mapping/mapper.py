@@ -77,7 +77,7 @@ def map_network(
     interval = None if target_fps is None else _interval_cycles(accelerator, target_fps)
     if accelerator.engine.kind == "systolic":
         return _with_stored(_shared(net, accelerator, interval), stored)
-    multipliers = _multipliers(net, accelerator, interval, like)
+    multipliers = _multipliers(net, accelerator, interval, like, stored)
     layers = _folded(net)
     kept = {} if like is None else _unrolled_alike(layers, like)
     chosen = {
@@ -183,21 +183,21 @@ def _folded(net: Network) -> dict[str, Folded]:
     return layers
 
 
-def _floor_cycles(net: Network, accelerator: Accelerator) -> dict[str, int]:
+def _floor_cycles(net: Network, accelerator: Accelerator, stored: frozenset[str]) -> dict[str, int]:
     """Frame cycles of the stages without multiplications, by name."""
     lanes = accelerator.engine.lanes
     return {
         group.name: moving_work_cycles(net, group.node, tuple(k for k, _ in group.operands), lanes)
-        for group in group_layers(net)
+        for group in group_layers(net, accelerator.channel_pooling, stored)
         if loop_nest(net, group.node) is None
     }
 
 
 def _multipliers(
-    net: Network, accelerator: Accelerator, interval: int | None, like: Design | None
+    net: Network, accelerator: Accelerator, interval: int | None, like: Design | None, stored: frozenset[str]
 ) -> ReadOnly[str, int]:
     layers = _folded(net)
-    floor = _floor_cycles(net, accelerator)
+    floor = _floor_cycles(net, accelerator, stored)
     slowest = max(floor, key=lambda name: floor[name], default=None)
     if slowest is None:
         raise InputError(f"{net.name}: no input reaches an output; there is nothing to map")

@@ -74,10 +74,18 @@ def load_weights(accelerator: Accelerator, memory: str, layer: str, moved_bytes:
     level = accelerator.memories[memory]
     each = ceil_div(ceil_div(moved_bytes, level.burst), MOST_WEIGHT_REQUESTS) * level.burst
     requests = ceil_div(moved_bytes, each)
-    tensor = Tensor(1, (requests,))
-    node = Node(f"load weights of {layer}", Input(1, (requests,)))
+    tensor = Tensor(max(1, min(each, moved_bytes) * 8 // accelerator.weight_bits), (requests,))
+    node = Node(f"load weights of {layer}", Input(tensor.channels, tensor.spatial))
     transfer = Transfer("weight", layer, f"weights of {layer}", memory, False, moved_bytes)
     return _stage(level, Group(node, (), (), node.name), tensor, transfer, min(each, moved_bytes))
+
+
+def rows_under_way(stage: Stage) -> int:
+    """Rows that a stage which never rests has begun and are not out yet.
+
+    They are in no buffer, but in the stage's own pipeline or, of a mover, among a memory's outstanding bursts.
+    """
+    return ceil_div(stage.latency_cycles, stage.fired.row_pixels // stage.together * stage.interval_cycles)
 
 
 def map_bytes(tensor: Tensor, bits: int) -> int:

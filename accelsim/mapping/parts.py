@@ -26,7 +26,7 @@ from accelsim.network.layers import ChannelPool
 from accelsim.units import ceil_div
 
 #: Parts into which the columns of several stages together are cut.
-COLUMN_PARTS = (2, 4, 8, 16, 32)
+COLUMN_PARTS = (2, 4, 8, 16)
 HALOS: tuple[Halo, ...] = ("cache", "recompute")
 
 

@@ -13,7 +13,7 @@ from accelsim.hardware.engine import SystolicEngine
 from accelsim.mapping.buffers import needed_and_held
 from accelsim.mapping.channels import ChannelTile, channel_tiles, input_channels, narrowed
 from accelsim.mapping.design import Design, Edge, Stage
-from accelsim.mapping.movers import load_map, map_bytes, store_map
+from accelsim.mapping.movers import load_map, map_bytes, rows_under_way, store_map
 from accelsim.mapping.pace import Pace, array_pace, channel_groups
 from accelsim.mapping.roles import Role
 from accelsim.mapping.segment import Segment
@@ -128,7 +128,7 @@ class _Builder:
             stores.append(mover)
             edges.append(edge)
         stages = (*loads.values(), *working, *stores)
-        bounded = self._bounded(edges)
+        bounded = self._bounded(stages, edges)
         return Pass(
             tuple(stages),
             tuple(bounded),
@@ -236,13 +236,21 @@ class _Builder:
             movers.append((replace(mover, row_offset=stage.row_offset), edge))
         return movers
 
-    def _bounded(self, edges: Sequence[Edge]) -> list[Edge]:
-        """`edges` with their capacities; where a fork shares one buffer, that of the reader who needs most."""
-        owners = [_owner(self.design.accelerator, edge) for edge in edges]
+    def _bounded(self, stages: Sequence[Stage], edges: Sequence[Edge]) -> list[Edge]:
+        """`edges` with their capacities, rows under way included.
+
+        Where a fork shares one buffer, it is that of the reader who needs most.
+        """
+        owners, under_way = (
+            [_owner(self.design.accelerator, edge) for edge in edges],
+            _under_way(self.design, stages, edges),
+        )
         rooms: dict[str, int] = {}
         for owner, edge in zip(owners, edges, strict=True):
             rooms[owner] = max(rooms.get(owner, 0), edge.capacity or 1 + SPARE_TOKENS)
-        return [replace(edge, capacity=rooms[owner]) for owner, edge in zip(owners, edges, strict=True)]
+        return [
+            replace(edge, capacity=rooms[owner] + under_way[owner]) for owner, edge in zip(owners, edges, strict=True)
+        ]
 
     def _halo_bytes(self, row: Cut | None, column: Cut | None) -> int:
         """Bytes kept from the tiles before.
@@ -263,16 +271,36 @@ class _Builder:
 
 
 def buffer_bytes(design: Design, stages: Sequence[Stage], edges: Sequence[Edge]) -> int:
-    """Room of the buffers of a pipeline, whole bytes a row: each has its capacity, or all rows of a visit."""
+    """Room of the buffers of a pipeline in the first memory, whole bytes a row.
+
+    A buffer has its capacity less the rows under way, or all rows of a visit.
+    """
     accelerator, frames = design.accelerator, design.mapping.frames_per_visit
-    sums = {stage.name for stage in stages if stage.transfer and stage.transfer.kind == "partial"}
+    by_name = {stage.name: stage for stage in stages}
+    under_way = _under_way(design, stages, edges)
     rooms: dict[str, int] = {}
     for edge in edges:
-        is_sum = not sums.isdisjoint((edge.producer, edge.consumer))
-        bits = accelerator.accumulator_bits if is_sum else accelerator.activation_bits
+        bits = element_bits(accelerator, by_name, edge)
         row_bytes = ceil_div(edge.tensor.elements // edge.tensor.rows * bits, 8)
-        rooms[_owner(accelerator, edge)] = min(edge.capacity or 0, frames * edge.tensor.rows) * row_bytes
+        owner = _owner(accelerator, edge)
+        rooms[owner] = min((edge.capacity or 0) - under_way[owner], frames * edge.tensor.rows) * row_bytes
     return sum(rooms.values())
+
+
+def element_bits(accelerator: Accelerator, stages: ReadOnly[str, Stage], edge: Edge) -> int:
+    """Bits of an element in the buffer of an edge between `stages`: an activation, a weight or a partial sum."""
+    transfers = (stages[edge.producer].transfer, stages[edge.consumer].transfer)
+    kinds = {transfer.kind for transfer in transfers if transfer}
+    if "partial" in kinds:
+        return accelerator.accumulator_bits
+    return accelerator.weight_bits if "weight" in kinds else accelerator.activation_bits
+
+
+def _under_way(design: Design, stages: Sequence[Stage], edges: Sequence[Edge]) -> dict[str, int]:
+    """Rows of every buffer's capacity that are still on their way to it; the mapping's own capacities hold as given."""
+    rows = {stage.name: rows_under_way(stage) for stage in stages}
+    found = {_owner(design.accelerator, edge): rows[edge.producer] for edge in edges}
+    return found | {_owner(design.accelerator, edge): 0 for edge in edges if edge.name in design.mapping.capacities}
 
 
 def _owner(accelerator: Accelerator, edge: Edge) -> str:

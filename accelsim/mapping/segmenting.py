@@ -28,10 +28,11 @@ from accelsim.network.layers import Input
 #: Downsets of a network that are looked through one by one; of networks with more, those along a few orders.
 MOST_DOWNSETS = 4096
 #: Steps from one state to another that are tried before the search goes along a few orders instead.
-MOST_TRANSITIONS = 300_000
-#: States of a downset that are followed, in the whole search and in the quick one that goes before it.
+MOST_TRANSITIONS = 100_000
+#: States of a downset that are followed: in the whole search, along a few orders, and at first.
 BEAM = 512
-QUICK_BEAM = 8
+WIDE_BEAM = 16
+QUICK_BEAM = 4
 
 
 def segmented(
@@ -83,21 +84,20 @@ def _found(parts: Parts, aim: Objective, single: bool) -> tuple[Found, float]:
     if single:
         search = Search(parts, aim, prefixes([given_order(graph)]), single=True, beam=BEAM)
         return search.run(), search.least()
-    orders = prefixes([given_order(graph), thrifty_order(graph)])
-    quick = Search(parts, aim, orders, single=False, beam=QUICK_BEAM, tiled=False)
+    orders = [given_order(graph), thrifty_order(graph)]
+    quick = Search(parts, aim, prefixes(orders), single=False, beam=QUICK_BEAM, tiled=False, most_placements=1)
     first, least = quick.run(), quick.least()
     if first.way is None or first.way.cost[0] <= least:
         return replace(first, exact=True), least
-    downsets = all_downsets(graph, MOST_DOWNSETS)
-    for family in (downsets, orders):
-        if family is None:
-            continue
-        full = replace(quick, downsets=family, beam=BEAM, tiled=True, ceiling=first.way.cost)
+    every = all_downsets(graph, MOST_DOWNSETS)
+    if every is not None:
+        full = Search(parts, aim, every, single=False, beam=BEAM, ceiling=first.way.cost)
         found = replace(full, most_transitions=MOST_TRANSITIONS).run()
-        first = replace(found, way=found.way or first.way)
         if found.exact:
-            break
-    return replace(first, exact=first.exact and family is downsets), least
+            return replace(found, way=found.way or first.way), least
+    steps = prefixes([[way.members for way in first.way.segments()]])
+    found = replace(quick, downsets=steps, beam=WIDE_BEAM, tiled=True, ceiling=first.way.cost).run()
+    return replace(found, way=found.way or first.way, exact=False), least
 
 
 def _mapping(parts: Parts, ways: Sequence[Way], frames_per_visit: int) -> Mapping:

@@ -8,10 +8,18 @@ import networkx as nx
 
 from accelsim.mapping.buffers import needed_and_held
 from accelsim.mapping.design import Design, Edge, Stage
-from accelsim.mapping.movers import fill_map, in_turns, load_map, load_weights, store_map, weight_bytes
+from accelsim.mapping.movers import (
+    fill_map,
+    in_turns,
+    load_map,
+    load_weights,
+    rows_under_way,
+    store_map,
+    weight_bytes,
+)
 from accelsim.network.reach import Granularity
 
-#: Requests beyond its window that the reader of a spilled buffer keeps, so that the next come while it works.
+#: Requests beyond its window, and those under way, that the reader of a spilled buffer keeps while it works.
 SPARE_REQUESTS = 1
 #: Frames of weights that a stage holds: those in use, and the next, which load meanwhile.
 FRAMES_OF_WEIGHTS = 2
@@ -109,7 +117,7 @@ def _through_memory(
         fill = replace(fill, group=replace(fill.group, node=node))
         needed, held = needed_and_held(design, edge, granularity)
         request = fill.together if granularity == "pixel" else 1
-        window = int((needed - held + 1).max()) + SPARE_REQUESTS * request
+        window = max(1, int((needed - held + 1).max())) + (SPARE_REQUESTS + rows_under_way(fill)) * request
         stages.append(fill)
         through_memory += [
             replace(waiting, consumer=fill.name, name=edge.name, role=edge.role, capacity=edge.capacity, home=memory),

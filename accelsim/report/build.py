@@ -18,6 +18,7 @@ from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, Stage, with_capacities, with_interval
 from accelsim.mapping.mapping import Choice, Granularity
 from accelsim.mapping.movers import weight_bytes
+from accelsim.mapping.passes import element_bits
 from accelsim.mapping.roles import ROLES
 from accelsim.mapping.streams import FRAMES_OF_WEIGHTS, streamed
 from accelsim.mapping.traffic import pipeline_traffic, visit_traffic
@@ -214,12 +215,14 @@ def _traffic(
 
 
 def _homed_elements(running: Design, trace: Trace, memory: str) -> int:
-    """Elements at most in the buffers whose home is `memory`."""
-    return sum(
-        peak_tokens(trace, k) * token_elements(edge.tensor, trace.granularity)
-        for k, edge in enumerate(running.edges)
-        if edge.home == memory
-    )
+    """Elements at most in the buffers whose home is `memory`; one a fork."""
+    rooms: dict[str, int] = {}
+    for k, edge in enumerate(running.edges):
+        if edge.home == memory:
+            key = edge.name if running.accelerator.fork == "copy" else edge.producer
+            held = peak_tokens(trace, k) * token_elements(edge.tensor, trace.granularity)
+            rooms[key] = max(rooms.get(key, 0), held)
+    return sum(rooms.values())
 
 
 def _own_elements(running: Design, trace: Trace, free: Trace) -> int:
@@ -428,7 +431,7 @@ def _stored(free: Trace, edges: Sequence[int], peaks: _Peaks) -> int:
 
 
 def _buffer(trace: Trace, peaks: _Peaks, k: int) -> parts.BufferRow:
-    edge = trace.design.edges[k]
+    edge, machine = trace.design.edges[k], trace.design.accelerator
     size = token_elements(edge.tensor, trace.granularity)
     return parts.BufferRow(
         edge=edge.name,
@@ -442,7 +445,7 @@ def _buffer(trace: Trace, peaks: _Peaks, k: int) -> parts.BufferRow:
         bound_elements=peaks.bound[k],
         one_frame_peak_elements=peaks.alone[k],
         peak_elements=peaks.steady[k],
-        peak_bytes=bytes_of(peaks.steady[k], trace.design),
+        peak_bytes=-(-peaks.steady[k] * element_bits(machine, trace.design.stage_by_name, edge) // 8),
         capacity_elements=None if edge.capacity is None else edge.capacity * size,
         held_elements=None if peaks.held is None else peaks.held[k],
     )

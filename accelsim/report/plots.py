@@ -11,7 +11,7 @@ import numpy as np
 
 from accelsim.errors import InputError
 from accelsim.report.bandwidth import Rates, coarser
-from accelsim.report.facts import off_chip_name, off_chip_rows
+from accelsim.report.facts import off_chip_name, off_chip_rows, takes_turns
 from accelsim.report.report import Body
 from accelsim.report.tables import printable
 from accelsim.timing.lower import token_elements
@@ -108,7 +108,12 @@ def plot_buffers(runs: Sequence[tuple[str, Body]], path: str | Path) -> None:
         f"{_in_all(layers, unit)} {name}, {len(body.buffers)} edges"
         for (_, body), layers in zip(runs, held, strict=True)
     ]
-    _plot_layers(runs, held, ROLE_COLOURS, unit, titles, f"peak in the steady state ({name})", path)
+    _plot_layers(runs, held, ROLE_COLOURS, unit, titles, f"{_peak(runs)} ({name})", path)
+
+
+def _peak(runs: Sequence[tuple[str, Body]]) -> str:
+    """What a peak is of: buffers of segments that take turns have no steady state."""
+    return "peak" if any(takes_turns(body) for _, body in runs) else "peak in the steady state"
 
 
 def plot_traffic(runs: Sequence[tuple[str, Body]], path: str | Path) -> None:
@@ -261,7 +266,7 @@ def plot_roles(runs: Sequence[tuple[str, Body]], path: str | Path) -> None:
         figure, panels = _panels(2, (1.6 + 0.55 * len(runs), 4.2), sharex=True)
         for panel, (title, field) in zip(panels, ROLE_FIGURES.items(), strict=True):
             _role_bars(panel, [body for _, body in runs], field)
-            panel.set_title(title)
+            panel.set_title(_peak(runs) if field == "peak_elements" else title)
             panel.set_xticks(range(len(runs)), [_short(label) for label, _ in runs], rotation=30, ha="right")
             panel.grid(axis="y")
         panels[0].set_ylabel("sum of edges' peaks (million elements)")

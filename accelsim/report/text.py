@@ -95,12 +95,16 @@ def title_line(body: Body) -> str:
     shapes = ", ".join(body.inputs.values())
     how = f"{body.source} source"
     if takes_turns(body):
-        frames = body.segments[0].frames
-        how = f"{len(body.segments)} segments in turn, {frames} frame{'s' if frames != 1 else ''} a visit"
+        frames = body.segments[0].frames or 0
+        how = f"{_counted(len(body.segments), 'segment')} in turn, {_counted(frames, 'frame')} a visit"
     return (
         f"{body.network} ({shapes}) on {body.accelerator}: {body.granularity} tokens, {how}, "
         f"{body.fork} forks, {body.activation_bits}-bit activations"
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def role_measures(bodies: Sequence[Body]) -> dict[str, str]:
@@ -219,8 +223,9 @@ def _turns(body: Body) -> Table | None:
     rows = tuple(_turn(segment, body) for segment in longest[:MOST_TURNS])
     return Table(
         f"Longest turns, cycles a visit ({len(rows)} of {len(longest)} segments)",
-        ("segment|", "cycles", "%", "tiles", "weights|", "wait for them", "slowest|"),
+        ("segment|", "cycles", "%", "tiles", "KiB weights", "waits", "slowest|"),
         rows,
+        ("waits: cycles with nothing running, until weights have come.",),
     )
 
 
@@ -237,10 +242,8 @@ def _turn(segment: Segment, body: Body) -> tuple[str, ...]:
 
 
 def _weights(segment: Segment) -> str:
-    """What a segment keeps of its weights, and for how long."""
-    if segment.demand is None or not segment.demand.weights_bytes:
-        return "-"
-    return f"{quantity(segment.demand.weights_bytes / 2**10)} KiB, {segment.weights}"
+    """What is in the first memory of a segment's weights at once."""
+    return "-" if segment.demand is None else quantity(segment.demand.weights_bytes / 2**10)
 
 
 def _blamed(row: StageRow) -> str:
@@ -248,7 +251,7 @@ def _blamed(row: StageRow) -> str:
     if row.waits_most_on is None:
         return "-"
     producer, _, consumer = row.waits_most_on.partition(" -> ")
-    return f"to {consumer}" if producer == row.stage else f"from {producer}"
+    return f"to {consumer}" if producer == row.stage else f"from {producer.removesuffix(f' for {row.stage}')}"
 
 
 def _critical(body: Body) -> Table:

@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, Edge
+from accelsim.mapping.passes import element_bits
 from accelsim.mapping.roles import ROLES
 from accelsim.mapping.segment import Segment
 from accelsim.report import report as parts
@@ -204,13 +205,13 @@ def _stage_row(turns: Turns, turn: Turn, runs: list[tuple[StepRun, int]], interv
 
 def inner_rows(turns: Turns) -> list[list[parts.BufferRow]]:
     """For each turn a row an edge inside its segment, of the tile where it is fullest."""
-    bounds = edge_bounds(turns.design, "row")
-    return [_turn_rows(turns.design, turn, bounds) for turn in turns.turns]
+    return [_turn_rows(turns.design, turn) for turn in turns.turns]
 
 
-def _turn_rows(design: Design, turn: Turn, bounds: dict[str, int]) -> list[parts.BufferRow]:
+def _turn_rows(design: Design, turn: Turn) -> list[parts.BufferRow]:
     rows: dict[str, parts.BufferRow] = {}
     for run in turn.runs:
+        bounds = edge_bounds(run.step.design, "row")
         for k, edge in enumerate(run.trace.design.edges):
             row = _inner_row(design, run, k, edge, bounds)
             if edge.name not in rows or row.peak_elements > rows[edge.name].peak_elements:
@@ -241,10 +242,10 @@ def _inner_row(design: Design, run: StepRun, k: int, edge: Edge, bounds: dict[st
         token_elements=size,
         frame_elements=edge.tensor.elements,
         home=None,
-        bound_elements=bounds.get(edge.name, 1) * size,
+        bound_elements=bounds[edge.name] * size,
         one_frame_peak_elements=peak,
         peak_elements=peak,
-        peak_bytes=_bytes(peak, design),
+        peak_bytes=-(-peak * element_bits(design.accelerator, run.step.design.stage_by_name, edge) // 8),
         capacity_elements=None if edge.capacity is None else edge.capacity * size,
         held_elements=peak,
     )
@@ -294,7 +295,7 @@ def _role(
         bound_elements=sum(row.bound_elements or 0 for row in rows),
         one_frame_peak_elements=sum(row.one_frame_peak_elements for row in rows),
         peak_elements=peak,
-        peak_bytes=_bytes(peak, turns.design),
+        peak_bytes=sum(row.peak_bytes for row in rows),
         simultaneous_peak_elements=_most_at_once(turns, by_turn, waiting),
         stored_elements=_stored(rows),
     )

@@ -96,11 +96,14 @@ def turns_passed(turns: Turns) -> dict[str, Passed]:
 
 
 def _requests(trace: Trace, first: NDArray[np.int64]) -> Iterable[tuple[tuple[str, str], _Requests]]:
-    """Every request of the transfers in a trace; one with a turn of its own passes evenly until its next."""
+    """Every request of the transfers in a trace; one with a turn of its own passes evenly until its next.
+
+    Pixels that go together are one request.
+    """
     for position, stage in enumerate(trace.design.stages):
         if stage.transfer is None:
             continue
-        begin = trace.starts(position, first).ravel()
+        begin = trace.starts(position, first)[:, :: int(trace.pipeline.together[position])].ravel()
         held = np.full(begin.size, stage.occupancy_cycles or stage.interval_cycles, np.int64)
         moved = np.full(begin.size, stage.transfer.moved_bytes * first.shape[0] / begin.size)
         yield (stage.transfer.memory, stage.port or stage.name), _Requests(begin, held, moved)

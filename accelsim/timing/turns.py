@@ -8,7 +8,8 @@ from fractions import Fraction
 from functools import cached_property
 
 from accelsim.errors import DeadlockError, InfeasibleError, InputError
-from accelsim.mapping.design import Design
+from accelsim.mapping.design import Design, with_capacities
+from accelsim.mapping.movers import rows_under_way
 from accelsim.mapping.passes import buffer_bytes
 from accelsim.mapping.visits import Step, Visit, Visits, visits
 from accelsim.timing.simulate import Trace, schedule
@@ -91,8 +92,15 @@ def _run(design: Design, step: Step, frames: int) -> StepRun:
     except DeadlockError:
         if any(edge.name in design.mapping.capacities for edge in running.edges):
             raise
-        trace = schedule(size_buffers(running, "row"), "row", "greedy", frames)
+        trace = schedule(_sized(running), "row", "greedy", frames)
     return StepRun(step, trace, int(trace.last[-1].max()), _load_cycles(design, step.load_bytes))
+
+
+def _sized(running: Design) -> Design:
+    """`running` with the smallest buffers that do, and room for rows under way."""
+    small = size_buffers(running, "row")
+    under_way = {stage.name: rows_under_way(stage) for stage in small.stages}
+    return with_capacities(small, {e.name: (e.capacity or 1) + under_way[e.producer] for e in small.edges})
 
 
 def _with_room(design: Design, visit: Visit, runs: Sequence[StepRun]) -> Visit:

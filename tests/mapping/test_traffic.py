@@ -354,3 +354,27 @@ def test_traffic_rows_are_those_of_memories_in_a_report():
         total = memory.read_bytes + memory.written_bytes
         assert memory.average_bytes_per_second == pytest.approx(float(total * frames))
         assert memory.average_bytes_per_second <= memory.sustained_bytes_per_second * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(("weight_bits", "activation_bits"), [(8, 8), (4, 8), (8, 12)])
+def test_buffers_of_loaded_weights_hold_weights(weight_bits, activation_bits):
+    """Those in use and, while the next frame's load, as many again."""
+    net = chain(Input(4, (9, 7)), conv(4))
+    hw = machine(weight_bits=weight_bits, activation_bits=activation_bits)
+    design = bind(net, hw, Mapping(MappingProxyType(ones(net, hw))))
+    (row,) = (row for row in acs.simulate(design).body.buffers if row.producer == "load weights of a")
+    assert row.bound_elements == row.frame_elements == 4 * 4 * 9
+    assert row.capacity_elements == 2 * row.frame_elements
+    assert row.bound_elements <= row.peak_elements <= row.capacity_elements
+    assert row.peak_bytes == -(-row.peak_elements * weight_bits // 8)
+
+
+def test_bursts_are_not_split_between_requests_for_weights():
+    """4,160 bytes are 65 bursts of 64: 33 requests of two bursts, at a burst in 8 cycles."""
+    level = machine().memories["far"].model_copy(update={"burst": 64})
+    hw = machine().model_copy(update={"memories": {"near": machine().memories["near"], "far": level}})
+    net = chain(Input(65, ()), Dense(64))
+    running = streamed(bind(net, hw, Mapping(MappingProxyType(ones(net, hw)))), "row")
+    load = running.stage_by_name["load weights of a"]
+    assert (load.tensor.rows, load.interval_cycles, load.occupancy_cycles) == (33, 16, 16)
+    assert load.transfer.moved_bytes == 65 * 64

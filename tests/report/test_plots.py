@@ -143,3 +143,11 @@ def test_the_area_of_bandwidth_is_what_passes(figure, turns, streamed):
 def test_no_bandwidth_without_requests(report, bare):
     with pytest.raises(InputError, match="nothing passes"):
         plots.plot_bandwidth([("one", report.body, report.rates), ("two", bare.body, bare.rates)], "unused.svg")
+
+
+@pytest.mark.parametrize("which", ["turns", "report"])
+def test_only_pipelines_have_a_steady_state(figure, which, request):
+    runs = [("one", request.getfixturevalue(which).body)]
+    titles = [panel.get_title(loc="left") for panel in figure(plots.plot_roles, runs).axes]
+    axis = figure(plots.plot_buffers, runs).axes[0].get_xlabel()
+    assert all(("steady" in text) == (which == "report") for text in (titles[-1], axis))

@@ -68,6 +68,7 @@ def test_schedules_of_random_networks_hold(granularity):
     assert became["too long to follow"] <= NETWORKS // 20, became
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("granularity", ["row", "pixel"])
 def test_schedules_of_networks_with_ports_hold(granularity):
     became = Counter()
