@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from accelsim.errors import AccelsimError, DeadlockError, InfeasibleError, InputError, NotModelled, UnsupportedError
     from accelsim.hardware.accelerator import Accelerator, load_accelerator
+    from accelsim.mapping.blocks import in_blocks
     from accelsim.mapping.design import Design, bind, with_capacities
     from accelsim.mapping.mapper import map_network, widen
     from accelsim.mapping.mapping import Mapping, Measured, read_mapping
@@ -34,6 +35,7 @@ _HOMES = {
         "AccelsimError", "DeadlockError", "InfeasibleError", "InputError", "NotModelled", "UnsupportedError",
     ),
     "accelsim.hardware.accelerator": ("Accelerator", "load_accelerator"),
+    "accelsim.mapping.blocks": ("in_blocks",),
     "accelsim.mapping.design": ("Design", "bind", "with_capacities"),
     "accelsim.mapping.mapper": ("map_network", "widen"),
     "accelsim.mapping.mapping": ("Mapping", "Measured", "read_mapping"),
@@ -66,6 +68,7 @@ __all__ = [
     "UnsupportedError",
     "bind",
     "fold",
+    "in_blocks",
     "load_accelerator",
     "load_network",
     "map_network",

@@ -21,6 +21,7 @@ class Machine:
     mac_latency: int
     lane_latency: int
     copies_at_forks: bool
+    frames_apart: bool = False
 
 
 @dataclass
@@ -40,7 +41,9 @@ class Buffer:
     tokens: list[Token] = field(default_factory=list)
     readers: list[Reader] = field(default_factory=list)
 
-    def has_room(self) -> bool:
+    def has_room(self, frame: int, now: int) -> bool:
+        if any(reader.apart and not reader.stage.all_begun(frame, now) for reader in self.readers):
+            return False
         if self.capacity is None or not self.readers:
             return True
         return len(self.tokens) - min(reader.dropped for reader in self.readers) < self.capacity
@@ -62,6 +65,8 @@ class Reader:
     tail_cycles: int
     dropped: int = 0
     peak: int = 0
+    apart: bool = False
+    stage: Stage | None = None
 
     def newest(self, firing: int) -> Token | None:
         """The last token a firing waits for; it must be there."""
@@ -208,10 +213,18 @@ class Stage:
         makes = self.making[firing % self.firings]
         return {
             "input": not all(reader.ready(firing, now) for reader in self.readers),
-            "space": makes and not all(buffer.has_room() for buffer in self.buffers),
+            "space": makes and not all(buffer.has_room(firing // self.firings, now) for buffer in self.buffers),
             "port": self._needs_port(firing) and self.port.free_at > now,
             "source": self.offers is not None and now < self._offered(firing, pace)[0],
         }
+
+    def all_begun(self, frames: int, now: int) -> bool:
+        """Whether no more than a pixel's work is left of so many frames."""
+        last = frames * self.firings - 1
+        if last < self.ended:
+            return True
+        started = len(self.results) > last
+        return started and self._done(last, self.results[last].started_at, now + self.first_offset, 0)
 
     def look(self, now: int, pace: int) -> None:
         """Notes the first thing that is lacking at the end of a cycle."""
@@ -270,6 +283,7 @@ def build(net, machine, unroll, measured, capacities, granularity, paced_over, p
         node = net.by_name[stage.name]
         for wire in (wire for wire in wires if wire.consumer == stage.name):
             reader = _reader(net, node, wire, granularity, rates, buffers[wire])
+            reader.apart, reader.stage = machine.frames_apart and _slides(node.layer), stage
             buffers[wire].readers.append(reader)
             stage.readers.append(reader)
         out = [buffers[wire] for wire in wires if wire.producer == stage.name]
@@ -470,6 +484,15 @@ def _reader(net, node, wire, granularity, rates, buffer) -> Reader:
         head_cycles=(max(head, 1) - 1) // produced.together * produced.cycles_a_pixel,
         tail_cycles=ceil(tail / consumed.together) * consumed.cycles_a_pixel,
     )
+
+
+def _slides(layer) -> bool:
+    """Whether more than one input point goes into an output point."""
+    if isinstance(layer, kinds.TransposedConvolution):
+        return any(size > step for size, step in zip(layer.kernel, layer.stride, strict=True))
+    if isinstance(layer, kinds.Convolution | kinds.Pool):
+        return any(size > 1 for size in layer.kernel)
+    return isinstance(layer, kinds.Resize) and layer.mode != "nearest"
 
 
 def _along_the_row(layer, operand, inputs, output) -> tuple[int, int]:

@@ -345,7 +345,11 @@ def random_case(rng: Random, granularity: str) -> Case:
     )
     slowest = free.bottleneck_cycles
     pace = rng.choice((None, slowest, rng.randint(max(1, slowest // 2), slowest), rng.randint(slowest, 2 * slowest)))
-    return Case(net, accelerator, mapping, granularity, pace, rng.randint(1, 4))
+    frames = rng.randint(1, 4)
+    if rng.random() < 0.25:
+        engine = accelerator.engine.model_copy(update={"window_frames": "apart"})
+        accelerator = accelerator.model_copy(update={"engine": engine})
+    return Case(net, accelerator, mapping, granularity, pace, frames)
 
 
 def with_ports(rng: Random, case: Case) -> Case:

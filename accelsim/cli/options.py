@@ -42,7 +42,7 @@ TargetFpsOption = Annotated[
     typer.Option("--target-fps", metavar="N", help="fewest multipliers that reach N frames/s, paced at that rate"),
 ]
 GranularityOption = Annotated[
-    str | None, typer.Option("--granularity", metavar="row|pixel", help="what a token is; the mapping's, or row")
+    str | None, typer.Option("--granularity", metavar="row|pixel|word", help="what a token is; the mapping's, or row")
 ]
 SourceOption = Annotated[
     str | None,

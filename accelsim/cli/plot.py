@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from accelsim.cli.request import of_tokens
 from accelsim.errors import InputError, NotModelled
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _trace(run: SavedRun) -> Trace:
         raise InputError(
             f"{run.folder}: segments take turns, and no buffer lasts for a period; use --kind buffers or bandwidth"
         )
-    trace = schedule(design, options.granularity, frames=options.frames)
+    trace = schedule(design, of_tokens(options.granularity), frames=options.frames)
     if trace.growing:
         raise InputError(
             f"{run.folder}: a greedy source fills its unbounded buffers for ever; there is no period to draw"

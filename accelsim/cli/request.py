@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from accelsim.mapping.mapping import Granularity
     from accelsim.network.graph import Network
     from accelsim.network.load import InputShape
+    from accelsim.network.reach import Granularity as TokenGranularity
 
-GRANULARITIES = ("row", "pixel")
+GRANULARITIES: tuple[Granularity, ...] = ("row", "pixel", "word")
 #: Mappings that are chosen, by name, and those that choose segments.
 MAPPINGS = ("pipeline", "layer-by-layer", "fused")
 CHOOSING_SEGMENTS = ("layer-by-layer", "fused")
@@ -58,7 +59,26 @@ def prepare(request: Request, network: Network | None = None) -> Prepared:
     """Everything that was asked for, loaded, rewritten and mapped; `network` saves loading it again."""
     net, warnings = tiled(request, network or load(request))
     design = mapped(request, net, machine(request))
-    return Prepared(design, granularity_of(request, design), warnings)
+    granularity = granularity_of(request, design)
+    if granularity == "word" and request.mapping in (None, "pipeline"):
+        design, replaced = as_blocks(design)
+        warnings = (*warnings, *replaced)
+    return Prepared(design, granularity, warnings)
+
+
+def as_blocks(design: Design) -> tuple[Design, tuple[str, ...]]:
+    """A chosen design with unrollings that blocks have, and a warning of what that changes."""
+    from accelsim.mapping.blocks import in_blocks
+
+    fitting = in_blocks(design)
+    changed = [n for n, unroll in fitting.mapping.unroll.items() if unroll != design.mapping.unroll[n]]
+    if not changed:
+        return design, ()
+    return fitting, (
+        f"blocks take one tap of a window or all of them, and one pixel: {len(changed)} unrollings are others, "
+        f"{fitting.multipliers:,} multipliers instead of {design.multipliers:,} ({', '.join(changed[:4])}"
+        f"{', ...' if len(changed) > 4 else ''})",
+    )
 
 
 def prepare_like(request: Request, network: Network, baseline: Design) -> Prepared:
@@ -187,11 +207,22 @@ def granularity_of(request: Request, design: Design) -> Granularity:
     """What was asked for, or what the mapping is in."""
     if request.granularity is None:
         return design.mapping.granularity
-    if request.granularity == "word":
-        raise NotModelled("granularity 'word' needs engines that move words, which are not modelled; use row or pixel")
-    if request.granularity not in GRANULARITIES:
-        raise InputError(f"--granularity {request.granularity}: use {' or '.join(GRANULARITIES)}")
-    return "row" if request.granularity == "row" else "pixel"
+    return known_granularity(request.granularity)
+
+
+def known_granularity(text: str) -> Granularity:
+    """`text` if it names one."""
+    for granularity in GRANULARITIES:
+        if text == granularity:
+            return granularity
+    raise InputError(f"--granularity {text}: use {', '.join(GRANULARITIES)}")
+
+
+def of_tokens(granularity: Granularity) -> TokenGranularity:
+    """`granularity` where words are not modelled."""
+    if granularity == "word":
+        raise NotModelled("word by word a design is only simulated; for this use granularity row or pixel")
+    return granularity
 
 
 def setting(text: str) -> tuple[str, Any]:

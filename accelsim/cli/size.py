@@ -21,7 +21,7 @@ from accelsim.cli.options import (
     TileColumnsOption,
     TileCountOption,
 )
-from accelsim.cli.request import DEFAULT_ACCELERATOR, Request, prepare
+from accelsim.cli.request import DEFAULT_ACCELERATOR, Request, of_tokens, prepare
 from accelsim.errors import InputError
 
 FullOption = Annotated[
@@ -65,7 +65,7 @@ def size_command(
                 "size: segments that take turns on the engine have the buffers that their tiles need; only those of "
                 "one pipeline are sized together: use --mapping pipeline"
             )
-        sizing, least, full = size_report(prepared.design, prepared.granularity)
+        sizing, least, full = size_report(prepared.design, of_tokens(prepared.granularity))
     if output is not None:
         output.write_text(mapping_text((full if full_throughput else least).mapping), encoding="utf-8")
         console.note(f"wrote {output}")

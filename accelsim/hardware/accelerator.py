@@ -14,6 +14,7 @@ from accelsim.errors import InputError, collected
 from accelsim.hardware.engine import Engine
 from accelsim.hardware.memory import Memory
 from accelsim.hardware.quantities import Hertz
+from accelsim.hardware.streaming import StreamBlocks
 from accelsim.yaml_file import Document, read_document, suggestion, validated
 
 PRESETS = ("streaming-asic", "fpga-stream", "systolic-npu", "feature-map-npu")
@@ -47,6 +48,9 @@ class Accelerator(BaseModel):
     )
     source: Literal["paced", "greedy"] = Field(
         "paced", description="frames offered evenly over the interval, or as fast as they are taken"
+    )
+    blocks: StreamBlocks | None = Field(
+        None, description="the blocks that layers are built from; granularity word simulates these"
     )
     interface: Literal["stream", "memory"] = Field(
         "stream",

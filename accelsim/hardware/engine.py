@@ -21,6 +21,11 @@ class SpatialEngine(BaseModel):
     lane_latency_cycles: int = Field(
         ge=0, le=10**9, description="cycles from the last element moved to the output, without multiplications"
     )
+    window_frames: Literal["overlap", "apart"] = Field(
+        "overlap",
+        description="whether a frame comes into the buffer of a sliding window while windows of the one before are "
+        "still to be read, or only when the last of them is begun",
+    )
 
 
 class SystolicEngine(BaseModel):

@@ -17,7 +17,7 @@ from accelsim.mapping.segment import Halo, Segment, Tile, Weights
 from accelsim.mapping.unrolling import Unroll
 from accelsim.yaml_file import Document, dotted_name, read_document, validated
 
-Granularity = Literal["row", "pixel"]
+Granularity = Literal["row", "pixel", "word"]
 
 #: Longest interval or latency: thousands of frames of it still are exact in 64 bits.
 MOST_CYCLES = 2**40

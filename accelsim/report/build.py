@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from importlib.metadata import version
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,15 +15,15 @@ from numpy.typing import NDArray
 
 from accelsim.errors import InputError, NotModelled
 from accelsim.mapping.buffers import edge_bounds
-from accelsim.mapping.design import Design, Stage, with_capacities
-from accelsim.mapping.mapping import Choice
+from accelsim.mapping.design import Design, Stage, with_capacities, with_interval
+from accelsim.mapping.mapping import Choice, Granularity
 from accelsim.mapping.movers import weight_bytes
 from accelsim.mapping.passes import element_bits
 from accelsim.mapping.roles import ROLES
 from accelsim.mapping.streams import FRAMES_OF_WEIGHTS, streamed
 from accelsim.mapping.traffic import pipeline_traffic, visit_traffic
 from accelsim.network.attention import attention_buffering, find_attention
-from accelsim.network.reach import Granularity
+from accelsim.network.reach import Granularity as TokenGranularity
 from accelsim.report import report as parts
 from accelsim.report.bandwidth import binned
 from accelsim.report.memory import memory_rows, traffic_rows, turns_sustained, turns_used
@@ -57,8 +58,8 @@ def simulate(
 ) -> parts.Report:
     """Simulates `design` and reports buffers, stages, traffic, throughput and latency.
 
-    `frames` None runs until frames repeat, else exactly that many; `granularity` is "row" or "pixel", None for
-    that of the design's mapping; `source` is "paced" or "greedy", None for the machine's. Figures of buffers
+    `frames` None runs until frames repeat, else exactly that many; `granularity` is "row", "pixel" or "word", None
+    for that of the design's mapping; `source` is "paced" or "greedy", None for the machine's. Figures of buffers
     are those of a paced source and unbounded buffers, whatever the design's own; what its own come to is
     reported beside them. Segments take turns row by row, for as many frames as their mapping says, and their
     buffers are bounded. Raises `DeadlockError` with the cycle of waits, `InfeasibleError` where a segment does
@@ -66,23 +67,28 @@ def simulate(
     """
     if not isinstance(design, Design):
         raise InputError(f"a {type(design).__name__} is no Design; map_network gives one")
+    if (granularity or design.mapping.granularity) == "word":
+        from accelsim.report.words import simulate_words
+
+        return simulate_words(design, frames, source)
     if design.mapping.segments:
         return _in_turns(design, frames, granularity, source)
-    running = streamed(design, checked_granularity(design, granularity))
-    trace = schedule(running, granularity, source, frames)
-    free = trace if trace.steady and _is_free(trace) else schedule(_unbounded(running), trace.granularity, "paced")
+    tokens = checked_granularity(design, granularity)
+    running = streamed(design, tokens)
+    trace = schedule(running, tokens, source, frames)
+    free = trace if trace.steady and _is_free(trace) else _free(_unbounded(running), trace.granularity)
     peaks = _peaks(trace, free)
     passed = pipeline_passed(trace)
     traffic, memories = _traffic(trace, free, passed)
     return parts.Report(
         parts.Body(
-            **_head(running, trace.granularity, trace.source),
+            **report_head(running, trace.granularity, trace.source),
             throughput=_throughput(trace, design),
             critical=_critical(trace),
             buffering={role: _role(free, peaks, role) for role in ROLES},
             buffers=tuple(_buffer(trace, peaks, k) for k in range(len(running.edges))),
             stages=tuple(_stage_rows(trace)),
-            segments=(_pipeline_segment(running),),
+            segments=(pipeline_segment(running),),
             traffic=traffic,
             memories=memories,
             virtual_maps=virtual_maps(design, traffic),
@@ -111,7 +117,7 @@ def _in_turns(design: Design, frames: int | None, granularity: str | None, sourc
     )
     return parts.Report(
         parts.Body(
-            **_head(design, "row", "greedy"),
+            **report_head(design, "row", "greedy"),
             throughput=turns_throughput(turns, alone),
             critical=None,
             buffering=role_rows(turns, inner, crossing),
@@ -145,7 +151,7 @@ def _one_frame(design: Design) -> Design:
     return replace(design, mapping=replace(design.mapping, frames_per_visit=1))
 
 
-def _head(design: Design, granularity: str, source: str) -> dict[str, Any]:
+def report_head(design: Design, granularity: str, source: str) -> dict[str, Any]:
     """What every report says, however it was simulated."""
     machine, choice = design.accelerator, design.mapping.choice
     return {
@@ -158,8 +164,8 @@ def _head(design: Design, granularity: str, source: str) -> dict[str, Any]:
         "pace_cycles": design.pace_cycles,
         "clock_hz": machine.clock_hz,
         "activation_bits": machine.activation_bits,
-        "attention_buffering": _attention(design),
-        "work": _work(design),
+        "attention_buffering": attention_of(design),
+        "work": work_of(design),
         "choice": None if choice is None else _choice(choice),
         "energy": None,
         "not_modelled": (*(() if machine.memories else parts.NEED_MEMORIES), *parts.NOT_MODELLED),
@@ -171,7 +177,7 @@ def _choice(choice: Choice) -> parts.Choice:
     return parts.Choice(objective=choice.objective, value=choice.value, bound=choice.bound, exact=choice.exact)
 
 
-def _pipeline_segment(running: Design) -> parts.Segment:
+def pipeline_segment(running: Design) -> parts.Segment:
     layers = tuple(stage.name for stage in running.stages if stage.transfer is None and not stage.is_source)
     return parts.Segment(
         name="pipeline",
@@ -203,8 +209,8 @@ def _traffic(
     for row in traffic:
         moved[row.memory] += row.read_bytes + row.written_bytes
     sustained = {name: size / trace.interval_cycles for name, size in moved.items()}
-    used = {name: _bytes(_homed_elements(running, trace, name), running) for name in machine.memories}
-    used[machine.local_memory] += _weights_held(running) + _bytes(_own_elements(running, trace, free), running)
+    used = {name: bytes_of(_homed_elements(running, trace, name), running) for name in machine.memories}
+    used[machine.local_memory] += _weights_held(running) + bytes_of(_own_elements(running, trace, free), running)
     return traffic_rows(traffic), memory_rows(machine, traffic, trace.interval_cycles, sustained, passed, used)
 
 
@@ -246,6 +252,14 @@ def _room_warnings(design: Design, memories: Mapping[str, parts.MemoryRow] | Non
             )
 
 
+def _free(unbounded: Design, granularity: TokenGranularity) -> Trace:
+    """Under a paced source, as fast as the pipeline goes where that is slower than its slowest stage."""
+    trace = schedule(unbounded, granularity, "paced")
+    if not trace.growing:
+        return trace
+    return schedule(with_interval(unbounded, ceil(trace.interval_cycles)), granularity, "paced")
+
+
 def _is_free(trace: Trace) -> bool:
     bounded = (edge for edge in trace.design.edges if edge.capacity is not None)
     brought = (_is_brought(trace.design.stage_by_name[edge.producer]) for edge in bounded)
@@ -281,7 +295,7 @@ def _peaks(trace: Trace, free: Trace) -> _Peaks:
     )
 
 
-def _number(value: Fraction) -> float:
+def number(value: Fraction) -> float:
     return value.numerator / value.denominator
 
 
@@ -290,14 +304,14 @@ def _throughput(trace: Trace, core: Design) -> parts.Throughput:
     latency = _latency(trace, trace.first, trace.last) if trace.steady else None
     loss, utilisation, of_total = _utilisation(trace)
     return parts.Throughput(
-        interval_cycles=_number(interval),
+        interval_cycles=number(interval),
         interval_bound_cycles=interval_bound_cycles(design, trace.source),
         latency_cycles=latency,
         latency_bound_cycles=latency_bound_cycles(core, trace.granularity),
         first_output_cycles=_first_output(trace) if trace.steady else None,
         idle_latency_cycles=_latency(trace, trace.alone_first[None], trace.alone_last[None]),
-        frames_in_flight=None if latency is None else _number(latency / interval),
-        frames_per_second=_number(design.accelerator.clock_hz / interval),
+        frames_in_flight=None if latency is None else number(latency / interval),
+        frames_per_second=number(design.accelerator.clock_hz / interval),
         mac_utilisation=utilisation,
         mac_utilisation_of_total=of_total,
         utilisation_loss=loss,
@@ -344,12 +358,12 @@ def _utilisation(trace: Trace) -> tuple[parts.UtilisationLoss, float, float]:
     bound = interval_bound_cycles(design, trace.source)
     worked = sum(stage.multipliers * stage.work_cycles for stage in stages)
     loss = parts.UtilisationLoss(
-        rounding=_number((worked - macs) / allotted),
-        rate_mismatch=_number((design.multipliers * bound - worked) / allotted),
-        stalls=_number(design.multipliers * (interval - bound) / allotted),
+        rounding=number((worked - macs) / allotted),
+        rate_mismatch=number((design.multipliers * bound - worked) / allotted),
+        stalls=number(design.multipliers * (interval - bound) / allotted),
     )
     of_total = macs / (design.accelerator.engine.multipliers * interval)
-    return loss, _number(macs / allotted), _number(of_total)
+    return loss, number(macs / allotted), number(of_total)
 
 
 def _critical(trace: Trace) -> parts.Critical | None:
@@ -358,14 +372,14 @@ def _critical(trace: Trace) -> parts.Critical | None:
         return None
     return parts.Critical(
         kind=cycle.kind,
-        interval_cycles=_number(cycle.interval_cycles),
+        interval_cycles=number(cycle.interval_cycles),
         stages=cycle.stages,
         edges=cycle.edges,
         steps=cycle.steps,
     )
 
 
-def _attention(design: Design) -> parts.AttentionBuffering:
+def attention_of(design: Design) -> parts.AttentionBuffering:
     found = attention_buffering(design.network)
     rows = tuple(
         parts.AttentionBlockRow(
@@ -381,7 +395,7 @@ def _attention(design: Design) -> parts.AttentionBuffering:
     )
 
 
-def _bytes(elements: int, design: Design) -> int:
+def bytes_of(elements: int, design: Design) -> int:
     return -(-elements * design.accelerator.activation_bits // 8)
 
 
@@ -394,7 +408,7 @@ def _role(free: Trace, peaks: _Peaks, role: str) -> parts.RoleBuffering:
         bound_elements=sum(peaks.bound[k] for k in edges),
         one_frame_peak_elements=sum(peaks.alone[k] for k in edges),
         peak_elements=peak,
-        peak_bytes=_bytes(peak, design),
+        peak_bytes=bytes_of(peak, design),
         simultaneous_peak_elements=simultaneous_peak_elements(free, edges),
         stored_elements=_stored(free, edges, peaks),
     )
@@ -442,7 +456,7 @@ def _stage_rows(trace: Trace) -> Iterable[parts.StageRow]:
     worst = worst_edges(trace)
     for position, stage in enumerate(trace.design.stages):
         waited = [Fraction(int(cycles), trace.period_frames) for cycles in trace.waited[position]]
-        shares = [_number(share) if trace.steady else None for share in waited]
+        shares = [number(share) if trace.steady else None for share in waited]
         yield parts.StageRow(
             stage=stage.name,
             kind=stage.kind,
@@ -451,7 +465,7 @@ def _stage_rows(trace: Trace) -> Iterable[parts.StageRow]:
             macs=stage.macs,
             parameters=stage.parameters,
             multipliers=stage.multipliers,
-            unroll=_unroll(stage),
+            unroll=unroll_of(stage),
             work_cycles=stage.work_cycles,
             busy_cycles=stage.work_cycles,
             waiting_input_cycles=shares[INPUT],
@@ -460,18 +474,18 @@ def _stage_rows(trace: Trace) -> Iterable[parts.StageRow]:
             waiting_source_cycles=shares[SOURCE],
             waiting_turn_cycles=0,
             port=stage.port,
-            slack_cycles=_number(slack[stage.name]) if trace.steady else None,
+            slack_cycles=number(slack[stage.name]) if trace.steady else None,
             waits_most_on=worst[position],
         )
 
 
-def _unroll(stage: Stage) -> dict[str, int]:
+def unroll_of(stage: Stage) -> dict[str, int]:
     if stage.unroll is None:
         return {}
     return {axis: getattr(stage.unroll, axis) for axis in ("inputs", "outputs", "window", "pixels")}
 
 
-def _work(design: Design) -> parts.Work:
+def work_of(design: Design) -> parts.Work:
     net = design.network
     excite = {name for block in find_attention(net) for name in block.excite}
     return parts.Work(

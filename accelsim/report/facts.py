@@ -87,7 +87,7 @@ def critical_text(body: Body) -> str:
     """What sets the pace, in a few words."""
     critical = body.critical
     if critical is None:
-        return "not known: no steady state"
+        return "not known" if body.throughput.steady else "not known: no steady state"
     if critical.kind == "source":
         return "the source's pace"
     if critical.kind == "stage":

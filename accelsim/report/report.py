@@ -39,7 +39,7 @@ class Throughput(_Part):
         description="first input token to last output token of a frame, in the steady state under this run's source; "
         "null where there is none"
     )
-    latency_bound_cycles: int = Field(description="least possible latency, from a closed form")
+    latency_bound_cycles: int | None = Field(description="least possible latency, from a closed form; null by words")
     first_output_cycles: int | None = Field(description="first input token to first output element of a frame")
     idle_latency_cycles: int = Field(description="latency of a frame alone on the machine")
     frames_in_flight: float | None = Field(description="latency / interval")
@@ -84,11 +84,13 @@ class RoleBuffering(_Part):
     """Sums over the edges of one role; with a paced source and unbounded buffers."""
 
     edges: int
-    bound_elements: int = Field(description="least capacities of each edge alone without deadlock, one frame in flight")
+    bound_elements: int | None = Field(
+        description="least capacities of each edge alone without deadlock, one frame in flight; null by words"
+    )
     one_frame_peak_elements: int = Field(description="most present at once on each edge, one frame in the machine")
     peak_elements: int = Field(description="most present at once on each edge, steady state")
     peak_bytes: int
-    simultaneous_peak_elements: int = Field(description="peak of the sum over the edges")
+    simultaneous_peak_elements: int | None = Field(description="peak of the sum over the edges; null by words")
     stored_elements: int = Field(description="peak_elements with a tensor that several edges read counted once")
 
 
@@ -103,7 +105,7 @@ class BufferRow(_Part):
     token_elements: int
     frame_elements: int = Field(description="the whole tensor; peak / frame is how many frames wait on the edge")
     home: str | None = Field(description="the memory where the buffer lies; null for the engine's own")
-    bound_elements: int
+    bound_elements: int | None
     one_frame_peak_elements: int
     peak_elements: int
     peak_bytes: int

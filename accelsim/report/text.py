@@ -145,7 +145,7 @@ def _roles(body: Body) -> Table:
 
 
 def _measures(row: RoleBuffering, measures: Iterable[str]) -> Iterable[str]:
-    return (quantity(getattr(row, measure)) for measure in measures)
+    return (value_text(getattr(row, measure)) for measure in measures)
 
 
 def _buffers(body: Body) -> Table:
@@ -157,7 +157,7 @@ def _buffers(body: Body) -> Table:
         ("edge|", True, lambda row: row.edge),
         ("role|", True, lambda row: row.role),
         ("lies in|", any(row.home for row in body.buffers), lambda row: row.home or "engine"),
-        ("bound", True, lambda row: quantity(row.bound_elements)),
+        ("bound", True, lambda row: value_text(row.bound_elements)),
         ("one frame", not turns, lambda row: quantity(row.one_frame_peak_elements)),
         ("peak" if turns else "steady", True, lambda row: quantity(row.peak_elements)),
         ("frames", True, lambda row: quantity(frames_waiting(row))),

@@ -292,7 +292,7 @@ def _role(
     peak = sum(row.peak_elements for row in rows)
     return parts.RoleBuffering(
         edges=len(rows),
-        bound_elements=sum(row.bound_elements for row in rows),
+        bound_elements=sum(row.bound_elements or 0 for row in rows),
         one_frame_peak_elements=sum(row.one_frame_peak_elements for row in rows),
         peak_elements=peak,
         peak_bytes=sum(row.peak_bytes for row in rows),

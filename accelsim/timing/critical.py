@@ -168,7 +168,18 @@ class _Times:
                 return _Link(_Event(reader, freeing, then, True), edge, "space")
             if self.last(stage, making, then) == start:
                 return _Link(_Event(stage, making, then, True), edge, "space")
+        for edge, reader in self._apart(stage):
+            if self.end(reader, -1, frame - 1) - int(self.p.first_offset[reader]) == start:
+                before = _Event(reader, int(self.p.firings[reader]) - 1, frame - 1, True)
+                return _Link(before, edge, "the frame before to leave")
         return self._own_previous(event, start)
+
+    def _apart(self, stage: int) -> Iterator[tuple[int, int]]:
+        """Output edges on which frames stay apart, and their readers."""
+        for k in range(self.p.out_start[stage], self.p.out_start[stage + 1]):
+            edge = int(self.p.out_edges[k])
+            if self.p.apart[edge]:
+                yield edge, int(self.p.consumer[edge])
 
     def _own_previous(self, event: _Event, start: int) -> _Link:
         stage, n, frame, _ = event

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import InputError, NotModelled
+from accelsim.hardware.engine import SpatialEngine
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.network.graph import Network
 from accelsim.network.layers import Inputs, Layer, Reduce
@@ -52,7 +53,7 @@ def checked_granularity(design: Design, granularity: str | None) -> Granularity:
     """
     chosen = granularity or design.mapping.granularity
     if chosen == "word":
-        raise NotModelled("granularity 'word' needs engines that move words, which are not modelled; use row or pixel")
+        raise NotModelled("word by word a design is only simulated; for this use granularity row or pixel")
     if chosen not in ("row", "pixel"):
         raise InputError(f"granularity '{chosen}' is not row or pixel")
     counted = design.mapping.granularity
@@ -113,9 +114,16 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
         head=np.array([_head(e, f, stages, index, granularity) for e, f in zip(edges, flows, strict=True)], np.int64),
         tail=np.array([_tail(e, f, stages, index, granularity) for e, f in zip(edges, flows, strict=True)], np.int64),
         capacity=np.array([edge.capacity or 0 for edge in edges], np.int64),
+        apart=np.array([_stays_apart(design, edge) for edge in edges], np.int64),
         port=_ports(stages),
         occupancy=np.array([_occupancy(s, granularity) for s in stages], np.int64),
     )
+
+
+def _stays_apart(design: Design, edge: Edge) -> bool:
+    """Whether frames come one after the other into the buffer of an edge."""
+    engine = design.accelerator.engine
+    return edge.role == "window" and isinstance(engine, SpatialEngine) and engine.window_frames == "apart"
 
 
 def _interval(stage: Stage, granularity: Granularity) -> int:

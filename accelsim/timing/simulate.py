@@ -170,7 +170,8 @@ class _Run:
         self.shared = self.ports.size > 0
         firings = pipeline.first_firing[-1]
         tokens = np.maximum(pipeline.tokens[pipeline.producer], 1)
-        self.depth = int((pipeline.capacity // tokens).max(initial=0)) + 2 if pipeline.capacity.any() else 1
+        reaches_back = pipeline.capacity.any() or pipeline.apart.any()
+        self.depth = int((pipeline.capacity // tokens).max(initial=0)) + 2 if reaches_back else 1
         room = MOST_FIRINGS_HELD // int(firings) - self.depth - 1 - (AHEAD if self.shared else 0)
         if self.depth > MOST_FRAMES or (room < 1 and self.depth > 2):
             raise InputError(_too_deep(design, pipeline, tokens))

@@ -21,7 +21,7 @@ SIMULATE = ("simulate", "resnet18", *SMALL)
         (("simulate", "resnet18", "--no-such-option"), "--no-such-option"),
         ((*SIMULATE, "--frames", "many"), "--frames"),
         ((*SIMULATE, "--frames", "0"), "frames"),
-        ((*SIMULATE, "--granularity", "word"), "not modelled"),
+        ((*SIMULATE, "--granularity", "word"), "describes none; use fpga-stream"),
         ((*SIMULATE, "--granularity", "frame"), "frame"),
         ((*SIMULATE, "--mapping", "missing"), "fused"),
         ((*SIMULATE, "--mapping", "missing.yaml"), "missing.yaml"),

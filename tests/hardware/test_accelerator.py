@@ -63,6 +63,7 @@ def test_a_file_is_read(file):
     assert (machine.name, machine.clock_hz) == ("mine", 400 * 10**6)
     assert machine.engine.model_dump() == {
         "kind": "spatial", "multipliers": 64, "lanes": 8, "mac_latency_cycles": 3, "lane_latency_cycles": 0,
+        "window_frames": "overlap",
     }  # fmt: skip
     assert (machine.activation_bits, machine.fork, machine.source) == (8, "shared", "paced")
 
@@ -92,7 +93,8 @@ def models(kind):
 def test_every_field_says_what_it_means():
     seen = set(models(Accelerator))
     assert {model.__name__ for model in seen} == {
-        "Accelerator", "SpatialEngine", "SystolicEngine", "Memory", "MemoryPort",
+        "Accelerator", "SpatialEngine", "SystolicEngine", "Memory", "MemoryPort", "StreamBlocks", "WindowBlock",
+        "MatrixBlock", "ThresholdBlock", "PaddingBlock", "FifoBlock",
     }  # fmt: skip
     for model in seen:
         for name, field in model.model_fields.items():

@@ -117,7 +117,7 @@ def problems(path):
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("row", "column", "m.yaml:1: granularity = \"column\": Input should be 'row' or 'pixel'"),
+        ("row", "column", "m.yaml:1: granularity = \"column\": Input should be 'row', 'pixel' or 'word'"),
         ("5000", "0", "m.yaml:2: interval_cycles = 0: Input should be greater than 0"),
         ("5000", "soon", 'm.yaml:2: interval_cycles = "soon": Input should be a valid integer'),
         ("interval_cycles", "interval", "m.yaml:2: unknown name interval (did you mean interval_cycles?)"),

@@ -52,7 +52,7 @@ def test_capacities_come_back(tmp_path, sized):
     [
         (MARK, "{"),
         (MARK, "[]"),
-        (MARK, '{"kind": "run", "granularity": "word"}'),
+        (MARK, '{"kind": "run", "granularity": "column"}'),
         (MARK, '{"kind": "comparison", "runs": []}'),
         (MARK, '{"kind": "comparison", "runs": ["../elsewhere"]}'),
         (MARK, '{"kind": "comparison", "runs": ["missing"]}'),

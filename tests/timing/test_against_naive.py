@@ -22,6 +22,7 @@ ORDER_FREE = State._fields.index("port_free_at")
 DRAWN = (
     "1-D", "2-D", "3-D", "several inputs", "several outputs", "forks", "tiled gates", "joins in space",
     "pixels together", "measured", "bounded", "unbounded", "greedy", "paced", "shared", "copy", "1 frames", "4 frames",
+    "windows overlap", "windows apart",
 )  # fmt: skip
 
 
@@ -49,7 +50,11 @@ def kernel_times(case, in_time_order=False):
 def naive_stages(case, peaks_from=0):
     engine = case.accelerator.engine
     machine = naive.Machine(
-        engine.lanes, engine.mac_latency_cycles, engine.lane_latency_cycles, case.accelerator.fork == "copy"
+        engine.lanes,
+        engine.mac_latency_cycles,
+        engine.lane_latency_cycles,
+        case.accelerator.fork == "copy",
+        engine.window_frames == "apart",
     )
     mapping = case.mapping
     stages = naive.build(
@@ -144,6 +149,7 @@ def test_the_networks_have_everything_in_them(cases):
         drawn["bounded" if case.mapping.capacities else "unbounded"] += 1
         drawn["greedy" if case.pace is None else "paced"] += 1
         drawn[case.accelerator.fork] += 1
+        drawn[f"windows {case.accelerator.engine.window_frames}"] += 1
         drawn[f"{case.frames} frames"] += 1
     wanted = {*KINDS, *DRAWN}
     assert {name: drawn[name] for name in wanted if drawn[name] < NETWORKS // 100} == {}

@@ -39,7 +39,7 @@ def test_unknown_granularities_are_refused(design, granularity):
         with pytest.raises(InputError, match=granularity):
             acs.simulate(design, granularity=granularity)
     with pytest.raises(NotModelled, match="word"):
-        acs.simulate(design, granularity="word")
+        acs.schedule(design, granularity="word")
 
 
 def test_unknown_sources_are_refused(design):

@@ -6,6 +6,7 @@ token's first and last element, firing n of a stage obeys
     s(n) >= e(n-1)                                  one firing after the other
     s(n) >= F(need) + head, or L(need) if head < 0  on every input edge
     s(n) >= max(e(freeing firing), L)               of the token `capacity` before, on every bounded output edge
+    s(n) >= e(last of the frame before) - interval of a pixel    of the reader, on an output edge of frames apart
     s(n) >= offer_first(n)                          at a source that is paced
     e(n) = max(s(n) + interval, L(need) + tail, offer_last(n) + first_offset)
     F(n) = s(n) + first_offset + latency            L(n) = e(n) + latency
@@ -69,6 +70,7 @@ class Pipeline(NamedTuple):
     head: Ints  # [edges] cycles
     tail: Ints  # [edges] cycles
     capacity: Ints  # [edges] tokens, 0 for unbounded
+    apart: Ints  # [edges] 1 where a frame only enters when the last window of the one before is begun
     port: Ints  # [stages] the shared resource its firings hold, -1 for none
     occupancy: Ints  # [stages] cycles for which a firing holds it
 
@@ -153,7 +155,7 @@ def _leads(p: Pipeline) -> Flags:
 
 def _near(p: Pipeline) -> tuple[Ints, Ints]:
     """The consumers of every stage, and the producers whose room it makes, with where those of each begin."""
-    bounded = p.capacity > 0
+    bounded = (p.capacity > 0) | (p.apart > 0)
     fired = np.concatenate([p.producer, p.consumer[bounded]])
     waiting = np.concatenate([p.consumer, p.producer[bounded]])
     order = np.argsort(fired, kind="stable")
@@ -229,6 +231,17 @@ def run(p: Pipeline, state: State, through: int, most: int, kept: int, pace: int
                 if made >= 0:
                     for k in range(p.out_start[stage], p.out_start[stage + 1]):
                         edge = p.out_edges[k]
+                        if p.apart[edge] > 0 and frame > 0:
+                            reader = p.consumer[edge]
+                            if fired[reader] < frame * p.firings[reader]:
+                                state.waits_for[stage], state.waits_until[stage] = reader, frame * p.firings[reader]
+                                known = False
+                                break
+                            row = now - 1 if now > 0 else ring - 1
+                            slot = last[row, p.first_firing[reader + 1] - 1] - p.latency[reader]
+                            slot -= p.first_offset[reader]
+                            if slot > start:
+                                start, cause, edge_to_blame = slot, SPACE, edge
                         if p.capacity[edge] == 0:
                             continue
                         token, then = made - state.back_tokens[edge], frame - state.back_frames[edge]
@@ -399,6 +412,11 @@ def frames_until_change(p: Pipeline, state: State, frame: int, pace: int, first_
             made = n if p.makes_at[stage] < 0 else np.int64(p.makes[p.makes_at[stage] + n])
             for j in range(p.out_start[stage], p.out_start[stage + 1]):
                 edge = p.out_edges[j]
+                if made >= 0 and p.apart[edge] > 0 and frame > 0:
+                    reader, row = p.consumer[edge], (frame - 1) % last.shape[0]
+                    ended = p.first_firing[reader + 1] - 1
+                    free = last[row, ended] - p.latency[reader] - p.first_offset[reader]
+                    least = _sooner(least, start - free, last_rate[ended] - first_rate[k])
                 if made < 0 or p.capacity[edge] == 0:
                     continue
                 before = frame * p.tokens[stage] + made - p.capacity[edge]
