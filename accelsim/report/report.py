@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from accelsim.report.bandwidth import Rates
 
-#: Parts of a report that this version does not model at all, and those that need a machine with memories.
-NOT_MODELLED = ("energy",)
+#: What no report has yet; accesses of line buffers are no traffic, and are not counted.
+NOT_MODELLED = ("line_buffer_accesses", "energy")
+#: Parts of a report that need a machine with memories.
 NEED_MEMORIES = ("traffic", "memories")
 
 
