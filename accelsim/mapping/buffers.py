@@ -57,15 +57,23 @@ def fork_bounds(
     order: Mapping[str, int],
     granularity: Granularity,
 ) -> dict[str, int]:
-    """Bounds of a fork's edges to `readers`: the fork's tokens that each stage's firings need, carried downstream.
-
-    Stages that are not in `incoming` are not on the engine.
-    """
+    """Bounds of a fork's edges to `readers`; stages that are not in `incoming` are not on the engine."""
     last_reader = max(order[edge.consumer] for edge in readers)
+    between = design.stages[order[fork.name] + 1 : last_reader + 1]
+    reached = _reached(design, fork, [(stage, incoming.get(stage.name, ())) for stage in between], granularity)
+    return {
+        edge.name: _most_held(reached[edge.consumer], needed_and_held(design, edge, granularity)[1]) for edge in readers
+    }
+
+
+def _reached(
+    design: Design, fork: Stage, between: Sequence[tuple[Stage, Sequence[Edge]]], granularity: Granularity
+) -> dict[str, Ints]:
+    """The fork's tokens that the firings of stages behind it need, through all paths, carried downstream."""
     reached: dict[str, Ints] = {}
-    for stage in design.stages[order[fork.name] + 1 : last_reader + 1]:
+    for stage, edges in between:
         arrivals = []
-        for edge in incoming.get(stage.name, ()):
+        for edge in edges:
             needed, _ = needed_and_held(design, edge, granularity)
             if edge.producer == fork.name:
                 arrivals.append(needed)
@@ -74,9 +82,77 @@ def fork_bounds(
                 arrivals.append(np.where(needed >= 0, made[needed], -1))
         if arrivals:
             reached[stage.name] = np.maximum.accumulate(np.maximum.reduce(arrivals))
-    return {
-        edge.name: _most_held(reached[edge.consumer], needed_and_held(design, edge, granularity)[1]) for edge in readers
+    return reached
+
+
+def segment_bounds(design: Design, inside: Collection[str]) -> dict[str, int]:
+    """Rows that the edges to the stages `inside` hold when these run as a pipeline, each bounded like this.
+
+    To its least capacity an edge adds how far its reader can be behind others that read the same map.
+    """
+    bounds = edge_bounds(design, "row", inside)
+    for fork in design.stages:
+        region = fork_region(design, fork.name, inside)
+        if region:
+            for name, rows in fork_lags(design, fork, region).items():
+                bounds[name] += rows
+    return bounds
+
+
+def fork_region(design: Design, fork: str, inside: Collection[str]) -> tuple[str, ...]:
+    """Stages from the several readers of a map among `inside` to the one where all ways from it meet, in order.
+
+    To the end of all ways where they do not meet; none where it has fewer than two readers.
+    """
+    open_ways = {edge.consumer for edge in design.edges_from[fork] if edge.consumer in inside}
+    if len(open_ways) < 2:
+        return ()
+    order, ends, region = design.position, False, []
+    while open_ways:
+        stage = min(open_ways, key=lambda name: order[name])
+        region.append(stage)
+        if len(open_ways) == 1 and not ends:
+            break
+        open_ways.remove(stage)
+        readers = {edge.consumer for edge in design.edges_from[stage] if edge.consumer in inside}
+        open_ways |= readers
+        ends = ends or not readers
+    return tuple(region)
+
+
+def fork_lags(design: Design, fork: Stage, region: Sequence[str]) -> dict[str, int]:
+    """By edge out of `fork` into `region`, rows by which its reader is behind what all readers have asked for.
+
+    Rows are asked for by the results of the region's last stages, evenly where these are several; a pipeline
+    whose buffers hold as much can go in that order, and so never stops.
+    """
+    within = set(region)
+    stages = [design.stage_by_name[name] for name in region]
+    incoming = {
+        name: [e for e in design.edges_to[name] if e.producer in within or e.producer == fork.name] for name in region
     }
+    reached = _reached(design, fork, [(stage, incoming[stage.name]) for stage in stages], "row")
+    read = {edge.producer for edges in incoming.values() for edge in edges}
+    ends = {stage.name: stage.tensor.rows for stage in stages if stage.name not in read}
+    ticks = np.arange(1, max(ends.values()) + 1)
+    asked = {name: -(-ticks * rows // ticks.size) - 1 for name, rows in ends.items()}
+    lags: dict[str, int] = {}
+    firings: dict[str, Ints] = {}
+    for stage in reversed(stages):
+        rows = asked[stage.name]
+        firings[stage.name] = tokens_made(stage, "row", np.arange(stage.fired.rows))[rows]
+        for edge in incoming[stage.name]:
+            needed, _ = needed_and_held(design, edge, "row")
+            wanted = np.where(rows >= 0, needed[firings[stage.name]], -1)
+            asked[edge.producer] = np.maximum(asked[edge.producer], wanted) if edge.producer in asked else wanted
+    for edge in design.edges_from[fork.name]:
+        if edge.consumer in within:
+            needed, _ = needed_and_held(design, edge, "row")
+            wanted = np.where(asked[edge.consumer] >= 0, reached[edge.consumer][firings[edge.consumer]], -1)
+            behind = int((np.minimum(asked[fork.name], needed.max()) - wanted).max())
+            if behind > 0:
+                lags[edge.name] = behind
+    return lags
 
 
 def _most_held(needed: Ints, held: Ints) -> int:

@@ -113,6 +113,11 @@ class Design:
         return MappingProxyType({stage.name: stage for stage in self.stages})
 
     @cached_property
+    def position(self) -> ReadOnly[str, int]:
+        """Places of the stages in their order."""
+        return MappingProxyType({stage.name: k for k, stage in enumerate(self.stages)})
+
+    @cached_property
     def edges_to(self) -> ReadOnly[str, tuple[Edge, ...]]:
         """Edges by the stage that reads them."""
         return _by_end(self, [edge.consumer for edge in self.edges])

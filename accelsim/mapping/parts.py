@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware.engine import SystolicEngine
-from accelsim.mapping.buffers import edge_bounds, fork_bounds, needed_and_held, tokens_made
+from accelsim.mapping.buffers import (
+    edge_bounds,
+    fork_bounds,
+    fork_lags,
+    fork_region,
+    needed_and_held,
+    tokens_made,
+)
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.downsets import StageGraph, bits
 from accelsim.mapping.movers import weight_bytes
@@ -35,6 +42,7 @@ HALOS: tuple[Halo, ...] = ("cache", "recompute")
 class Part:
     """Stages `members` that run after the stages `done`, with no tiles.
 
+    `buffer_bytes` hold what each reader of a map needs by itself, `lag_bytes` more how far one is behind another.
     `reads` are the maps made elsewhere that they read, `writes` those of their own that cross, by position.
     `multipliers` are what the stages take at least for each of some intervals; `filling` is the share of a frame
     that passes before the last stage has its first input.
@@ -43,6 +51,7 @@ class Part:
     done: int
     members: int
     buffer_bytes: int
+    lag_bytes: int
     weight_bytes: int
     macs: int
     multiplying: int
@@ -94,10 +103,10 @@ class Parts:
     @staticmethod
     def whole_bytes(part: Part) -> int:
         """Bytes of the first memory that a part takes in one go."""
-        return part.buffer_bytes + part.weight_bytes
+        return part.buffer_bytes + part.lag_bytes + part.weight_bytes
 
     def empty(self, done: int) -> Part:
-        return Part(done, 0, 0, 0, 0, 0, 0, (), (), None, 0.0)
+        return Part(done, 0, 0, 0, 0, 0, 0, 0, (), (), None, 0.0)
 
     def grown(self, part: Part, position: int) -> Part:
         """`part` and one more stage, all of whose operands it or the stages before make."""
@@ -117,6 +126,7 @@ class Parts:
             done=part.done,
             members=members,
             buffer_bytes=part.buffer_bytes + self._more_buffers(part, position),
+            lag_bytes=self._lag_bytes((*part.reads, *outside), members),
             weight_bytes=part.weight_bytes + (0 if self.resident_bytes else self.weights[position]),
             macs=part.macs + stage.macs,
             multiplying=part.multiplying + multiplies,
@@ -257,6 +267,49 @@ class Parts:
         incoming = {name: self.design.edges_to[name] for name in (self.graph.names[k] for k in bits(inside))}
         found = fork_bounds(self.design, self.stages[position], readers, incoming, self._order, "row")
         return [found[edge.name] + SPARE_TOKENS for edge in readers]
+
+    def _lag_bytes(self, reads: Sequence[int], members: int) -> int:
+        """Bytes that buffers hold because readers of one map are not equally far."""
+        more = 0
+        for p in (*reads, *bits(members & self._forks)):
+            lags = self._lags(p, members)
+            if lags:
+                least = [tokens - lags.get(k, 0) for k, tokens in self._tokens(p, members)]
+                stores = [1 + SPARE_TOKENS] * (self.graph.leaves[p] or bool(self.graph.readers[p] & ~members))
+                stores = stores if members >> p & 1 else []
+                tokens = [tokens for _, tokens in self._tokens(p, members)]
+                more += self._room(p, tokens + stores) - self._room(p, least + stores)
+        return more
+
+    @cached_property
+    def _forks(self) -> int:
+        """Stages whose maps several stages read."""
+        return sum(1 << k for k in range(self.graph.count) if self.graph.readers[k].bit_count() > 1)
+
+    def _lags(self, position: int, members: int) -> dict[int, int]:
+        """Rows by which each reader of a map among `members` can be behind the others."""
+        if (self.graph.readers[position] & members).bit_count() < 2:
+            return {}
+        names = self.graph.names
+        region = fork_region(self.design, names[position], {names[k] for k in bits(members & self._below[position])})
+        if (position, region) not in self._known_lags:
+            lags = fork_lags(self.design, self.stages[position], region)
+            edges = self._edges_from[position]
+            self._known_lags[position, region] = {k: lags[edge.name] for k, edge in edges if edge.name in lags}
+        return self._known_lags[position, region]
+
+    @cached_property
+    def _known_lags(self) -> dict[tuple[int, tuple[str, ...]], dict[int, int]]:
+        return {}
+
+    @cached_property
+    def _below(self) -> tuple[int, ...]:
+        """Stages on ways from each map."""
+        below = [0] * len(self.graph.names)
+        for p in (*reversed(range(self.graph.count)), *range(self.graph.count, len(self.graph.names))):
+            for k in bits(self.graph.readers[p]):
+                below[p] |= 1 << k | below[k]
+        return tuple(below)
 
     def _room(self, position: int, tokens: Sequence[int]) -> int:
         """Bytes of buffers of so many tokens each, or of the largest where a fork shares one."""
@@ -432,9 +485,12 @@ class Parts:
 
     def _tokens(self, position: int, members: int) -> list[tuple[int, int]]:
         """Readers of a map among `members`, and the capacity of the buffer that each needs."""
+        lags = self._lags(position, members)
         if members >> position & 1:
             edges = self._edges_from[position]
-            return [(k, self._bounds[edge.name] + SPARE_TOKENS) for k, edge in edges if members >> k & 1]
-        inside = members & self._between[position]
-        readers = [k for k, _ in self._edges_from[position] if inside >> k & 1]
-        return list(zip(readers, self._loaded_tokens(position, inside), strict=True))
+            least = [(k, self._bounds[edge.name] + SPARE_TOKENS) for k, edge in edges if members >> k & 1]
+        else:
+            inside = members & self._between[position]
+            readers = [k for k, _ in self._edges_from[position] if inside >> k & 1]
+            least = list(zip(readers, self._loaded_tokens(position, inside), strict=True))
+        return [(k, tokens + lags.get(k, 0)) for k, tokens in least]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware.engine import SystolicEngine
-from accelsim.mapping.buffers import edge_bounds
+from accelsim.mapping.buffers import segment_bounds
 from accelsim.mapping.channels import ChannelTile, narrowed, tile_unroll
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.movers import weight_bytes
@@ -137,7 +137,7 @@ class _StageTiles:
     @cached_property
     def tokens(self) -> tuple[tuple[int, int], ...]:
         """The map and the capacity of every buffer that the stage reads."""
-        bounds = edge_bounds(self.design, "row", {self.stage.name})
+        bounds = segment_bounds(self.design, {self.stage.name})
         tokens: dict[str, tuple[int, int]] = {}
         for edge in self.edges:
             key = edge.name if self.design.accelerator.fork == "copy" else edge.producer

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from accelsim.errors import InfeasibleError
 from accelsim.mapping.allotment import Life, allotted, crossing_lives, held_bytes
-from accelsim.mapping.buffers import edge_bounds
+from accelsim.mapping.buffers import segment_bounds
 from accelsim.mapping.design import Design, Stage
 from accelsim.mapping.movers import load_weights, weight_bytes
 from accelsim.mapping.passes import Pass, Sources, passes_of
@@ -109,7 +109,7 @@ def visits(design: Design) -> Visits:
     """
     lives = crossing_lives(design)
     segments = design.mapping.segments
-    bounds = [edge_bounds(design, "row", set(segment.layers)) for segment in segments]
+    bounds = [segment_bounds(design, set(segment.layers)) for segment in segments]
     away = dict.fromkeys(lives, design.accelerator.off_chip_memory or "")
     drafts = [planned(design, segment, least, away) for segment, least in zip(segments, bounds, strict=True)]
     resident = _resident_bytes(design, drafts)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from accelsim.mapping.allotment import crossing_lives
-from accelsim.mapping.buffers import edge_bounds
+from accelsim.mapping.buffers import segment_bounds
 from accelsim.mapping.downsets import bits
 from accelsim.mapping.option import Option
 from accelsim.mapping.parts import Part, Parts
@@ -32,7 +32,7 @@ def plan_of(parts: Parts, part: Part, option: Option, room: int) -> Plan:
     homes = dict.fromkeys(crossing_lives(design), "dram")
     homes |= dict.fromkeys(parts.graph.names, "dram")
     segment = Segment(layers, option.tile, option.halo, option.weights)
-    return planned(design, segment, edge_bounds(design, "row", set(layers)), homes, room)
+    return planned(design, segment, segment_bounds(design, set(layers)), homes, room)
 
 
 def moved(plan: Plan, kind: str) -> dict[str, int]:
