@@ -187,7 +187,7 @@ class Search:
                     larger = self.parts.grown(larger, position)
                 if larger.multiplying > most or self.parts.is_apart(part, position):
                     continue
-                fits = self.parts.whole_bytes(larger) <= room
+                fits = self.parts.fits(larger, room)
                 fits = fits or self._fits_in_tiles(larger, room)
                 if fits:
                     yield larger
@@ -260,7 +260,7 @@ class Search:
         return known is not None and (cost[0] + self._least(done, places), cost[1]) >= known
 
     def _least(self, done: int, places: Places) -> float:
-        """The least that is left to pay from a state: every map alive is read once, every other weight loaded."""
+        """The least that is left to pay from a state: weights to load, and what is alive or must be spilled to read."""
         weights, written, macs, reads = self._left(done)
         if done == self.parts.graph.everything:
             return 0
@@ -272,15 +272,16 @@ class Search:
         return self.objective.least(weights, written, by_home, macs)
 
     def _left(self, done: int) -> tuple[int, int, int, int]:
-        """Weights, outputs and multiplications of the stages that have not run, and bytes alive that they read."""
+        """Of the stages that have not run weights, bytes written off chip, multiplications, and bytes read."""
         if done not in self._lefts:
             parts, graph = self.parts, self.parts.graph
             left = list(bits(graph.everything & ~done))
+            spilled = sum(graph.map_bytes[k] for k in bits(parts.spilled & ~done))
             self._lefts[done] = (
                 0 if parts.resident_bytes else sum(parts.weights[k] for k in left),
-                sum(graph.map_bytes[k] for k in left if graph.leaves[k]),
+                spilled + sum(graph.map_bytes[k] for k in left if graph.leaves[k]),
                 sum(parts.stages[k].macs for k in left),
-                sum(graph.map_bytes[p] for p in graph.live(done) if graph.readers[p] & ~done),
+                spilled + sum(graph.map_bytes[p] for p in graph.live(done) if graph.readers[p] & ~done),
             )
         return self._lefts[done]
 
@@ -299,8 +300,11 @@ class _Run:
     def __init__(self, search: Search, part: Part) -> None:
         self._search = search
         self._part = part
-        self._whole = search.parts.whole(part)
         self._priced: dict[tuple[tuple[int, ...], tuple[int, ...]], list[tuple[Cost, Option]]] = {}
+
+    @cached_property
+    def _whole(self) -> Option:
+        return self._search.parts.whole(self._part)
 
     @cached_property
     def _tiles(self) -> Options | None:
@@ -313,7 +317,7 @@ class _Run:
 
     def cheapest(self, read: tuple[int, ...], written: tuple[int, ...], room: int) -> tuple[Cost, Option] | None:
         """What costs least of all that fits; in one go, if it does."""
-        if self._whole.demand_bytes <= room:
+        if self._search.parts.fits(self._part, room):
             return self._prices(self._whole, read, written), self._whole
         if self._part.weight_bytes > room and not self._part.is_single:
             return None

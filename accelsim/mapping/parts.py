@@ -42,16 +42,14 @@ HALOS: tuple[Halo, ...] = ("cache", "recompute")
 class Part:
     """Stages `members` that run after the stages `done`, with no tiles.
 
-    `buffer_bytes` hold what each reader of a map needs by itself, `lag_bytes` more how far one is behind another.
-    `reads` are the maps made elsewhere that they read, `writes` those of their own that cross, by position.
-    `multipliers` are what the stages take at least for each of some intervals; `filling` is the share of a frame
-    that passes before the last stage has its first input.
+    `buffer_bytes` hold what each reader of a map needs by itself. `reads` are the maps made elsewhere that they
+    read, `writes` those of their own that cross, by position. `multipliers` are what the stages take at least for
+    each of some intervals; `filling` is the share of a frame that passes before the last stage has its first input.
     """
 
     done: int
     members: int
     buffer_bytes: int
-    lag_bytes: int
     weight_bytes: int
     macs: int
     multiplying: int
@@ -100,13 +98,58 @@ class Parts:
         engine = self.design.accelerator.engine
         return len(self.stages) if isinstance(engine, SystolicEngine) else engine.multipliers
 
-    @staticmethod
-    def whole_bytes(part: Part) -> int:
+    def whole_bytes(self, part: Part) -> int:
         """Bytes of the first memory that a part takes in one go."""
-        return part.buffer_bytes + part.lag_bytes + part.weight_bytes
+        key = (part.done, part.members)
+        if key not in self._lag_bytes:
+            self._lag_bytes[key] = self._more_for_lags(part.reads, part.members)
+        return part.buffer_bytes + self._lag_bytes[key] + part.weight_bytes
+
+    def fits(self, part: Part, room: int) -> bool:
+        """Whether a part can run in one go in `room` bytes."""
+        return part.buffer_bytes + part.weight_bytes <= room and self.whole_bytes(part) <= room
+
+    @cached_property
+    def _lag_bytes(self) -> dict[tuple[int, int], int]:
+        return {}
+
+    @cached_property
+    def spilled(self) -> int:
+        """Stages whose maps must lie off chip: too large for other memories, and for a segment with some reader."""
+        *on_chip, _ = self.design.accelerator.memories.values()
+        frames = self.design.mapping.frames_per_visit
+        largest = max(on_chip[0].size - self.resident_bytes, *(level.size for level in on_chip))
+        return sum(
+            1 << p
+            for p in range(self.graph.count)
+            if frames * self.graph.map_bytes[p] > largest
+            and not self.graph.leaves[p]
+            and not all(self._can_join(p, reader) for reader in bits(self.graph.readers[p]))
+        )
+
+    def _can_join(self, maker: int, reader: int) -> bool:
+        """Whether some segment has room for the maker of a map, a reader, and all that is between them."""
+        above = self._above
+        members = sum(1 << k for k in bits(above[reader] & (self._below[maker] | 1 << maker)))
+        part = self.empty(self._needed_before(members))
+        for k in bits(members):
+            if self.is_apart(part, k):
+                return False
+            part = self.grown(part, k)
+        room = next(iter(self.design.accelerator.memories.values())).size - self.resident_bytes
+        return part.multiplying <= self.most_multiplying and (
+            self.fits(part, room) or self.tiled(part, room) is not None
+        )
+
+    def _needed_before(self, members: int) -> int:
+        """Stages that must have run before `members`."""
+        done = 0
+        for k in bits(members):
+            done |= self._above[k]
+        return done & ~members
 
     def empty(self, done: int) -> Part:
-        return Part(done, 0, 0, 0, 0, 0, 0, 0, (), (), None, 0.0)
+        return Part(done, 0, 0, 0, 0, 0, 0, (), (), None, 0.0)
 
     def grown(self, part: Part, position: int) -> Part:
         """`part` and one more stage, all of whose operands it or the stages before make."""
@@ -126,7 +169,6 @@ class Parts:
             done=part.done,
             members=members,
             buffer_bytes=part.buffer_bytes + self._more_buffers(part, position),
-            lag_bytes=self._lag_bytes((*part.reads, *outside), members),
             weight_bytes=part.weight_bytes + (0 if self.resident_bytes else self.weights[position]),
             macs=part.macs + stage.macs,
             multiplying=part.multiplying + multiplies,
@@ -208,16 +250,10 @@ class Parts:
     @cached_property
     def _between(self) -> tuple[int, ...]:
         """For each map the stages on a way from it to one of its readers, those included."""
-        above: list[int] = []
-        for k in range(self.graph.count):
-            own = 1 << k
-            for p in bits(self.graph.needs[k]):
-                own |= above[p]
-            above.append(own)
         towards = [0] * len(self.graph.names)
         for p, readers in enumerate(self.graph.readers):
             for k in bits(readers):
-                towards[p] |= above[k]
+                towards[p] |= self._above[k]
         return tuple(towards)
 
     def _more_buffers(self, part: Part, position: int) -> int:
@@ -268,7 +304,7 @@ class Parts:
         found = fork_bounds(self.design, self.stages[position], readers, incoming, self._order, "row")
         return [found[edge.name] + SPARE_TOKENS for edge in readers]
 
-    def _lag_bytes(self, reads: Sequence[int], members: int) -> int:
+    def _more_for_lags(self, reads: Sequence[int], members: int) -> int:
         """Bytes that buffers hold because readers of one map are not equally far."""
         more = 0
         for p in (*reads, *bits(members & self._forks)):
@@ -301,6 +337,17 @@ class Parts:
     @cached_property
     def _known_lags(self) -> dict[tuple[int, tuple[str, ...]], dict[int, int]]:
         return {}
+
+    @cached_property
+    def _above(self) -> tuple[int, ...]:
+        """Each stage with all that it comes from."""
+        above: list[int] = []
+        for k in range(self.graph.count):
+            own = 1 << k
+            for p in bits(self.graph.needs[k]):
+                own |= above[p]
+            above.append(own)
+        return tuple(above)
 
     @cached_property
     def _below(self) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping as ReadOnly
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ from accelsim.network.layers import Input
 #: Downsets of a network that are looked through one by one; of networks with more, those along a few orders.
 MOST_DOWNSETS = 4096
 #: Steps from one state to another that are tried before the search goes along a few orders instead.
-MOST_TRANSITIONS = 100_000
+MOST_TRANSITIONS = 40_000
 #: States of a downset that are followed: in the whole search, along a few orders, and at first.
 BEAM = 512
 WIDE_BEAM = 16
@@ -77,7 +77,7 @@ def _endless(parts: Parts, aim: Objective) -> Cost | None:
         part = parts.grown(part, position)
     memories = parts.design.accelerator.memories
     room = next(iter(memories.values())).size - parts.resident_bytes
-    if parts.whole_bytes(part) > room or part.multiplying > parts.most_multiplying:
+    if not parts.fits(part, room) or part.multiplying > parts.most_multiplying:
         return None
     away = next(reversed(memories))
     option = parts.whole(replace(part, filling=0.0))
@@ -106,9 +106,13 @@ def _found(parts: Parts, aim: Objective, single: bool) -> tuple[Found, float]:
         search = Search(parts, aim, prefixes([given_order(graph)]), single=True, beam=BEAM)
         return search.run(), search.least()
     orders = [given_order(graph), thrifty_order(graph)]
-    quick = Search(parts, aim, prefixes(orders), single=False, beam=QUICK_BEAM, tiled=False, most_placements=1)
-    first, least = quick.run(), quick.least()
-    if first.way is None or first.way.cost[0] <= least:
+    rough = Search(parts, aim, prefixes(_strides(parts)), single=False, beam=QUICK_BEAM, tiled=False, most_placements=1)
+    least, first = rough.least(), rough.run()
+    if not _is_least(first, least):
+        quick = replace(rough, downsets=prefixes(orders), ceiling=first.way.cost if first.way else None)
+        found = replace(quick, most_transitions=MOST_TRANSITIONS).run()
+        first = replace(found, way=found.way or first.way)
+    if first.way is None or _is_least(first, least):
         return replace(first, exact=True), least
     every = all_downsets(graph, MOST_DOWNSETS)
     if every is not None:
@@ -117,8 +121,36 @@ def _found(parts: Parts, aim: Objective, single: bool) -> tuple[Found, float]:
         if found.exact:
             return replace(found, way=found.way or first.way), least
     steps = prefixes([[way.members for way in first.way.segments()]])
-    found = replace(quick, downsets=steps, beam=WIDE_BEAM, tiled=True, ceiling=first.way.cost).run()
+    found = replace(rough, downsets=steps, beam=WIDE_BEAM, tiled=True, ceiling=first.way.cost).run()
     return replace(found, way=found.way or first.way, exact=False), least
+
+
+def _is_least(found: Found, least: float) -> bool:
+    return found.way is not None and found.way.cost[0] <= least
+
+
+def _strides(parts: Parts) -> list[list[int]]:
+    """Segments along the given order that are as long as they can be, with all of the room or parts of it."""
+    size = next(iter(parts.design.accelerator.memories.values())).size - parts.resident_bytes
+    return [_longest(parts, size // share) for share in (1, 2, 4)]
+
+
+def _longest(parts: Parts, room: int) -> list[int]:
+    """The longest segments in `room` bytes, one stage where not even that fits."""
+    order, found = range(parts.graph.count), list[int]()
+    begin = 0
+    while begin < len(order):
+        grown = [parts.empty((1 << begin) - 1)]
+        for position in order[begin:]:
+            larger = parts.grown(grown[-1], position)
+            if larger.buffer_bytes + larger.weight_bytes > room or larger.multiplying > parts.most_multiplying:
+                break
+            grown.append(larger)
+        fitting = bisect_left(grown, True, lo=1, key=lambda part: not parts.fits(part, room)) - 1
+        count = max(1, fitting)
+        found.append(((1 << count) - 1) << begin)
+        begin += count
+    return found
 
 
 def _mapping(parts: Parts, ways: Sequence[Way], frames_per_visit: int) -> Mapping:
@@ -171,7 +203,7 @@ def _check_stages(parts: Parts) -> None:
         )
     problems = []
     for part in _alone(parts):
-        if parts.whole_bytes(part) > size - resident and parts.tiled(part, size - resident) is None:
+        if not parts.fits(part, size - resident) and parts.tiled(part, size - resident) is None:
             problems.append(_too_large(parts, part, size - resident))
     if problems:
         raise InfeasibleError("\n".join(problems))
