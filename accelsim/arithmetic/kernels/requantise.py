@@ -1,0 +1,60 @@
+"""Sums to integers, element by element over (rows, channels)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+#: Adding and subtracting 1.5 * 2^23 rounds a single precision number below 2^22 half to even.
+MAGIC = np.float32(12582912.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def by_float(sums, multiplier, zero_point, low, high, out):
+    """Out = clamp(round half even(float32(sum) * multiplier) + zero point), clamped before it is rounded."""
+    least, most = np.float32(low - zero_point), np.float32(high - zero_point)
+    for row in range(sums.shape[0]):
+        for channel in range(sums.shape[1]):
+            value = np.float32(sums[row, channel]) * multiplier[channel]
+            value = min(max(value, least), most)
+            rounded = np.float32(value + MAGIC) - MAGIC
+            out[row, channel] = np.int32(rounded) + zero_point
+
+
+@njit(cache=True, nogil=True)
+def scaled(value, significand, shift):
+    """A 32-bit value times significand * 2^(shift - 31): the doubled high half rounded, then the shift rounded."""
+    left, right = max(shift, 0), max(-shift, 0)
+    product = np.int64(value) * (np.int64(1) << left)
+    product = min(max(product, np.int64(-(2**31))), np.int64(2**31 - 1))
+    if product == -(2**31) and significand == -(2**31):
+        high = np.int64(2**31 - 1)
+    else:
+        product = product * np.int64(significand)
+        if product >= 0:
+            high = (product + (np.int64(1) << 30)) >> 31
+        else:
+            high = -((-(product + np.int64(1) - (np.int64(1) << 30))) >> 31)
+    mask = (np.int64(1) << right) - np.int64(1)
+    threshold = (mask >> 1) + (np.int64(1) if high < 0 else np.int64(0))
+    return (high >> right) + (np.int64(1) if (high & mask) > threshold else np.int64(0))
+
+
+@njit(cache=True, nogil=True)
+def by_fixed(sums, significand, shift, zero_point, low, high, out):
+    for row in range(sums.shape[0]):
+        for channel in range(sums.shape[1]):
+            value = scaled(sums[row, channel], significand[channel], shift[channel]) + zero_point
+            out[row, channel] = min(max(value, low), high)
+
+
+@njit(cache=True, nogil=True)
+def by_fixed_wide(sums, significand, shift, zero_point, low, high, out):
+    """For sums of more than 32 bits: the significand is first rounded to 16 bits, the shift rounds half up."""
+    for row in range(sums.shape[0]):
+        for channel in range(sums.shape[1]):
+            full = np.int64(significand[channel])
+            short = (full + (np.int64(1) << 15)) >> 16 if full < 0x7FFF0000 else np.int64(0x7FFF)
+            total = np.int64(15 - shift[channel])
+            value = (np.int64(sums[row, channel]) * short + (np.int64(1) << (total - 1))) >> total
+            out[row, channel] = min(max(value + zero_point, low), high)

@@ -1,0 +1,134 @@
+"""Maxima and means of integers over windows, tiles and whole maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+
+import numpy as np
+
+from accelsim.arithmetic.floating import window_counts
+from accelsim.arithmetic.formats import Accumulator, Array, Format
+from accelsim.arithmetic.kernels import pointwise, pooling
+from accelsim.arithmetic.kernels.convolution import Window
+from accelsim.arithmetic.moving import tiles_of
+from accelsim.arithmetic.operations.place import Operation, Place, output_of, rescaled
+from accelsim.arithmetic.requantise import FloatMultiplier
+from accelsim.errors import InputError
+from accelsim.network.layers import Layer, Pool, Reduce
+
+#: Sums and how many elements each is of, to means: (points, channels) int64 and (points) to integers.
+Mean = Callable[[Array, Array], Array]
+
+
+def three(sizes: Sequence[int], outer: int = 1) -> tuple[int, int, int]:
+    """Sizes along up to three axes of space, the outer ones filled up."""
+    filled = (outer,) * (3 - len(sizes)) + tuple(sizes)
+    return filled[0], filled[1], filled[2]
+
+
+def window_of(layer: Pool) -> Window:
+    before = three([p[0] for p in layer.padding], 0)
+    return Window(three(layer.kernel), three(layer.stride), before, three(layer.dilation))
+
+
+def pool(place: Place) -> Operation | None:
+    assert isinstance(place.layer, Pool)
+    source = place.sources[0]
+    if source is None or len(place.layer.kernel) > 3:
+        return None
+    if place.layer.operation == "maximum":
+        return lambda layer, operands: rescaled(place, _maximum(layer, operands[0], source), source)
+    if place.layer.operation != "average" or not place.in_integers:
+        return None
+    mean = mean_of(place)
+
+    def average(layer: Layer, operands: Sequence[Array]) -> Array:
+        assert isinstance(layer, Pool)
+        tensor = output_of(layer, operands)
+        sums = np.zeros((*three(tensor.spatial), tensor.channels), np.int64)
+        taps = np.zeros(sums.shape[:3], np.int64)
+        value = operands[0].reshape(*three(operands[0].shape[:-1]), tensor.channels).astype(np.int64)
+        pooling.total(value - source.zero_point[0], window_of(layer), sums, taps)
+        check_sums(place, source, prod(layer.kernel))
+        counts = np.ascontiguousarray(window_counts(layer, operands[0].shape[:-1], tensor.spatial)).reshape(-1)
+        return mean(sums.reshape(-1, tensor.channels), counts).reshape(*tensor.spatial, tensor.channels)
+
+    return average
+
+
+def _maximum(layer: Layer, source: Array, kind: Format) -> Array:
+    assert isinstance(layer, Pool)
+    tensor = output_of(layer, [source])
+    out = np.empty((*three(tensor.spatial), tensor.channels), source.dtype)
+    value = np.ascontiguousarray(source).reshape(*three(source.shape[:-1]), tensor.channels)
+    pooling.maximum(value, window_of(layer), kind.type.low, out)
+    return out.reshape(*tensor.spatial, tensor.channels)
+
+
+def reduction(place: Place) -> Operation | None:
+    """Means and extremes over tiles; other reductions have no integer form here."""
+    layer, source = place.layer, place.sources[0]
+    assert isinstance(layer, Reduce)
+    if source is None or layer.operation not in ("mean", "maximum", "minimum"):
+        return None
+    if layer.operation != "mean":
+        return lambda own, operands: rescaled(place, _extremes(own, operands[0]), source)
+    if not place.in_integers:
+        return None
+    mean = mean_of(place)
+
+    def means(own: Layer, operands: Sequence[Array]) -> Array:
+        assert isinstance(own, Reduce)
+        tensor = output_of(own, operands)
+        tiles = [part.reshape(-1, tensor.channels) for _, part in tiles_of(own, operands[0], tensor)]
+        counts = np.array([len(part) for part in tiles], np.int64)
+        check_sums(place, source, int(counts.max()))
+        sums = np.stack([part.sum(axis=0, dtype=np.int64) for part in tiles]) - counts[:, None] * source.zero_point[0]
+        return mean(sums, counts).reshape(*tensor.spatial, tensor.channels)
+
+    return means
+
+
+def _extremes(layer: Layer, source: Array) -> Array:
+    assert isinstance(layer, Reduce)
+    tensor = output_of(layer, [source])
+    out = np.empty((*tensor.spatial, tensor.channels), source.dtype)
+    for position, part in tiles_of(layer, source, tensor):
+        flat = part.reshape(-1, tensor.channels)
+        out[position] = flat.max(axis=0) if layer.operation == "maximum" else flat.min(axis=0)
+    return out
+
+
+def check_sums(place: Place, source: Format, count: int) -> None:
+    """Raises `InputError` where `count` values of a format may not fit the accumulator."""
+    accumulator: Accumulator = place.accumulator
+    least, most = (count * (end - source.zero_point[0]) for end in (source.type.low, source.type.high))
+    if not accumulator.holds(least, most):
+        raise InputError(
+            f"{place.name}: a sum of {count:,} values of {source.type.label} may reach {least:,} to {most:,}, more "
+            f"than an accumulator of {accumulator.bits} bits holds; widen it"
+        )
+
+
+def mean_of(place: Place) -> Mean:
+    source, output = place.sources[0], place.output
+    assert source is not None
+    assert output is not None
+    low, high = output.type.low, output.type.high
+
+    def by_float(sums: Array, counts: Array) -> Array:
+        out = np.empty(sums.shape, output.type.dtype)
+        for count in np.unique(counts):
+            factor = source.scales / (output.scales * np.float32(count))
+            made = FloatMultiplier(factor).apply(sums[counts == count], output.zero_point[0], low, high, out.dtype)
+            out[counts == count] = made
+        return out
+
+    def by_division(sums: Array, counts: Array) -> Array:
+        out = np.empty(sums.shape, output.type.dtype)
+        stored = sums + counts[:, None] * source.zero_point[0]
+        pointwise.rounded_mean(np.ascontiguousarray(stored), counts, low, high, out)
+        return out
+
+    return by_division if place.fixed and source == output else by_float
