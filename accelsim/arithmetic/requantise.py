@@ -1,19 +1,20 @@
 """From sums of products to the integers of the next tensor: multipliers as floats or in fixed point.
 
 A float multiplier is ONNX's: float32(sum) * float32(multiplier), rounded half to even, plus the zero point, clamped.
-A fixed-point one is TensorFlow Lite's: a 31-bit significand and a shift, the product's high half rounded, then the
-shift rounded (`MultiplyByQuantizedMultiplier` of its reference kernels).
+A fixed-point one is TensorFlow Lite's: a 31-bit significand and a shift. Its reference kernels round the product's
+high half and then the shift; those of fully connected layers round once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import frexp
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.arithmetic.formats import Array, IntegerType
+from accelsim.arithmetic.formats import Array
 from accelsim.arithmetic.kernels import requantise as kernels
 from accelsim.errors import InputError
 
@@ -41,6 +42,7 @@ class FixedMultiplier:
 
     significand: Ints
     shift: Ints
+    rounded_once: bool = False
 
     def apply(self, sums: Array, zero_point: int, low: int, high: int, dtype: np.dtype[np.generic]) -> Array:
         rows = sums.reshape(-1, sums.shape[-1])
@@ -48,9 +50,12 @@ class FixedMultiplier:
         significand, shift = (
             np.ascontiguousarray(np.broadcast_to(array, rows.shape[1:])) for array in (self.significand, self.shift)
         )
-        kernel = kernels.by_fixed_wide if sums.dtype == np.int64 else kernels.by_fixed
+        kernel = kernels.by_fixed_wide if sums.dtype == np.int64 else self._narrow_kernel()
         kernel(np.ascontiguousarray(rows), significand, shift, zero_point, low, high, out)
         return out.reshape(sums.shape)
+
+    def _narrow_kernel(self) -> Callable[..., None]:
+        return kernels.by_fixed_once if self.rounded_once else kernels.by_fixed
 
 
 Multiplier = FloatMultiplier | FixedMultiplier
@@ -64,10 +69,11 @@ def float_multiplier(source: NDArray[np.float32], weight: NDArray[np.float32], o
     return FloatMultiplier(np.atleast_1d(multiplier).astype(np.float32))
 
 
-def fixed_point(reals: NDArray[np.float64]) -> FixedMultiplier:
+def fixed_point(reals: NDArray[np.float64], rounded_once: bool = False) -> FixedMultiplier:
     """Real multipliers (double precision) in fixed point, each the nearest of 31 significant bits."""
     pairs = [_fixed(float(real)) for real in np.atleast_1d(reals)]
-    return FixedMultiplier(np.array([p[0] for p in pairs], np.int32), np.array([p[1] for p in pairs], np.int32))
+    significand, shift = (np.array(column, np.int32) for column in zip(*pairs, strict=True))
+    return FixedMultiplier(significand, shift, rounded_once)
 
 
 def _fixed(real: float) -> tuple[int, int]:
@@ -82,6 +88,3 @@ def _fixed(real: float) -> tuple[int, int]:
         return (1 << 31) - 1, 30
     return significand, exponent
 
-
-def clamp_range(kind: IntegerType) -> tuple[int, int]:
-    return kind.low, kind.high

@@ -49,6 +49,17 @@ def by_fixed(sums, significand, shift, zero_point, low, high, out):
 
 
 @njit(cache=True, nogil=True)
+def by_fixed_once(sums, significand, shift, zero_point, low, high, out):
+    """The same with a single rounding, halves up."""
+    for row in range(sums.shape[0]):
+        for channel in range(sums.shape[1]):
+            total = np.int64(31 - shift[channel])
+            product = np.int64(sums[row, channel]) * np.int64(significand[channel])
+            value = (product + (np.int64(1) << (total - 1))) >> total
+            out[row, channel] = min(max(value + zero_point, low), high)
+
+
+@njit(cache=True, nogil=True)
 def by_fixed_wide(sums, significand, shift, zero_point, low, high, out):
     """For sums of more than 32 bits: the significand is first rounded to 16 bits, the shift rounds half up."""
     for row in range(sums.shape[0]):

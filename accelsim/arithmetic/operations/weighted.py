@@ -149,10 +149,8 @@ def _finish(place: Place, source: Format, kind: Format) -> Callable[[Array], Arr
 def multiplier_of(place: Place, source: Format, kind: Format, output: Format) -> Multiplier:
     if not place.fixed:
         return float_multiplier(source.scales, kind.scales, output.scale[0])
-    if isinstance(place.layer, Dense) and kind.channels == 1:
-        # The reference kernel multiplies these two scales in single precision.
-        return fixed_point((source.scales * kind.scales).astype(np.float64) / output.scale[0])
-    return fixed_point(source.scale[0] * kind.scales.astype(np.float64) / output.scale[0])
+    reals = source.scale[0] * kind.scales.astype(np.float64) / output.scale[0]
+    return fixed_point(reals, rounded_once=isinstance(place.layer, Dense))
 
 
 def _through_reals(place: Place, scales: Array, bias: Array | None) -> Callable[[Array], Array]:
