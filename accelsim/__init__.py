@@ -13,6 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from accelsim.arithmetic.execute import execute
+    from accelsim.arithmetic.formats import Accumulator, Format, IntegerType
+    from accelsim.arithmetic.load import load_integer_network
+    from accelsim.arithmetic.network import IntegerNetwork
     from accelsim.errors import AccelsimError, DeadlockError, InfeasibleError, InputError, NotModelled, UnsupportedError
     from accelsim.hardware.accelerator import Accelerator, load_accelerator
     from accelsim.mapping.design import Design, bind, with_capacities
@@ -29,6 +33,10 @@ if TYPE_CHECKING:
     from accelsim.timing.size import size_buffers
 
 _HOMES = {
+    "accelsim.arithmetic.execute": ("execute",),
+    "accelsim.arithmetic.formats": ("Accumulator", "Format", "IntegerType"),
+    "accelsim.arithmetic.load": ("load_integer_network",),
+    "accelsim.arithmetic.network": ("IntegerNetwork",),
     "accelsim.errors": (
         "AccelsimError", "DeadlockError", "InfeasibleError", "InputError", "NotModelled", "UnsupportedError",
     ),
@@ -51,10 +59,14 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "Accelerator",
     "AccelsimError",
+    "Accumulator",
     "DeadlockError",
     "Design",
+    "Format",
     "InfeasibleError",
     "InputError",
+    "IntegerNetwork",
+    "IntegerType",
     "Mapping",
     "Measured",
     "Network",
@@ -63,8 +75,10 @@ __all__ = [
     "Unroll",
     "UnsupportedError",
     "bind",
+    "execute",
     "fold",
     "load_accelerator",
+    "load_integer_network",
     "load_network",
     "map_network",
     "read_mapping",

@@ -82,7 +82,9 @@ def checked_feeds(inet: IntegerNetwork, x: Array | Arrays) -> dict[str, Array]:
     ports = inet.network.inputs
     if not isinstance(x, Mapping):
         if len(ports) != 1:
-            raise InputError(f"{inet.name}: {len(ports)} inputs; give arrays by name: {', '.join(p.name for p in ports)}")
+            raise InputError(
+                f"{inet.name}: {len(ports)} inputs; give arrays by name: {', '.join(p.name for p in ports)}"
+            )
         x = {ports[0].name: x}
     wanted = {port.name for port in ports}
     problems = [f"{inet.name}: input '{name}' is missing" for name in sorted(wanted - set(x))]
@@ -116,7 +118,9 @@ def each_frame(inet: IntegerNetwork, feeds: Arrays) -> Iterator[dict[str, Array]
     counts = [len(feeds[port.name]) for port in ports if has_frames(port)]
     for frame in range(counts[0] if counts else 1):
         yield {
-            port.node: taken_in(inet, port, feeds[port.name][frame : frame + 1] if has_frames(port) else feeds[port.name])
+            port.node: taken_in(
+                inet, port, feeds[port.name][frame : frame + 1] if has_frames(port) else feeds[port.name]
+            )
             for port in ports
         }
 
@@ -127,7 +131,9 @@ def taken_in(inet: IntegerNetwork, port: Port, array: Array) -> Array:
     rest = [axis for axis in range(len(port.shape)) if axis not in (*port.spatial_axes, *port.channel_axes)]
     canonical = array.transpose((*rest, *port.spatial_axes, *port.channel_axes))
     values = np.ascontiguousarray(canonical).reshape(*tensor.spatial, tensor.channels)
-    return _converted(f"{inet.name}: input {port.name}", values, inet.ports.get(port.name), inet.formats.get(port.node), inet)
+    return _converted(
+        f"{inet.name}: input {port.name}", values, inet.ports.get(port.name), inet.formats.get(port.node), inet
+    )
 
 
 def _converted(place: str, values: Array, given: Format | None, wanted: Format | None, inet: IntegerNetwork) -> Array:

@@ -17,6 +17,7 @@ from accelsim.arithmetic.moving import combined_operands, moved, tiles_of
 from accelsim.errors import NotModelled
 from accelsim.network import layers as kinds
 from accelsim.network.tensor import Tensor
+from accelsim.network.window import CENTRES
 
 Arrays = Mapping[str, Array]
 
@@ -40,15 +41,14 @@ def _(layer: kinds.Convolution, operands: Sequence[Array], arrays: Arrays, outpu
     source = operands[0]
     ins, outs = source.shape[-1] // layer.groups, layer.channels // layer.groups
     padded = np.pad(source, (*layer.padding, (0, 0)))
-    weight = arrays["weight"].reshape(layer.groups, outs, ins, *layer.kernel)
+    # (taps, groups, inputs, outputs): a matrix a group for every tap.
+    matrices = np.moveaxis(arrays["weight"].reshape(layer.groups, outs, ins, -1), 3, 0).swapaxes(2, 3)
     sums = np.zeros((*output.spatial, layer.groups, outs), np.float32)
-    for taps in product(*(range(k) for k in layer.kernel)):
+    for matrix, taps in zip(matrices, product(*(range(k) for k in layer.kernel)), strict=True):
         axes = zip(taps, layer.dilation, layer.stride, output.spatial, strict=True)
         here = tuple(slice(t * d, t * d + (o - 1) * s + 1, s) for t, d, s, o in axes)
-        part = padded[here].reshape(*output.spatial, layer.groups, 1, ins)
-        sums += np.matmul(part, weight[(..., *taps)].swapaxes(1, 2))[..., 0, :] if layer.groups > 1 else (
-            padded[here] @ weight[(0, slice(None), slice(None), *taps)].T
-        )[..., None, :]
+        part = padded[here].reshape(-1, layer.groups, ins).swapaxes(0, 1)
+        sums += np.matmul(part, matrix).swapaxes(0, 1).reshape(sums.shape)
     return sums.reshape(*output.spatial, output.channels) + arrays.get("bias", np.float32(0))
 
 
@@ -60,11 +60,11 @@ def _(layer: kinds.TransposedConvolution, operands: Sequence[Array], arrays: Arr
     full = tuple((n - 1) * s + d * (k - 1) + 1 for n, k, s, d in axes)
     reach = tuple(max(f, p[0] + o) for f, p, o in zip(full, layer.padding, output.spatial, strict=True))
     sums = np.zeros((*reach, layer.groups, outs), np.float32)
-    weight = arrays["weight"].reshape(layer.groups, ins, outs, *layer.kernel)
-    grouped = source.reshape(*source.shape[:-1], layer.groups, 1, ins)
-    for taps in product(*(range(k) for k in layer.kernel)):
+    matrices = np.moveaxis(arrays["weight"].reshape(layer.groups, ins, outs, -1), 3, 0)
+    grouped = source.reshape(-1, layer.groups, ins).swapaxes(0, 1)
+    for matrix, taps in zip(matrices, product(*(range(k) for k in layer.kernel)), strict=True):
         there = tuple(slice(t * d, t * d + (n - 1) * s + 1, s) for t, (n, _, s, d) in zip(taps, axes, strict=True))
-        sums[there] += np.matmul(grouped, weight[(..., *taps)])[..., 0, :]
+        sums[there] += np.matmul(grouped, matrix).swapaxes(0, 1).reshape(*source.shape[:-1], layer.groups, outs)
     crop = tuple(slice(p[0], p[0] + o) for p, o in zip(layer.padding, output.spatial, strict=True))
     return sums[crop].reshape(*output.spatial, output.channels) + arrays.get("bias", np.float32(0))
 
@@ -180,7 +180,7 @@ def _(layer: kinds.Resize, operands: Sequence[Array], arrays: Arrays, output: Te
 
 def _interpolated(source: Array, axis: int, size: int, coordinates: str) -> Array:
     n = source.shape[axis]
-    numerator, denominator = kinds.CENTRES[coordinates](np.arange(size, dtype=np.int64), n, size)
+    numerator, denominator = CENTRES[coordinates](np.arange(size, dtype=np.int64), n, size)
     centre = np.clip(numerator / denominator, 0, n - 1)
     low = np.floor(centre).astype(np.int64)
     part = (centre - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(source.ndim)])
@@ -273,5 +273,3 @@ def _(layer: kinds.Softmax, operands: Sequence[Array], arrays: Arrays, output: T
 def _(layer: kinds.Embedding, operands: Sequence[Array], arrays: Arrays, output: Tensor) -> Array:
     rows = operands[0][..., 0].astype(np.int64)
     return np.asarray(arrays["weight"][np.clip(rows, 0, layer.count - 1)], np.float32)
-
-

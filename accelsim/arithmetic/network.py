@@ -12,7 +12,6 @@ from accelsim.arithmetic.formats import Accumulator, Array, Format
 from accelsim.errors import InputError, collected
 from accelsim.network.graph import Network, Node
 from accelsim.network.layers import BatchNorm, Convolution, Dense, TransposedConvolution
-from accelsim.network.tensor import Tensor
 
 Requantiser = Literal["float", "fixed_point"]
 Weighted = Convolution | TransposedConvolution | Dense
@@ -33,7 +32,7 @@ class IntegerNetwork:
     weight_formats: Mapping[str, Format] = field(repr=False)
     ports: Mapping[str, Format | None]
     requantiser: Requantiser = "float"
-    accumulator: Accumulator = Accumulator()
+    accumulator: Accumulator = field(default_factory=Accumulator)
 
     @property
     def name(self) -> str:
@@ -104,10 +103,7 @@ def _array_problems(inet: IntegerNetwork, node: Node, arrays: Mapping[str, Array
             kind.checked(f"{place}: {key}", array)
         except InputError as error:
             problems.append(str(error))
-        if kind.channels not in (1, output_channels(node, inet.network.tensors[node.name])):
-            problems.append(f"{place}: {key} has {kind.channels} scales for {output_channels(node, inet.network.tensors[node.name])} channels")
+        channels = inet.network.tensors[node.name].channels
+        if kind.channels not in (1, channels):
+            problems.append(f"{place}: {key} has {kind.channels} scales for {channels} channels")
     return problems
-
-
-def output_channels(node: Node, tensor: Tensor) -> int:
-    return node.layer.channels if isinstance(node.layer, Weighted) else tensor.channels

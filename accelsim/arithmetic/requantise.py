@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import frexp
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from accelsim.arithmetic.kernels import requantise as kernels
 from accelsim.errors import InputError
 
 Ints = NDArray[np.int32]
+Kernel = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,17 @@ class FixedMultiplier:
         significand, shift = (
             np.ascontiguousarray(np.broadcast_to(array, rows.shape[1:])) for array in (self.significand, self.shift)
         )
-        kernel = kernels.by_fixed_wide if sums.dtype == np.int64 else self._narrow_kernel()
+        narrow: Kernel = kernels.by_fixed_once if self.rounded_once else kernels.by_fixed
+        kernel: Kernel = kernels.by_fixed_wide if sums.dtype == np.int64 else narrow
         kernel(np.ascontiguousarray(rows), significand, shift, zero_point, low, high, out)
         return out.reshape(sums.shape)
-
-    def _narrow_kernel(self) -> Callable[..., None]:
-        return kernels.by_fixed_once if self.rounded_once else kernels.by_fixed
 
 
 Multiplier = FloatMultiplier | FixedMultiplier
 
 
 def float_multiplier(source: NDArray[np.float32], weight: NDArray[np.float32], output: float) -> FloatMultiplier:
-    """source * weight / output, every step in single precision as ONNX Runtime computes it."""
+    """Source times weight over output scale, every step in single precision as ONNX Runtime computes it."""
     multiplier = source * weight / np.float32(output)
     if not np.isfinite(multiplier).all():
         raise InputError(f"multiplier {multiplier.max()} of a requantisation is not finite")
@@ -87,4 +87,3 @@ def _fixed(real: float) -> tuple[int, int]:
     if exponent > 30:
         return (1 << 31) - 1, 30
     return significand, exponent
-

@@ -6,10 +6,12 @@ Values arrive with their zero points taken away, so that padding is zero. Sums a
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+Values = NDArray[Any]
 
 
 class Window(NamedTuple):
@@ -22,8 +24,11 @@ class Window(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def convolve(source, weights, window, sums):
-    """Adds to `sums` (D, H, W, groups, outputs) source (d, h, w, groups, inputs) * weights (groups, kd, kh, kw, in, out)."""
+def convolve(source: Values, weights: Values, window: Window, sums: Values) -> None:
+    """Adds to `sums` (D, H, W, groups, outputs) the windows of `source` (d, h, w, groups, inputs).
+
+    `weights` are (groups, kd, kh, kw, inputs, outputs).
+    """
     depth, height, width, groups, outputs = sums.shape
     inputs = source.shape[4]
     for z in range(depth):
@@ -49,7 +54,7 @@ def convolve(source, weights, window, sums):
 
 
 @njit(cache=True, nogil=True)
-def convolve_saturating(source, weights, window, low, high, sums):
+def convolve_saturating(source: Values, weights: Values, window: Window, low: int, high: int, sums: Values) -> None:
     """The same, stopping at `low` and `high` after every addition; all arrays are int64."""
     depth, height, width, groups, outputs = sums.shape
     for z in range(depth):
@@ -76,7 +81,7 @@ def convolve_saturating(source, weights, window, low, high, sums):
 
 
 @njit(cache=True, nogil=True)
-def convolve_transposed(source, weights, window, low, high, sums):
+def convolve_transposed(source: Values, weights: Values, window: Window, low: int, high: int, sums: Values) -> None:
     """Output o gathers every input i with i * stride - before + tap * dilation = o, taps in raster order.
 
     Sums stop at `low` and `high`, which a caller whose sums fit sets to the ends of int64.
@@ -107,8 +112,8 @@ def convolve_transposed(source, weights, window, low, high, sums):
 
 
 @njit(cache=True, nogil=True)
-def product(first, second, low, high, sums):
-    """sums (batch, m, n) += first (batch, m, k) * second (batch, k, n), stopping at `low` and `high`."""
+def product(first: Values, second: Values, low: int, high: int, sums: Values) -> None:
+    """Adds to sums (batch, m, n) first (batch, m, k) * second (batch, k, n), stopping at `low` and `high`."""
     for batch in range(sums.shape[0]):
         for row in range(sums.shape[1]):
             for k in range(first.shape[2]):

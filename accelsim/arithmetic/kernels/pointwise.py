@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from accelsim.arithmetic.kernels.requantise import scaled
 
+Values = NDArray[Any]
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def add_by_float(first, second, one, other, fixed, first_last, low, high, out):
+def add_by_float(
+    first: Values,
+    second: Values,
+    one: float,
+    other: float,
+    fixed: float,
+    first_last: bool,
+    low: int,
+    high: int,
+    out: Values,
+) -> None:
     """clamp(round(fma(a, one, fma(b, other, fixed)))), or with the operands in the other order.
 
     A product of an integer and a single precision number, and its sum with one, are exact in double precision:
@@ -28,7 +43,17 @@ def add_by_float(first, second, one, other, fixed, first_last, low, high, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def multiply_by_float(first, second, first_zero, second_zero, ratio, zero_point, low, high, out):
+def multiply_by_float(
+    first: Values,
+    second: Values,
+    first_zero: int,
+    second_zero: int,
+    ratio: float,
+    zero_point: int,
+    low: int,
+    high: int,
+    out: Values,
+) -> None:
     """clamp(round(float32(product) * ratio + zero point))."""
     for k in range(out.size):
         product = np.int64(np.int64(first[k]) - first_zero) * np.int64(np.int64(second[k]) - second_zero)
@@ -38,7 +63,19 @@ def multiply_by_float(first, second, first_zero, second_zero, ratio, zero_point,
 
 
 @njit(cache=True, nogil=True)
-def add_by_fixed(first, second, zeros, significands, shifts, left, sign, zero_point, low, high, out):
+def add_by_fixed(
+    first: Values,
+    second: Values,
+    zeros: Values,
+    significands: Values,
+    shifts: Values,
+    left: int,
+    sign: int,
+    zero_point: int,
+    low: int,
+    high: int,
+    out: Values,
+) -> None:
     """Both operands scaled to a common unit with `left` bits to spare, added (`sign` 1) or subtracted, scaled back."""
     for k in range(out.size):
         a = scaled((np.int64(first[k]) - zeros[0]) << left, significands[0], shifts[0])
@@ -48,7 +85,17 @@ def add_by_fixed(first, second, zeros, significands, shifts, left, sign, zero_po
 
 
 @njit(cache=True, nogil=True)
-def multiply_by_fixed(first, second, zeros, significand, shift, zero_point, low, high, out):
+def multiply_by_fixed(
+    first: Values,
+    second: Values,
+    zeros: Values,
+    significand: int,
+    shift: int,
+    zero_point: int,
+    low: int,
+    high: int,
+    out: Values,
+) -> None:
     for k in range(out.size):
         product = (np.int64(first[k]) - zeros[0]) * (np.int64(second[k]) - zeros[1])
         value = scaled(product, significand, shift) + zero_point
@@ -56,21 +103,19 @@ def multiply_by_fixed(first, second, zeros, significand, shift, zero_point, low,
 
 
 @njit(cache=True, nogil=True)
-def looked_up(source, first, table, out):
+def looked_up(source: Values, first: int, table: Values, out: Values) -> None:
     """Out = table[source - first], element by element."""
     for k in range(source.size):
         out[k] = table[np.int64(source[k]) - first]
 
 
 @njit(cache=True, nogil=True)
-def rounded_mean(sums, counts, low, high, out):
+def rounded_mean(sums: Values, counts: Values, low: int, high: int, out: Values) -> None:
     """Sums (points, channels) divided by `counts` (points), halves away from zero, clamped."""
     for point in range(sums.shape[0]):
         count = counts[point]
         for channel in range(sums.shape[1]):
             total = sums[point, channel]
-            if total >= 0:
-                mean = (total + count // 2) // count
-            else:
-                mean = -((-total + count // 2) // count)
+            mean = (abs(total) + count // 2) // count
+            mean = mean if total >= 0 else -mean
             out[point, channel] = min(max(mean, low), high)

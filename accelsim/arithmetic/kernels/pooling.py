@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from numba import njit
+from numpy.typing import NDArray
+
+from accelsim.arithmetic.kernels.convolution import Window
+
+Values = NDArray[Any]
 
 
 @njit(cache=True, nogil=True)
-def maximum(source, window, lowest, out):
+def maximum(source: Values, window: Window, lowest: int, out: Values) -> None:
     """Greatest value of each window; `lowest` where a window lies in the padding."""
     depth, height, width, channels = out.shape
     for z in range(depth):
@@ -31,7 +38,7 @@ def maximum(source, window, lowest, out):
 
 
 @njit(cache=True, nogil=True)
-def total(source, window, sums, counts):
+def total(source: Values, window: Window, sums: Values, counts: Values) -> None:
     """Sum of each window (int64) and how many of its taps lie on the map."""
     depth, height, width, channels = sums.shape
     for z in range(depth):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+Values = NDArray[Any]
 
 #: Adding and subtracting 1.5 * 2^23 rounds a single precision number below 2^22 half to even.
 MAGIC = np.float32(12582912.0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def by_float(sums, multiplier, zero_point, low, high, out):
+def by_float(sums: Values, multiplier: Values, zero_point: int, low: int, high: int, out: Values) -> None:
     """Out = clamp(round half even(float32(sum) * multiplier) + zero point), clamped before it is rounded."""
     least, most = np.float32(low - zero_point), np.float32(high - zero_point)
     for row in range(sums.shape[0]):
@@ -22,7 +27,7 @@ def by_float(sums, multiplier, zero_point, low, high, out):
 
 
 @njit(cache=True, nogil=True)
-def scaled(value, significand, shift):
+def scaled(value: Any, significand: Any, shift: Any) -> Any:
     """A 32-bit value times significand * 2^(shift - 31): the doubled high half rounded, then the shift rounded."""
     left, right = max(shift, 0), max(-shift, 0)
     product = np.int64(value) * (np.int64(1) << left)
@@ -41,7 +46,9 @@ def scaled(value, significand, shift):
 
 
 @njit(cache=True, nogil=True)
-def by_fixed(sums, significand, shift, zero_point, low, high, out):
+def by_fixed(
+    sums: Values, significand: Values, shift: Values, zero_point: int, low: int, high: int, out: Values
+) -> None:
     for row in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
             value = scaled(sums[row, channel], significand[channel], shift[channel]) + zero_point
@@ -49,7 +56,9 @@ def by_fixed(sums, significand, shift, zero_point, low, high, out):
 
 
 @njit(cache=True, nogil=True)
-def by_fixed_once(sums, significand, shift, zero_point, low, high, out):
+def by_fixed_once(
+    sums: Values, significand: Values, shift: Values, zero_point: int, low: int, high: int, out: Values
+) -> None:
     """The same with a single rounding, halves up."""
     for row in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
@@ -60,7 +69,9 @@ def by_fixed_once(sums, significand, shift, zero_point, low, high, out):
 
 
 @njit(cache=True, nogil=True)
-def by_fixed_wide(sums, significand, shift, zero_point, low, high, out):
+def by_fixed_wide(
+    sums: Values, significand: Values, shift: Values, zero_point: int, low: int, high: int, out: Values
+) -> None:
     """For sums of more than 32 bits: the significand is first rounded to 16 bits, the shift rounds half up."""
     for row in range(sums.shape[0]):
         for channel in range(sums.shape[1]):

@@ -7,14 +7,19 @@ steps of Newton's method from 48/17 - 32/17 x.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+Values = NDArray[Any]
 
 LIMIT = np.int64(2**31 - 1)
 
 
 @njit(cache=True, nogil=True)
-def high_half(a, b):
+def high_half(a: Any, b: Any) -> Any:
     """Doubled high half of a product of 32-bit numbers, rounded to nearest; the one overflow saturates."""
     if a == b and a == -(2**31):
         return LIMIT
@@ -25,7 +30,7 @@ def high_half(a, b):
 
 
 @njit(cache=True, nogil=True)
-def halved(value, places):
+def halved(value: Any, places: Any) -> Any:
     """Value / 2^places, halves away from zero."""
     mask = (np.int64(1) << places) - np.int64(1)
     threshold = (mask >> 1) + (np.int64(1) if value < 0 else np.int64(0))
@@ -33,13 +38,13 @@ def halved(value, places):
 
 
 @njit(cache=True, nogil=True)
-def doubled(value, places):
+def doubled(value: Any, places: Any) -> Any:
     """Value * 2^places, saturated to 32 bits."""
     return min(max(value << places, -LIMIT - 1), LIMIT)
 
 
 @njit(cache=True, nogil=True)
-def exp_of_quarter(a):
+def exp_of_quarter(a: Any) -> Any:
     """Exp of a number in (-1/4, 0], without bits before the point: around -1/8."""
     x = a + (np.int64(1) << 28)
     square = high_half(x, x)
@@ -50,7 +55,7 @@ def exp_of_quarter(a):
 
 
 @njit(cache=True, nogil=True)
-def exp_of_negative(a):
+def exp_of_negative(a: Any) -> Any:
     """Exp of a number not above 0 with 5 bits before the point; the result has none."""
     quarter = np.int64(1) << 24
     rest = (a & (quarter - 1)) - quarter
@@ -64,7 +69,7 @@ def exp_of_negative(a):
 
 
 @njit(cache=True, nogil=True)
-def reciprocal_above_one(a):
+def reciprocal_above_one(a: Any) -> Any:
     """1 / (1 + x) for x in [0, 1), without bits before the point."""
     total = a + LIMIT
     half = (total + (1 if total >= 0 else -1)) // 2
@@ -76,7 +81,7 @@ def reciprocal_above_one(a):
 
 
 @njit(cache=True, nogil=True)
-def leading_zeros(value):
+def leading_zeros(value: Any) -> Any:
     count = 0
     while count < 32 and not (value >> (31 - count)) & 1:
         count += 1
@@ -84,7 +89,7 @@ def leading_zeros(value):
 
 
 @njit(cache=True, nogil=True)
-def softmax(rows, significand, shift, least, low, high, out):
+def softmax(rows: Values, significand: Any, shift: Any, least: int, low: int, high: int, out: Values) -> None:
     """Each row's exponentials over their sum, in 1/256; `least` is the difference from which they are 0."""
     for row in range(rows.shape[0]):
         greatest = rows[row, 0]

@@ -1,3 +1,5 @@
 """placeholder"""
+
+
 def prepared(place, source, values, bias, fits):
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from accelsim.arithmetic.operations.place import Operation, Place, as_real, outp
 from accelsim.arithmetic.requantise import fixed_point
 from accelsim.errors import InputError
 from accelsim.network.layers import Activation, Combine, Layer
+
+#: Two flat operands, whether the first is one number a channel, and where the result goes.
+Pairwise = Callable[[Array, Array, bool, Array], None]
 
 #: Bits to spare while operands of an addition are brought to one unit, by the width of the widest.
 ADDITION_BITS = {8: 20, 16: 15}
@@ -57,7 +60,7 @@ def activation(place: Place) -> Operation | None:
 
 def combination(place: Place) -> Operation | None:
     assert isinstance(place.layer, Combine)
-    kernel = (_by_fixed if place.fixed else _by_float).get(place.layer.operation)
+    kernel = (BY_FIXED if place.fixed else BY_FLOAT).get(place.layer.operation)
     if not place.in_integers or len(place.sources) != 2 or kernel is None:
         return None
     run, output = kernel(place), place.output
@@ -88,7 +91,7 @@ def _parameters(place: Place) -> tuple[list[Format], Format]:
     return sources, output
 
 
-def _add_by_float(place: Place):  # type: ignore[no-untyped-def]
+def _add_by_float(place: Place) -> Pairwise:
     (first, second), output = _parameters(place)
     one, other = first.scales[0] / output.scales[0], second.scales[0] / output.scales[0]
     # The zero points are folded into one constant, a product at a time, fused as a compiler fuses them.
@@ -101,7 +104,7 @@ def _add_by_float(place: Place):  # type: ignore[no-untyped-def]
     )
 
 
-def _multiply_by_float(place: Place):  # type: ignore[no-untyped-def]
+def _multiply_by_float(place: Place) -> Pairwise:
     (first, second), output = _parameters(place)
     ratio = first.scales[0] * second.scales[0] / output.scales[0]
     zeros = first.zero_point[0], second.zero_point[0]
@@ -109,13 +112,15 @@ def _multiply_by_float(place: Place):  # type: ignore[no-untyped-def]
     return lambda a, b, _, out: kernels.multiply_by_float(a, b, *zeros, ratio, output.zero_point[0], low, high, out)
 
 
-def _add_by_fixed(place: Place):  # type: ignore[no-untyped-def]
+def _add_by_fixed(place: Place) -> Pairwise:
     (first, second), output = _parameters(place)
     assert isinstance(place.layer, Combine)
     sign = 1 if place.layer.operation == "add" else -1
     left = ADDITION_BITS[8 if max(first.type.bits, second.type.bits) <= 8 else 16]
     twice = 2 * max(first.scale[0], second.scale[0])
-    made = fixed_point(np.array([first.scale[0] / twice, second.scale[0] / twice, twice / (2.0**left * output.scale[0])]))
+    made = fixed_point(
+        np.array([first.scale[0] / twice, second.scale[0] / twice, twice / (2.0**left * output.scale[0])])
+    )
     zeros = np.array([first.zero_point[0], second.zero_point[0]], np.int64)
     low, high = output.type.low, output.type.high
     return lambda a, b, _, out: kernels.add_by_fixed(
@@ -123,7 +128,7 @@ def _add_by_fixed(place: Place):  # type: ignore[no-untyped-def]
     )
 
 
-def _multiply_by_fixed(place: Place):  # type: ignore[no-untyped-def]
+def _multiply_by_fixed(place: Place) -> Pairwise:
     (first, second), output = _parameters(place)
     made = fixed_point(np.array([first.scale[0] * second.scale[0] / output.scale[0]]))
     zeros = np.array([first.zero_point[0], second.zero_point[0]], np.int64)
@@ -133,5 +138,9 @@ def _multiply_by_fixed(place: Place):  # type: ignore[no-untyped-def]
     )
 
 
-_by_float = {"add": _add_by_float, "multiply": _multiply_by_float}
-_by_fixed = {"add": _add_by_fixed, "subtract": _add_by_fixed, "multiply": _multiply_by_fixed}
+BY_FLOAT: dict[str, Callable[[Place], Pairwise]] = {"add": _add_by_float, "multiply": _multiply_by_float}
+BY_FIXED: dict[str, Callable[[Place], Pairwise]] = {
+    "add": _add_by_fixed,
+    "subtract": _add_by_fixed,
+    "multiply": _multiply_by_fixed,
+}

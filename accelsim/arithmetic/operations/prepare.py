@@ -20,7 +20,7 @@ from accelsim.network.layers import Layer
 
 def prepared(place: Place) -> Operation:
     """The operation of a layer that is no input."""
-    chosen = FORMS.get(type(place.layer), lambda _: None)(place)
+    chosen = FORMS[type(place.layer)](place) if type(place.layer) in FORMS else None
     return _real_form(place) if chosen is None else chosen
 
 
@@ -44,7 +44,11 @@ def _moving(place: Place) -> Operation | None:
     assert source is not None
     if len(set(place.sources)) > 1:
         return _joining_rescaled(place)
-    filling = place.integers(np.float32([getattr(place.layer, "value", 0.0)]), source)[0] if source.channels == 1 else 0
+    filling = (
+        place.integers(np.array([getattr(place.layer, "value", 0.0)], np.float32), source)[0]
+        if source.channels == 1
+        else 0
+    )
 
     def move(layer: Layer, operands: Sequence[Array]) -> Array:
         made = moved(layer, operands, output_of(layer, operands), filling)

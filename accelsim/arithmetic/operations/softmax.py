@@ -24,7 +24,12 @@ def softmax(place: Place) -> Operation | None:
         return None
     assert source is not None
     assert output is not None
-    if source.type.bits > 8 or output.type.bits > 8 or output.scale[0] != 1 / 256 or output.zero_point[0] != output.type.low:
+    if (
+        source.type.bits > 8
+        or output.type.bits > 8
+        or output.scale[0] != 1 / 256
+        or output.zero_point[0] != output.type.low
+    ):
         return None
     real = min(source.scale[0] * (1 << (31 - DIFFERENCE_BITS)), float((1 << 31) - 1))
     fraction, shift = frexp(real)

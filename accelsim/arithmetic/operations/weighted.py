@@ -75,7 +75,9 @@ def _weights(place: Place, source: Format, kind: Format) -> Weights:
     groups = 1 if isinstance(layer, Dense) else layer.groups  # type: ignore[attr-defined]
     if isinstance(layer, TransposedConvolution):
         values = raw.reshape(groups, -1, raw.shape[1], *kernel)
-        values = values - _by_channel(kind, groups, raw.shape[1])[:, None, :].reshape(-1, 1, values.shape[2], *(1 for _ in kernel))
+        values = values - _by_channel(kind, groups, raw.shape[1])[:, None, :].reshape(
+            -1, 1, values.shape[2], *(1 for _ in kernel)
+        )
         order = (0, *range(3, 3 + len(kernel)), 1, 2)
     else:
         values = raw.reshape(groups, raw.shape[0] // groups, -1, *kernel)
@@ -119,7 +121,7 @@ def exact_sums(place: Place, layer: Layer, values: Array, source: Format, weight
     saturating = not place.accumulator.holds(*weights.bounds) and place.accumulator.overflow == "saturate"
     kind = np.int32 if weights.bounds.fits_32_bits and not saturating else np.int64
     spatial = (1, 1, values.size // values.shape[-1]) if isinstance(layer, Dense) else three(values.shape[:-1])
-    shifted = (values.astype(kind) - kind(source.zero_point[0])).reshape(*spatial, groups, -1)
+    shifted = np.subtract(values.astype(kind), source.zero_point[0], dtype=kind).reshape(*spatial, groups, -1)
     above = (1, 1, tensor.pixels) if isinstance(layer, Dense) else three(tensor.spatial)
     sums = np.empty((*above, groups, outputs), kind)
     limits = (place.accumulator.low, place.accumulator.high) if saturating else (int(INT64.min), int(INT64.max))
@@ -156,7 +158,8 @@ def multiplier_of(place: Place, source: Format, kind: Format, output: Format) ->
 def _through_reals(place: Place, scales: Array, bias: Array | None) -> Callable[[Array], Array]:
     output = place.output
     if output is not None and output.type.bits > 16 and output.symmetric and bias is None:
-        if np.array_equal(np.broadcast_to(scales, scales.shape), np.broadcast_to(output.scales, scales.shape)):
+        unit = np.array_equal(scales, np.broadcast_to(output.scales, scales.shape))
+        if unit:
             return lambda sums: output.checked(place.name, sums)
 
     def finish(sums: Array) -> Array:

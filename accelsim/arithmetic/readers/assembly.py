@@ -105,5 +105,3 @@ def _pass_up(net: Network, held: dict[str, Format]) -> None:
         alone = len(net.consumers[source]) == 1 and source not in net.output_nodes
         if source not in held and alone and not isinstance(net.by_name[source].layer, Input):
             held[source] = held[node.name]
-
-

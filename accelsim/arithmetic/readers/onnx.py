@@ -35,7 +35,17 @@ TYPES = {
     "int2": IntegerType(2), "uint2": IntegerType(2, signed=False), "int32": IntegerType(32),
 }  # fmt: skip
 #: Types by their number in the file format.
-NUMBERED = {2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 21: "uint4", 22: "int4", 25: "uint2", 26: "int2"}
+NUMBERED = {
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    6: "int32",
+    21: "uint4",
+    22: "int4",
+    25: "uint2",
+    26: "int2",
+}
 INT32 = IntegerType(32)
 
 #: Operators on integers whose result is some of them.
@@ -128,7 +138,9 @@ class _IntegerReading(_Reading):
 
     def _keep(self, op: Operator, integers: Sequence[str]) -> None:
         kinds = {self.held[name] for name in integers}
-        if len(kinds) > 1 or len(integers) < sum(bool(name) for name in op.inputs[: 1 if op.kind != "Concat" else None]):
+        if len(kinds) > 1 or len(integers) < sum(
+            bool(name) for name in op.inputs[: 1 if op.kind != "Concat" else None]
+        ):
             raise NotReadable("joins integers of different formats")
         if op.kind == "Resize" and op.text("mode", "nearest") != "nearest":
             raise NotReadable("interpolates integers as they are")
@@ -295,7 +307,9 @@ def quantise_linear(read: _IntegerReading, op: Operator, inputs: Values) -> list
     value = present(inputs, 0)
     axis = op.integer("axis", 1)
     if isinstance(value, Weight):
-        shape = [-1 if a == axis % max(value.array.ndim, 1) and kind.channels > 1 else 1 for a in range(value.array.ndim)]
+        shape = [
+            -1 if a == axis % max(value.array.ndim, 1) and kind.channels > 1 else 1 for a in range(value.array.ndim)
+        ]
         quotient = np.rint(value.array.astype(np.float32) / kind.scales.reshape(shape)) + kind.zeros.reshape(shape)
         integers = np.clip(quotient, kind.type.low, kind.type.high).astype(kind.type.dtype)
         return [Weight(integers.reshape(value.shape), stored=True)]
@@ -488,4 +502,3 @@ SPECIAL: Mapping[str, Special] = {
     "QLinearReduceMean": _unary("ReduceMean"), "Quant": qonnx_quant, "IntQuant": qonnx_quant,
     "BipolarQuant": bipolar_quant,
 }  # fmt: skip
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 
@@ -210,8 +210,10 @@ def _padding(read: _Reading, mode: int, space: Sequence[int], kernel: Sequence[i
     return tuple((total // 2, total - total // 2) for total in totals)
 
 
-def _weights(read: _Reading, operator: OperatorEntry, position: int, order: Sequence[int], channel_axis: int) -> TensorEntry:
-    """A constant operand of weights, axes in `order`; its scales must be one, or one along `channel_axis` of the file."""
+def _weights(
+    read: _Reading, operator: OperatorEntry, position: int, order: Sequence[int], channel_axis: int
+) -> TensorEntry:
+    """A constant operand of weights, axes in `order`, with one scale, or one along `channel_axis` of the file."""
     entry = read.constant(operator, position, "weights")
     assert entry.data is not None
     if entry.data.ndim != len(order):
@@ -241,8 +243,6 @@ def _weighted(read: _Reading, operator: OperatorEntry, layer: Layer, weights: Te
 
 
 def _with_bias(layer: Layer) -> Layer:
-    from dataclasses import replace
-
     return replace(layer, bias=True)  # type: ignore[call-arg]
 
 
@@ -374,7 +374,9 @@ def _reshape(read: _Reading, operator: OperatorEntry) -> None:
     if source == wanted:
         read.made[operator.outputs[0]] = read.source(operator, 0)
         return
-    read.add(operator, Rearrange((source.elements,), (0,), wanted.spatial, wanted.channels), (read.source(operator, 0),))
+    read.add(
+        operator, Rearrange((source.elements,), (0,), wanted.spatial, wanted.channels), (read.source(operator, 0),)
+    )
 
 
 UNARY: dict[str, tuple[str, tuple[float, ...]]] = {
@@ -497,7 +499,9 @@ def _slice(read: _Reading, operator: OperatorEntry) -> None:
     steps = (1,) * len(begin)
     if operator.kind == "STRIDED_SLICE":
         steps = read.numbers(operator, 3, "steps")
-        masks = [operator.options(f"StridedSliceOptions.{m}Mask", 0) for m in ("Begin", "Ellipsis", "NewAxis", "ShrinkAxis")]
+        masks = [
+            operator.options(f"StridedSliceOptions.{m}Mask", 0) for m in ("Begin", "Ellipsis", "NewAxis", "ShrinkAxis")
+        ]
         if any(masks[1:]) or any(step < 1 for step in steps):
             raise NotReadable("masks other than begin and end, or steps backwards")
         begin = tuple(0 if masks[0] >> axis & 1 else b for axis, b in enumerate(begin))

@@ -71,7 +71,9 @@ def read_file(path: Path) -> File:
     try:
         import tflite
     except ImportError:
-        raise InputError(f"{path}: reading TensorFlow Lite files needs the package tflite: pip install tflite") from None
+        raise InputError(
+            f"{path}: reading TensorFlow Lite files needs the package tflite: pip install tflite"
+        ) from None
     content = path.read_bytes()
     if len(content) > LARGEST_FILE_BYTES or len(content) < 8 or content[4:8] != b"TFL3":
         raise InputError(f"{path}: not a TensorFlow Lite file (no identifier TFL3)")
