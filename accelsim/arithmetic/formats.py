@@ -138,7 +138,8 @@ class Format:
         if integers.size:
             least, most = int(integers.min()), int(integers.max())
             if least < self.type.low or most > self.type.high:
-    
+                held = f"{self.type.label} holds {self.type.low} to {self.type.high}"
+                raise InputError(f"{place}: values from {least} to {most}; {held}")
         return integers.astype(self.type.dtype, copy=False)
 
 
