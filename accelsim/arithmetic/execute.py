@@ -19,14 +19,14 @@ from accelsim.network.layers import Input
 Arrays = Mapping[str, Array]
 
 
-def execute(inet: IntegerNetwork, x: Array | Arrays) -> dict[str, Array]:
+def execute(inet: IntegerNetwork, x: Array | Arrays, threads: int = 1) -> dict[str, Array]:
     """Outputs by name, as the file declares them, for `x`: the only input's array, or arrays by input name.
 
     An array has the declared shape and type, or along the first axis several frames where that is 1 and no axis of
     the tensor; outputs then have as many. Raises `InputError` for arrays of another shape or type, values outside
     an input's format, NaN, and sums that overflow an accumulator that refuses to.
     """
-    program = program_of(inet)
+    program = program_of(inet, threads)
     feeds = checked_feeds(inet, x)
     frames = [program.run(frame) for frame in each_frame(inet, feeds)]
     return {port.name: joined([frame[port.name] for frame in frames]) for port in inet.network.outputs}
@@ -41,11 +41,12 @@ class Program:
     """A network with its operations prepared: weights packed, tables made."""
 
     inet: IntegerNetwork
+    threads: int = 1
 
     @cached_property
     def operations(self) -> dict[str, Operation]:
         nodes = (node for node in self.inet.network.nodes if not isinstance(node.layer, Input))
-        return {node.name: prepared(place_of(self.inet, node)) for node in nodes}
+        return {node.name: prepared(place_of(self.inet, node, self.threads)) for node in nodes}
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
         """One frame: outputs as their ports shape them."""
@@ -69,12 +70,12 @@ class Program:
         return values
 
 
-def program_of(inet: IntegerNetwork) -> Program:
-    """The prepared form of a network, made once."""
-    made = inet.__dict__.get("_program")
-    if made is None:
-        made = inet.__dict__["_program"] = Program(inet)
-    return made
+def program_of(inet: IntegerNetwork, threads: int = 1) -> Program:
+    """The prepared form of a network for a number of threads, made once."""
+    made: dict[int, Program] = inet.__dict__.setdefault("_programs", {})
+    if threads not in made:
+        made[threads] = Program(inet, threads)
+    return made[threads]
 
 
 def checked_feeds(inet: IntegerNetwork, x: Array | Arrays) -> dict[str, Array]:

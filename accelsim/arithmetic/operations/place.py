@@ -30,6 +30,7 @@ class Place:
     array_formats: Mapping[str, Format]
     requantiser: Requantiser
     accumulator: Accumulator
+    threads: int = 1
 
     @property
     def fixed(self) -> bool:
@@ -77,7 +78,7 @@ def as_real(values: Array, kind: Format | None) -> Reals:
     return values.astype(np.float32, copy=False) if kind is None else kind.real(values)
 
 
-def place_of(inet: IntegerNetwork, node: Node) -> Place:
+def place_of(inet: IntegerNetwork, node: Node, threads: int = 1) -> Place:
     keys = {key: f"{node.name}.{key}" for key in inet.arrays(node)}
     return Place(
         name=f"{inet.name}: {node.name}",
@@ -88,6 +89,7 @@ def place_of(inet: IntegerNetwork, node: Node) -> Place:
         array_formats={key: inet.weight_formats[full] for key, full in keys.items() if full in inet.weight_formats},
         requantiser=inet.requantiser,
         accumulator=inet.accumulator,
+        threads=threads,
     )
 
 

@@ -17,7 +17,7 @@ from accelsim.arithmetic.network import Weighted
 from accelsim.arithmetic.operations import fast
 from accelsim.arithmetic.operations.place import Operation, Place, output_of
 from accelsim.arithmetic.operations.pooling import three
-from accelsim.arithmetic.requantise import Multiplier, fixed_point, float_multiplier
+from accelsim.arithmetic.requantise import FloatMultiplier, Multiplier, fixed_point, float_multiplier
 from accelsim.network.layers import Convolution, Dense, Layer, Product, TransposedConvolution
 
 INT32 = np.iinfo(np.int32)
@@ -51,21 +51,25 @@ def weighted(place: Place) -> Operation | None:
         return None
     weights = _weights(place, source, kind)
     finish = _finish(place, source, kind)
+    multiplier = _byte_multiplier(place, source, kind)
     quick = None
-    if isinstance(place.layer, Convolution | Dense) and place.accumulator.holds(*weights.bounds):
-        quick = fast.prepared(place, source, weights.values, weights.bias, weights.bounds.fits_32_bits)
+    if place.accumulator.holds(*weights.bounds):
+        quick = fast.prepared(place, source, weights.values, weights.bias, weights.bounds.fits_32_bits, multiplier)
+    if quick is None:
+        return lambda layer, operands: finish(exact_sums(place, layer, operands[0], source, weights))
+    made = quick
+    if made.finished:
+        return lambda layer, operands: made(layer, operands[0])
+    return lambda layer, operands: finish(made(layer, operands[0]))
 
-    def run(layer: Layer, operands: Sequence[Array]) -> Array:
-        if quick is not None:
-            made = quick(layer, operands[0])
-            return made if made.dtype != np.int32 or place.output is None else finish(made)
-        return finish(exact_sums(place, layer, operands[0], source, weights))
 
-    if quick is not None and not quick.finished:
-        return lambda layer, operands: finish(quick(layer, operands[0]))
-    if quick is not None:
-        return lambda layer, operands: quick(layer, operands[0])
-    return run
+def _byte_multiplier(place: Place, source: Format, kind: Format) -> FloatMultiplier | None:
+    """The multiplier of a layer whose sums become bytes by it alone."""
+    output, bias = place.output, place.arrays.get("bias")
+    plain = bias is None or bias.dtype.kind in "iu"
+    if place.fixed or output is None or output.channels > 1 or output.type.bits > 8 or not plain:
+        return None
+    return float_multiplier(source.scales, kind.scales, output.scale[0])
 
 
 def _weights(place: Place, source: Format, kind: Format) -> Weights:
