@@ -60,8 +60,9 @@ def padded(source: Values, before: Any, flip: Any, filling: Any, out: Values) ->
             inner = source[iz, iy].reshape(-1)
             line[:left] = filling
             line[right:] = filling
+            middle = line[left:right]
             for k in range(inner.size):
-                line[left + k] = inner[k] ^ flip
+                middle[k] = inner[k] ^ flip
 
 
 @njit(cache=True, nogil=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from accelsim.arithmetic.formats import Array, Format
 from accelsim.arithmetic.kernels import blocked
 from accelsim.arithmetic.kernels.blocked import Geometry, Packed
-from accelsim.arithmetic.kernels.tiles import Form, depthwise_order
+from accelsim.arithmetic.kernels.tiles import DEPTHWISE_ROWS, Form, depthwise_order
 from accelsim.arithmetic.operations.place import Place
 from accelsim.arithmetic.operations.pooling import three
 from accelsim.arithmetic.operations.processor import Instructions, instructions
@@ -30,7 +32,7 @@ SLACK = 256
 #: Shapes of a layer that are remembered; streaming has a few a layer.
 MOST_SHAPES = 64
 
-_KINDS = {8: np.dtype(np.int8), 16: np.dtype(np.int16)}
+_KINDS: dict[int, np.dtype[Any]] = {8: np.dtype(np.int8), 16: np.dtype(np.int16)}
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Blocked:
     multiplier: FloatMultiplier | None
     threads: int = 1
     _shapes: dict[tuple[Layer, tuple[int, ...]], Shape] = field(default_factory=dict)
+    #: Copies no longer in use, since new memory costs as much as copying into it.
+    _rooms: list[NDArray[np.uint8]] = field(default_factory=list)
 
     @property
     def finished(self) -> bool:
@@ -65,7 +69,7 @@ class Blocked:
 
     @property
     def channels(self) -> int:
-        return self.weights.shape[0] * self.weights.shape[-1]
+        return int(self.weights.shape[0] * self.weights.shape[-1])
 
     @property
     def size(self) -> int:
@@ -80,7 +84,7 @@ class Blocked:
     @cached_property
     def along_rows(self) -> bool:
         """Whether the taps of a window's row lie side by side, so that they make one segment."""
-        return self.weights.shape[0] == 1
+        return bool(self.weights.shape[0] == 1)
 
     @cached_property
     def offset(self) -> int:
@@ -99,7 +103,7 @@ class Blocked:
         out = np.empty((shape.points, self.channels), kind)
         packed = self.packed if not isinstance(layer, Convolution) or layer.dilation[-1] == 1 else self.packed_by_tap
         least, most, zero = self._limits
-        rows = blocked.DEPTHWISE_ROWS if self.depthwise else blocked.ROWS
+        rows = DEPTHWISE_ROWS if self.depthwise else blocked.ROWS
         tiles = -(-shape.points // rows) if shape.points >= rows else shape.points
         run = self._driver
         run(
@@ -135,16 +139,18 @@ class Blocked:
         """The map with its padding as the tiles read it, or itself where nothing has to be done to it."""
         if not shape.copies:
             return np.ascontiguousarray(values).view(np.uint8).reshape(-1)
-        count = int(np.prod(shape.padded))
-        buffer = np.empty(count + SLACK, np.uint8 if self.size == 1 else np.int16)
-        room = buffer[:count].reshape(shape.padded)
+        count = prod(shape.padded) * self.size
+        buffer = self._rooms.pop() if self._rooms else np.empty(0, np.uint8)
+        if buffer.size < count + SLACK:
+            buffer = np.empty(count + SLACK, np.uint8)
+        room = buffer[:count].view(np.uint8 if self.size == 1 else np.int16).reshape(shape.padded)
         source = np.ascontiguousarray(values).reshape(*three(values.shape[:-1]), values.shape[-1])
         if self.size == 1:
             flip = np.uint8(128 if self.offset else 0)
             blocked.padded(source.view(np.uint8), shape.before, flip, np.uint8(self.filling), room)
         else:
             blocked.padded_words(source, shape.before, np.int32(self.source.zero_point[0]), room)
-        return buffer.view(np.uint8)
+        return buffer
 
     def _shape(self, layer: Layer, values: Array) -> Shape:
         key = (layer, values.shape)
@@ -220,11 +226,12 @@ class Blocked:
         groups = -(-taps.shape[1] // 4)
         quads = np.zeros((channels, groups, 4), np.int8)
         quads.reshape(channels, -1)[:, : taps.shape[1]] = taps
-        words, blocks, order, first = [], [], [], 0
+        words, blocks, first = [], [], 0
+        order: list[Ints] = []
         for start, lanes in _depthwise_blocks(channels, [form.lanes for form in self.depthwise]):
             own = start + depthwise_order(lanes)
             words.append(np.ascontiguousarray(quads[own].swapaxes(0, 1)).reshape(-1).view(np.int32))
-            blocks.append((start, 4 * lanes, lanes, first, sum(map(len, order))))
+            blocks.append((start, 4 * lanes, lanes, first, sum(len(part) for part in order)))
             order.append(own)
             first += words[-1].size
         bias, scale = self._per_channel(np.concatenate(order))
@@ -232,7 +239,7 @@ class Blocked:
 
     def _per_channel(self, order: Ints) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Bias with offset and zero point taken back, and multiplier, in the given order of channels."""
-        total = self.weights.sum(axis=(1, 2, 3, 4)).reshape(-1)
+        total: Ints = self.weights.sum(axis=(1, 2, 3, 4)).reshape(-1)
         offset = self.filling if self.size == 1 else 0
         # Sums wrap round at 32 bits on the way; where they end they fit.
         bias = (self.bias - offset * total)[order].astype(np.int32)
