@@ -133,6 +133,8 @@ class Format:
 
     def checked(self, place: str, integers: Array) -> Array:
         """`integers` in the type's own array type. Raises `InputError` where they are none or outside its range."""
+        if integers.dtype.name in ("int4", "uint4", "int2", "uint2"):
+            integers = integers.astype(np.int8)
         if integers.dtype.kind not in "iu":
             raise InputError(f"{place}: values of type {integers.dtype} where {self.type.label} is expected")
         if integers.size:

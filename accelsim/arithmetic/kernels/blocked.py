@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from accelsim.arithmetic.kernels.tiles import DEPTHWISE_ROWS, Form, depthwise_tile_of, tile_of
+from accelsim.arithmetic.kernels.tiles import DEPTHWISE_ROWS, Form, depthwise_tile_of, kept_in_cache, tile_of
 
 Values = NDArray[Any]
 
@@ -90,7 +90,9 @@ def driver(form: Form, whole: bool) -> Driver:
     lanes, rows_of, size = form.lanes, ROWS, 4 if whole else 1
 
     @njit(cache=True, nogil=True)
-    def run(source, geometry, packed, out, least, most, zero, first, last):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def run(
+        source: Any, geometry: Any, packed: Any, out: Any, least: Any, most: Any, zero: Any, first: Any, last: Any
+    ) -> None:
         points, channels = out.shape
         rows = rows_of if points >= rows_of else 1
         tiles = (points + rows - 1) // rows
@@ -124,7 +126,7 @@ def driver(form: Form, whole: bool) -> Driver:
                     for k in range(count):
                         out[point + row, start + k] = spare[row, k]
 
-    return _threaded(run)
+    return _threaded(kept_in_cache(run, "driver", form.instruction, whole))
 
 
 @cache
@@ -135,13 +137,14 @@ def depthwise_driver(forms: tuple[Form, Form, Form], whole: bool) -> Driver:
     most_lanes, rows_of, size = forms[0].lanes, DEPTHWISE_ROWS, 4 if whole else 1
 
     @njit(cache=True, nogil=True)
-    def run(source, geometry, packed, out, least, most, zero, first, last):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def run(
+        source: Any, geometry: Any, packed: Any, out: Any, least: Any, most: Any, zero: Any, first: Any, last: Any
+    ) -> None:
         points, channels = out.shape
         rows = rows_of if points >= rows_of else 1
-        tiles = (points + rows - 1) // rows
         for job in range(first, last):
             tile, block = job // packed.blocks.shape[0], job % packed.blocks.shape[0]
-            start, count, lanes, word, along = packed.blocks[block]
+            start, _, lanes, word, along = packed.blocks[block]
             point = min(tile * rows, points - rows)
             to = out.ctypes.data + (point * channels + start) * size
             stride = channels * size
@@ -163,14 +166,16 @@ def depthwise_driver(forms: tuple[Form, Form, Form], whole: bool) -> Driver:
             else:
                 narrow_one(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
 
-    return _threaded(run)
+    return _threaded(kept_in_cache(run, "depthwise driver", forms[0].instruction, whole))
 
 
 def _threaded(run: Callable[..., None]) -> Driver:
     """All jobs on one thread, or cut into as many ranges as there are threads."""
 
     @njit(cache=True, parallel=True, nogil=True)
-    def parallel(source, geometry, packed, out, least, most, zero, jobs, threads):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def parallel(
+        source: Any, geometry: Any, packed: Any, out: Any, least: Any, most: Any, zero: Any, jobs: Any, threads: Any
+    ) -> None:
         for part in prange(threads):
             run(source, geometry, packed, out, least, most, zero, part * jobs // threads, (part + 1) * jobs // threads)
 

@@ -1,12 +1,14 @@
 """Register-blocked products for the processor at hand, written as LLVM instructions.
 
 A tile is `rows` output points by `vectors` times `lanes` output channels, kept in registers. Operands lie packed: of
-an input point's window, `segments` runs of `steps` words of 32 bits each, every word holding `depth` values, four of 8 or two of 16
-bits; of the weights, a word for every lane, step by step. Every form gives the same sums as `portable_tile`.
+an input point's window, `segments` runs of `steps` words of 32 bits, each of four values of 8 bits or two of 16; of
+the weights, a word for every lane, step by step. Every form gives the same sums as `portable_tile`.
 """
 
 from __future__ import annotations
 
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +21,10 @@ from numpy.typing import NDArray
 Values = NDArray[Any]
 
 BYTE, WORD, ADDRESS = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+
+
+#: Digest of all that instructions are made from.
+SOURCE = sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 class Form(NamedTuple):
@@ -47,6 +53,15 @@ def multiply_add(builder: Any, form: Form, total: Any, first: Any, second: Any) 
     function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(words, [halves] * 2), form.instruction)
     pairs = [builder.bitcast(value, halves) for value in (first, second)]
     return builder.add(total, builder.call(function, pairs))
+
+
+def kept_in_cache(made: Any, *key: Any) -> Any:
+    """`made`, known to numba's cache on disk by `key` and the text of this file rather than by a random number.
+
+    Functions made here differ by what they enclose, which the cache tells apart by these names.
+    """
+    made._set_uuid(f"accelsim {SOURCE} {' '.join(map(str, key))}")
+    return made
 
 
 def pointer(builder: Any, address: Any, kind: Any) -> Any:
@@ -121,16 +136,17 @@ def tile_of(form: Form, rows: int, vectors: int, whole: bool) -> Any:
 
     @intrinsic
     def tile(
-        typing_context, source, points, offsets, segments, steps, weights, bias, out, stride, scale, least, most, zero
-    ):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        typing_context: Any, source: Any, points: Any, offsets: Any, segments: Any, steps: Any, weights: Any,
+        bias: Any, out: Any, stride: Any, scale: Any, least: Any, most: Any, zero: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             at = dict(zip(NAMES, arguments, strict=True))
             write(builder, form, at, _accumulate(builder, form, rows, vectors, at))
             return context.get_dummy_value()
 
         return SIGNATURE, generate
 
-    return tile
+    return kept_in_cache(tile, "tile", form.instruction, rows, vectors, whole)
 
 
 def _write_words(builder: Any, form: Form, at: dict[str, Any], sums: list[list[Any]]) -> None:
@@ -204,16 +220,17 @@ def depthwise_tile_of(form: Form, rows: int, whole: bool) -> Any:
 
     @intrinsic
     def tile(
-        typing_context, source, points, offsets, segments, steps, weights, bias, out, stride, scale, least, most, zero
-    ):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        typing_context: Any, source: Any, points: Any, offsets: Any, segments: Any, steps: Any, weights: Any,
+        bias: Any, out: Any, stride: Any, scale: Any, least: Any, most: Any, zero: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             at = dict(zip(NAMES, arguments, strict=True))
             write(builder, form, at, _accumulate_channels(builder, form, rows, at))
             return context.get_dummy_value()
 
         return SIGNATURE, generate
 
-    return tile
+    return kept_in_cache(tile, "depthwise", form.instruction, rows, whole)
 
 
 def _accumulate_channels(builder: Any, form: Form, rows: int, at: dict[str, Any]) -> list[list[Any]]:
@@ -256,7 +273,7 @@ def _write_channel_bytes(builder: Any, form: Form, at: dict[str, Any], sums: lis
 
 
 def _narrowed(builder: Any, lanes: int, words: list[Any]) -> Any:
-    """Four vectors of words from 0 to 255 as one of bytes, in the order the channels had before they were taken apart."""
+    """Four vectors of words from 0 to 255 as one of bytes, in the order the channels had at first."""
     to_halves, to_bytes = NARROWING[lanes]
     vector, halves = ir.VectorType(WORD, lanes), ir.VectorType(ir.IntType(16), 2 * lanes)
     pack = cgutils.get_or_insert_function(builder.module, ir.FunctionType(halves, [vector] * 2), to_halves)

@@ -77,16 +77,14 @@ def _weights(place: Place, source: Format, kind: Format) -> Weights:
     raw = place.arrays["weight"].astype(np.int64)
     kernel = () if isinstance(layer, Dense) else layer.kernel  # type: ignore[attr-defined]
     groups = 1 if isinstance(layer, Dense) else layer.groups  # type: ignore[attr-defined]
+    ones = (1,) * len(kernel)
     if isinstance(layer, TransposedConvolution):
-        values = raw.reshape(groups, -1, raw.shape[1], *kernel)
-        values = values - _by_channel(kind, groups, raw.shape[1])[:, None, :].reshape(
-            -1, 1, values.shape[2], *(1 for _ in kernel)
-        )
+        zeros = _by_channel(kind, groups, raw.shape[1])
+        values = raw.reshape(groups, -1, raw.shape[1], *kernel) - zeros.reshape(len(zeros), 1, -1, *ones)
         order = (0, *range(3, 3 + len(kernel)), 1, 2)
     else:
-        values = raw.reshape(groups, raw.shape[0] // groups, -1, *kernel)
         zeros = _by_channel(kind, groups, raw.shape[0] // groups)
-        values = values - zeros.reshape(*zeros.shape, 1, *(1 for _ in kernel))
+        values = raw.reshape(groups, raw.shape[0] // groups, -1, *kernel) - zeros.reshape(len(zeros), -1, 1, *ones)
         order = (0, *range(3, 3 + len(kernel)), 2, 1)
     values = values.transpose(order)
     values = np.ascontiguousarray(values).reshape(groups, *three(kernel), *values.shape[-2:])

@@ -253,8 +253,8 @@ def format_of(scale: Array | None, zero: Array | None, kind: IntegerType | None)
         kind = TYPES[zero.dtype.name]
     kind = TYPES["uint8"] if kind is None else kind
     zeros = np.zeros(scale.size, np.int64) if zero is None else zero.astype(np.int64)
-    if zeros.size == 1 and scale.size > 1:
-        zeros = np.broadcast_to(zeros, scale.shape)
+    if 1 in (zeros.size, scale.size):
+        zeros, scale = np.broadcast_arrays(zeros, scale)
     single = [float(np.float32(s)) for s in scale]
     if len(set(single)) == 1 and len({int(z) for z in zeros}) == 1:
         return Format(kind, (single[0],), (int(zeros[0]),))
@@ -335,7 +335,10 @@ def _input_type(read: _IntegerReading, name: str) -> IntegerType | None:
     """The declared type of an input of the network."""
     for entry in read.model.graph.input:
         if entry.name == name:
-            return TYPES[NUMBERED[entry.type.tensor_type.elem_type]]
+            number = entry.type.tensor_type.elem_type
+            if number not in NUMBERED:
+                raise NotReadable(f"{name} has element type {number}, no integers of up to 32 bits")
+            return TYPES[NUMBERED[number]]
     return None
 
 
