@@ -32,9 +32,7 @@ class Draft:
 
     def conv(self, source, inputs, outputs, kernel, name, stride=1, groups=1, act=None):
         fan = inputs // groups * kernel**2
-        weight = self.store(
-            f"{name}.w", self.rng.normal(size=(outputs, inputs // groups, kernel, kernel)) / fan**0.5
-        )
+        weight = self.store(f"{name}.w", self.rng.normal(size=(outputs, inputs // groups, kernel, kernel)) / fan**0.5)
         bias = self.store(f"{name}.b", self.rng.normal(size=outputs) / 10)
         pads = [kernel // 2] * 4
         made = self.node("Conv", [source, weight, bias], name, strides=[stride] * 2, pads=pads, group=groups)
@@ -97,17 +95,18 @@ def squeeze_excite(seed=0):
 FAMILIES = {"resnet": resnet, "mobilenet": mobilenet, "squeeze_excite": squeeze_excite}
 
 
-def images(count, seed=1):
-    return np.random.default_rng(seed).normal(size=(count, *SHAPE[1:])).astype(np.float32)
+def images(count, seed=1, shape=SHAPE):
+    return np.random.default_rng(seed).normal(size=(count, *shape[1:])).astype(np.float32)
 
 
-def quantised(model, path, form, per_channel=False, activations="QUInt8", weights="QInt8"):
+def quantised(model, path, form, per_channel=False, activations="QUInt8", weights="QInt8", shape=SHAPE):
     """Writes a model quantised by ONNX Runtime's static quantiser, calibrated on random images."""
     from onnxruntime import quantization
 
     class Reader(quantization.CalibrationDataReader):
         def __init__(self):
-            self.left = iter([{"x": image[None]} for image in images(8)])
+            name = model.graph.input[0].name
+            self.left = iter([{name: image[None]} for image in images(8, shape=shape)])
 
         def get_next(self):
             return next(self.left, None)

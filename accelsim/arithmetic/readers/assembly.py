@@ -1,7 +1,8 @@
 """Layers and formats gathered from a file, and the integer network they become.
 
-While a file is read, rounding to a format is a layer of its own: a clip to the format's range. Most of these are
-then absorbed by the layer in front of them, whose output has the format from then on.
+While a file is read, rounding to a format is a layer of its own, of a form no pattern of real networks contains.
+Most of these are then absorbed by the layer in front of them, whose output has the format from then on; what is left
+becomes a clip to the format's range.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from accelsim.arithmetic.network import IntegerNetwork, Requantiser, integer_net
 from accelsim.network.graph import Network, Node, network
 from accelsim.network.layers import (
     Activation,
+    ChannelPool,
     Concat,
     Input,
     Layer,
@@ -25,12 +27,14 @@ from accelsim.network.layers import (
     Slice,
 )
 
+#: What stands for rounding while a file is read: the greatest of each run of one channel.
+ROUNDING = ChannelPool("maximum", 1)
 #: Activations that do not fall as their input rises and clamp only, so that rounding first changes nothing.
 CLAMPS = frozenset(("relu", "relu6", "clip"))
 
 
 def rounding_layer(kind: Format) -> Activation:
-    """The layer that rounds to a format: to real numbers a clip to its range."""
+    """What rounding to a format is to real numbers: a clip to its range."""
     scale, zero = kind.scale[0], kind.zero_point[0]
     return Activation("clip", (scale * (kind.type.low - zero), scale * (kind.type.high - zero)))
 
@@ -64,7 +68,7 @@ def _absorbed(net: Network, held: dict[str, Format]) -> Network:
     """`net` without the rounding layers that alone read a layer of real numbers; `held` follows."""
     home: dict[str, str] = {}
     for node in net.nodes:
-        if node.name not in held or not _is_rounding(node, held[node.name]):
+        if node.layer != ROUNDING:
             continue
         source = home.get(node.inputs[0], node.inputs[0])
         alone = len(net.consumers[node.inputs[0]]) == 1 and node.inputs[0] not in net.output_nodes
@@ -72,7 +76,7 @@ def _absorbed(net: Network, held: dict[str, Format]) -> Network:
             held[source] = held.pop(node.name)
             home[node.name] = source
     nodes = [
-        replace(node, inputs=tuple(home.get(name, name) for name in node.inputs))
+        replace(node, inputs=tuple(home.get(name, name) for name in node.inputs), layer=_final(node, held))
         for node in net.nodes
         if node.name not in home
     ]
@@ -80,8 +84,8 @@ def _absorbed(net: Network, held: dict[str, Format]) -> Network:
     return network(net.name, nodes, outputs, net.inputs, net.parameters)
 
 
-def _is_rounding(node: Node, kind: Format) -> bool:
-    return node.layer == rounding_layer(kind)
+def _final(node: Node, held: Mapping[str, Format]) -> Layer:
+    return rounding_layer(held[node.name]) if node.layer == ROUNDING else node.layer
 
 
 def _pass_down(net: Network, held: dict[str, Format]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from accelsim.arithmetic.formats import Array, Format, IntegerType
 from accelsim.arithmetic.network import IntegerNetwork
-from accelsim.arithmetic.readers.assembly import assembled, rounding_layer
+from accelsim.arithmetic.readers.assembly import ROUNDING, assembled
 from accelsim.errors import InputError
 from accelsim.network.graph import Network, network
 from accelsim.network.layers import Constant, Convolution, Dense, Input, TransposedConvolution
@@ -215,7 +215,7 @@ class _IntegerReading(_Reading):
         if value.node in self.roundings and self.roundings[value.node] == kind:
             rounded = value
         else:
-            rounded = applied(self.build, rounding_layer(kind), value, "rounded")
+            rounded = applied(self.build, ROUNDING, value, "rounded")
             self.roundings[rounded.node] = kind
         self.held[name] = kind
         return [rounded]

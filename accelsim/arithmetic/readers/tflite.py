@@ -11,7 +11,7 @@ import numpy as np
 
 from accelsim.arithmetic.formats import Array, Format
 from accelsim.arithmetic.network import IntegerNetwork
-from accelsim.arithmetic.readers.assembly import assembled, rounding_layer
+from accelsim.arithmetic.readers.assembly import ROUNDING, assembled
 from accelsim.arithmetic.readers.tflite_file import DAMAGED, File, OperatorEntry, TensorEntry, read_file
 from accelsim.errors import InputError, UnsupportedError
 from accelsim.network.graph import Node, Port, network
@@ -466,7 +466,7 @@ def _quantise(read: _Reading, operator: OperatorEntry) -> None:
     kind = read.entry(operator.outputs[0]).format
     if kind is None or kind.channels > 1:
         raise NotReadable("without one scale")
-    read.add(operator, rounding_layer(kind), (read.source(operator, 0),))
+    read.add(operator, ROUNDING, (read.source(operator, 0),))
 
 
 def _dequantise(read: _Reading, operator: OperatorEntry) -> None:

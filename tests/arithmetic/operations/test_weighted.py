@@ -42,7 +42,9 @@ def layers(draw):
     layer = Convolution(
         outputs, kernel, tuple(s for _, s, _ in window), padding, tuple(d for _, _, d in window), groups, True
     )
-    bits, signed = draw(st.sampled_from([(8, True), (8, False), (8, True), (4, False), (1, False), (12, True), (16, True)]))
+    bits, signed = draw(
+        st.sampled_from([(8, True), (8, False), (8, True), (4, False), (1, False), (12, True), (16, True)])
+    )
     kind = IntegerType(bits, signed)
     zero = draw(st.sampled_from([0, kind.low, kind.high, 3 if kind.low <= 3 <= kind.high else 0]))
     weight_bits = draw(st.sampled_from([8, 8, 4, 2, 16]))
@@ -58,7 +60,9 @@ def numbers(rng, kind, shape):
 
 
 def windows_of(layer):
-    return [(k, s, p[0], d) for k, s, p, d in zip(layer.kernel, layer.stride, layer.padding, layer.dilation, strict=True)]
+    return [
+        (k, s, p[0], d) for k, s, p, d in zip(layer.kernel, layer.stride, layer.padding, layer.dilation, strict=True)
+    ]
 
 
 @settings(max_examples=40, deadline=None)
@@ -79,7 +83,9 @@ def _convolves(case, rounding, bits):
     )  # fmt: skip
     made = execute(inet, channels_first(x))["y"]
     tensor = inet.network.tensors["y"]
-    terms = convolution_terms(x.astype(object) - source.zero_point[0], weight, windows_of(layer), tensor.spatial, layer.groups)
+    terms = convolution_terms(
+        x.astype(object) - source.zero_point[0], weight, windows_of(layer), tensor.spatial, layer.groups
+    )
     expected = np.empty((*tensor.spatial, tensor.channels), np.int64)
     for place, products in terms.items():
         total = int(bias[place[-1]]) + sum(products)
@@ -191,9 +197,7 @@ def test_products_of_two_activations(seed, groups, transposed, rows, columns):
     made = np.moveaxis(execute(inet, {"x0": channels_first(a), "x1": channels_first(b)})["y"][0], 0, -1)
     heads = [
         (x.astype(np.int64) - 5) @ (np.swapaxes(y, -1, -2) if transposed else y)
-        for x, y in zip(
-            np.split(a, groups, axis=-1), np.split(b.astype(np.int64) - 200, groups, axis=-1), strict=True
-        )
+        for x, y in zip(np.split(a, groups, axis=-1), np.split(b.astype(np.int64) - 200, groups, axis=-1), strict=True)
     ]
     assert np.array_equal(made, np.concatenate(heads, axis=-1))
 

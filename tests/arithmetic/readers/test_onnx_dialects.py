@@ -1,13 +1,18 @@
 """Networks that ONNX Runtime's tool quantised give its integers, bit for bit."""
 
 import numpy as np
+import onnx
 import pytest
 
 import accelsim as acs
 from accelsim.network.layers import Activation
 from tests.arithmetic.models import FAMILIES, images, quantised, runtime
+from tests.materials import material
 
 pytest.importorskip("onnxruntime.quantization", reason="ONNX Runtime's quantiser is not installed")
+
+#: Input of the classifier of text lines.
+TEXT_LINE = (1, 3, 48, 192)
 
 #: Forms the tool writes: (format, scale a channel, type of activations, of weights).
 FORMS = [
@@ -58,3 +63,19 @@ def test_weights_are_integers(tmp_path):
             assert kind.channels in (1, array.shape[0])
         elif key.endswith(".bias"):
             assert array.dtype == np.int32
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["QOperator", "QDQ"])
+def test_a_trained_squeeze_excite_classifier(form, tmp_path):
+    """Every quantised tensor on the way is ONNX Runtime's; hard-swishes and gates are real numbers in between."""
+    model = onnx.load(material("ch_ppocr_mobile_v2.0_cls_infer.onnx"))
+    (entry,) = model.graph.input
+    for dimension, size in zip(entry.type.tensor_type.shape.dim, TEXT_LINE, strict=True):
+        dimension.dim_value = size
+    path = quantised(model, tmp_path / "net.onnx", form, shape=TEXT_LINE)
+    inet, session = acs.load_integer_network(path), runtime(path)
+    x = images(3, seed=50, shape=TEXT_LINE)
+    expected = np.concatenate([session.run(None, {entry.name: image[None]})[0] for image in x])
+    (made,) = acs.execute(inet, x).values()
+    assert np.array_equal(made, expected)

@@ -65,7 +65,9 @@ def test_space_and_channels_are_read_from_the_shapes():
     assert [node.kind for node in net.nodes].count("convolution") == 9
 
 
-@pytest.mark.parametrize("content", [b"", b"no model", b"\x1c\0\0\0TFL3" + b"\xff" * 64, b"\x1c\0\0\0TFL3" + b"\0" * 64])
+@pytest.mark.parametrize(
+    "content", [b"", b"no model", b"\x1c\0\0\0TFL3" + b"\xff" * 64, b"\x1c\0\0\0TFL3" + b"\0" * 64]
+)
 def test_files_that_are_none(tmp_path, content):
     path = tmp_path / "net.tflite"
     path.write_bytes(content)
