@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from accelsim.arithmetic.formats import Accumulator, Format, IntegerType
     from accelsim.arithmetic.load import load_integer_network
     from accelsim.arithmetic.network import IntegerNetwork
+    from accelsim.arithmetic.quantise import Recipe, fidelity, quantise
     from accelsim.errors import AccelsimError, DeadlockError, InfeasibleError, InputError, NotModelled, UnsupportedError
     from accelsim.hardware.accelerator import Accelerator, load_accelerator
     from accelsim.mapping.design import Design, bind, with_capacities
@@ -37,6 +38,7 @@ _HOMES = {
     "accelsim.arithmetic.formats": ("Accumulator", "Format", "IntegerType"),
     "accelsim.arithmetic.load": ("load_integer_network",),
     "accelsim.arithmetic.network": ("IntegerNetwork",),
+    "accelsim.arithmetic.quantise": ("Recipe", "fidelity", "quantise"),
     "accelsim.errors": (
         "AccelsimError", "DeadlockError", "InfeasibleError", "InputError", "NotModelled", "UnsupportedError",
     ),
@@ -71,16 +73,19 @@ __all__ = [
     "Measured",
     "Network",
     "NotModelled",
+    "Recipe",
     "Report",
     "Unroll",
     "UnsupportedError",
     "bind",
     "execute",
+    "fidelity",
     "fold",
     "load_accelerator",
     "load_integer_network",
     "load_network",
     "map_network",
+    "quantise",
     "read_mapping",
     "registered_networks",
     "schedule",
