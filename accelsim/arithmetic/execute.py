@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,20 +17,33 @@ from accelsim.errors import InputError, collected
 from accelsim.network.graph import Port
 from accelsim.network.layers import Input
 
+if TYPE_CHECKING:
+    from accelsim.mapping.design import Design
+
 Arrays = Mapping[str, Array]
 
 
-def execute(inet: IntegerNetwork, x: Array | Arrays, threads: int = 1) -> dict[str, Array]:
+def execute(
+    inet: IntegerNetwork, x: Array | Arrays, threads: int = 1, streaming: Design | None = None
+) -> dict[str, Array]:
     """Outputs by name, as the file declares them, for `x`: the only input's array, or arrays by input name.
 
     An array has the declared shape and type, or along the first axis several frames where that is 1 and no axis of
     the tensor; outputs then have as many. Raises `InputError` for arrays of another shape or type, values outside
     an input's format, NaN, and sums that overflow an accumulator that refuses to.
+
+    `threads` is how many one layer may use. With `streaming`, a design of the network's own graph, it runs row by
+    row through buffers of the capacities given there, with the same result or a `DeadlockError` that names them.
     """
-    program = program_of(inet, threads)
-    feeds = checked_feeds(inet, x)
-    frames = [program.run(frame) for frame in each_frame(inet, feeds)]
+    run = _streamed(inet, streaming) if streaming is not None else program_of(inet, threads).run
+    frames = [run(frame) for frame in each_frame(inet, checked_feeds(inet, x))]
     return {port.name: joined([frame[port.name] for frame in frames]) for port in inet.network.outputs}
+
+
+def _streamed(inet: IntegerNetwork, design: Design) -> Callable[[Arrays], dict[str, Array]]:
+    from accelsim.arithmetic.stream import run_streaming
+
+    return lambda frame: run_streaming(inet, design, frame)
 
 
 def joined(frames: Sequence[Array]) -> Array:

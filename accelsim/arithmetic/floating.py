@@ -94,7 +94,8 @@ def _(layer: kinds.Pool, operands: Sequence[Array], arrays: Arrays, output: Tens
         else:
             result[there] += part if layer.operation == "average" else part * part
     if layer.operation == "average":
-        return result / window_counts(layer, source.shape[:-1], output.spatial)[..., None].astype(np.float32)
+        with np.errstate(invalid="ignore"):
+            return result / window_counts(layer, source.shape[:-1], output.spatial)[..., None].astype(np.float32)
     return result if maximum else np.sqrt(result)
 
 

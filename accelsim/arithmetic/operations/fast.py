@@ -101,7 +101,8 @@ class Blocked:
         shape = self._shape(layer, values)
         kind = np.int32 if self.multiplier is None else np.uint8
         out = np.empty((shape.points, self.channels), kind)
-        packed = self.packed if not isinstance(layer, Convolution) or layer.dilation[-1] == 1 else self.packed_by_tap
+        side_by_side = not isinstance(layer, Convolution) or three(layer.dilation)[-1] == 1
+        packed = self.packed if side_by_side else self.packed_by_tap
         least, most, zero = self._limits
         rows = DEPTHWISE_ROWS if self.depthwise else blocked.ROWS
         tiles = -(-shape.points // rows) if shape.points >= rows else shape.points

@@ -41,7 +41,8 @@ def _by_table(source: Format, output: Format) -> Operation:
         parts = table[rows - rows.max(axis=1, keepdims=True) + steps]
         # A running sum adds one after the other, as a loop does.
         total = np.cumsum(parts, axis=1, dtype=np.float32)[:, -1:]
-        made = np.rint(parts * unit / total).astype(np.int64) + output.zero_point[0]
+        with np.errstate(over="ignore"):
+            made = np.rint(parts * unit / total) + output.zero_point[0]
         clamped = np.clip(made, output.type.low, output.type.high).astype(output.type.dtype)
         return np.asarray(clamped.reshape(operands[0].shape))
 
