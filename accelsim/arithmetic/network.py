@@ -24,7 +24,8 @@ class IntegerNetwork:
     `formats` gives a node's output format by its name; a node without one computes in single precision.
     `weight_formats` gives that of an array in `network.parameters` by its key: integers as stored, zero points not
     yet taken away. An integer bias is in units of input scale times weight scale; a real one is single precision.
-    `ports` gives the format in which an input or output is handed over, None for real numbers.
+    `ports` gives the format in which an input or output is handed over, None for real numbers. Means of nodes in
+    `dividing` are sums divided by their count, halves away from zero; others are sums times a multiplier.
     """
 
     network: Network
@@ -33,6 +34,7 @@ class IntegerNetwork:
     ports: Mapping[str, Format | None]
     requantiser: Requantiser = "float"
     accumulator: Accumulator = field(default_factory=Accumulator)
+    dividing: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -58,6 +60,7 @@ def integer_network(
     ports: Mapping[str, Format | None],
     requantiser: Requantiser = "float",
     accumulator: Accumulator | None = None,
+    dividing: frozenset[str] = frozenset(),
 ) -> IntegerNetwork:
     """A checked `IntegerNetwork`. Raises `InputError` with every array that is missing or does not fit its format."""
     inet = IntegerNetwork(
@@ -67,6 +70,7 @@ def integer_network(
         MappingProxyType(dict(ports)),
         requantiser,
         Accumulator() if accumulator is None else accumulator,
+        dividing,
     )
     problems = [problem for node in network.nodes for problem in _node_problems(inet, node)]
     if problems:

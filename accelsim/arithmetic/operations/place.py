@@ -31,6 +31,7 @@ class Place:
     requantiser: Requantiser
     accumulator: Accumulator
     threads: int = 1
+    divides: bool = False
 
     @property
     def fixed(self) -> bool:
@@ -90,6 +91,7 @@ def place_of(inet: IntegerNetwork, node: Node, threads: int = 1) -> Place:
         requantiser=inet.requantiser,
         accumulator=inet.accumulator,
         threads=threads,
+        divides=node.name in inet.dividing,
     )
 
 

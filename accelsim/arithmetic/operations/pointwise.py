@@ -36,13 +36,37 @@ def table(activation: Activation, source: Format, output: Format, rounding: str 
         raise InputError(f"{activation.function} has no value at {at} ({source.label})") from None
 
 
+def _fixed_table(own: Activation, source: Format, output: Format) -> Array | None:
+    """The table of a function that is linear in pieces, its slopes in fixed point; None for others."""
+    slope = source.scale[0] / output.scale[0]
+    if own.function == "leaky_relu":
+        below = own.parameters[0] * slope
+        limits = (output.type.low, output.type.high)
+    elif own.function in ("relu", "relu6", "clip"):
+        below = slope
+        ends = {"relu": (0.0, np.inf), "relu6": (0.0, 6.0)}.get(own.function, own.parameters)
+        clamped = output.integers(np.array(ends, np.float32), "away")
+        limits = (int(clamped[0]), int(clamped[1]))
+    else:
+        return None
+    if below < 0:
+        return None
+    integers = np.arange(source.type.low, source.type.high + 1, dtype=np.int64) - source.zero_point[0]
+    parts = [
+        fixed_point(np.array([real])).apply(part.astype(np.int32)[:, None], output.zero_point[0], *limits, np.dtype(np.int64))
+        for real, part in ((below, integers[integers < 0]), (slope, integers[integers >= 0]))
+    ]
+    return np.concatenate(parts)[:, 0].astype(output.type.dtype)
+
+
 def activation(place: Place) -> Operation | None:
     source, output = place.sources[0], place.output
     if not place.in_integers or source is None or output is None or source.type.bits > WIDEST_TENSOR_BITS:
         return None
     assert isinstance(place.layer, Activation)
     try:
-        values = table(place.layer, source, output, place.rounding)
+        values = _fixed_table(place.layer, source, output) if place.fixed else None
+        values = table(place.layer, source, output, place.rounding) if values is None else values
     except InputError as error:
         raise InputError(f"{place.name}: {error}") from None
     lowest = source.type.low

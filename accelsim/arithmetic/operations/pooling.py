@@ -13,7 +13,7 @@ from accelsim.arithmetic.kernels import pointwise, pooling
 from accelsim.arithmetic.kernels.convolution import Window
 from accelsim.arithmetic.moving import tiles_of
 from accelsim.arithmetic.operations.place import Operation, Place, output_of, rescaled
-from accelsim.arithmetic.requantise import FloatMultiplier
+from accelsim.arithmetic.requantise import FixedMultiplier, FloatMultiplier, fixed_point
 from accelsim.errors import InputError
 from accelsim.network.layers import Layer, Pool, Reduce
 
@@ -131,4 +131,23 @@ def mean_of(place: Place) -> Mean:
         pointwise.rounded_mean(np.ascontiguousarray(stored), counts, low, high, out)
         return out
 
-    return by_division if place.fixed and source == output else by_float
+    def by_fixed(sums: Array, counts: Array) -> Array:
+        out = np.empty(sums.shape, output.type.dtype)
+        for count in np.unique(counts):
+            made = mean_multiplier(source.scale[0] / output.scale[0], int(count))
+            own = sums[counts == count].astype(np.int32)
+            out[counts == count] = made.apply(own, output.zero_point[0], low, high, out.dtype)
+        return out
+
+    if place.divides and source == output:
+        return by_division
+    return by_fixed if place.fixed else by_float
+
+
+def mean_multiplier(real: float, count: int) -> FixedMultiplier:
+    """A multiplier in fixed point divided by a count, with as many bits as the count has to spare."""
+    whole = fixed_point(np.array([real]))
+    shift = int(whole.shift[0])
+    places = min(count.bit_length() - 1, 32, 31 + shift)
+    significand = (int(whole.significand[0]) << places) // count
+    return FixedMultiplier(np.array([significand], np.int32), np.array([shift - places], np.int32))

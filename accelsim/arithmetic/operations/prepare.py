@@ -13,6 +13,7 @@ from accelsim.arithmetic.operations.place import Operation, Place, output_of, re
 from accelsim.arithmetic.operations.pointwise import activation, combination
 from accelsim.arithmetic.operations.pooling import pool, reduction
 from accelsim.arithmetic.operations.softmax import softmax
+from accelsim.arithmetic.operations.resizing import interpolated_in_fixed_point
 from accelsim.arithmetic.operations.weighted import matrix_product, weighted
 from accelsim.network import layers as kinds
 from accelsim.network.layers import Layer
@@ -74,7 +75,12 @@ def _joining_rescaled(place: Place) -> Operation | None:
 
 def _resize(place: Place) -> Operation | None:
     assert isinstance(place.layer, kinds.Resize)
-    return _moving(place) if place.layer.mode == "nearest" else None
+    if place.layer.mode == "nearest":
+        return _moving(place)
+    source = place.sources[0]
+    if place.layer.mode != "linear" or not place.fixed or not place.in_integers or len(place.layer.spatial) != 2:
+        return None
+    return lambda layer, operands: rescaled(place, interpolated_in_fixed_point(layer, operands[0]), source)
 
 
 def _real_form(place: Place) -> Operation:

@@ -54,6 +54,7 @@ def assembled(
     weight_formats: Mapping[str, Format],
     ports: Mapping[str, Format | None],
     requantiser: Requantiser,
+    dividing: frozenset[str] = frozenset(),
 ) -> IntegerNetwork:
     """`net`, whose rounding layers are in `formats`, with them absorbed and formats passed on."""
     held = dict(formats)
@@ -61,7 +62,7 @@ def assembled(
     _pass_down(slim, held)
     _pass_up(slim, held)
     kept = {key: kind for key, kind in weight_formats.items() if key in slim.parameters}
-    return integer_network(slim, held, kept, ports, requantiser)
+    return integer_network(slim, held, kept, ports, requantiser, dividing=dividing)
 
 
 def _absorbed(net: Network, held: dict[str, Format]) -> Network:

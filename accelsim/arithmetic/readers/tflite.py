@@ -66,6 +66,7 @@ class _Reading:
     formats: dict[str, Format] = field(default_factory=dict)
     weight_formats: dict[str, Format] = field(default_factory=dict)
     made: dict[int, str] = field(default_factory=dict)
+    dividing: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
 
     def network(self) -> IntegerNetwork:
@@ -82,7 +83,8 @@ class _Reading:
         ports |= {port.name: self._declared(k) for port, k in zip(outputs, self.file.outputs, strict=True)}
         try:
             net = network(self.file.path.stem, list(self.nodes.values()), outputs, inputs, self.parameters)
-            return assembled(net, self.formats, self.weight_formats, ports, "fixed_point")
+            dividing = frozenset(self.dividing)
+            return assembled(net, self.formats, self.weight_formats, ports, "fixed_point", dividing)
         except InputError as error:
             raise InputError(f"{self.file.path}: {error}") from None
 
@@ -346,7 +348,7 @@ def _pool(read: _Reading, operator: OperatorEntry) -> None:
     if tiles and not any(map(sum, padding)):
         layer = Reduce("maximum" if maximum else "mean", None if kernel == source.spatial else kernel)
     fused = option("Pool2DOptions.FusedActivationFunction", 0)
-    read.add(operator, layer, (read.source(operator, 0),), None, fused)
+    read.dividing.add(read.add(operator, layer, (read.source(operator, 0),), None, fused))
 
 
 def _mean(read: _Reading, operator: OperatorEntry) -> None:
