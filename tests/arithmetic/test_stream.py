@@ -21,6 +21,10 @@ MACHINES = {
 }
 
 
+#: Random networks may take logarithms of nothing, and have reductions whose order of norm is not known.
+BEYOND = ("not finite", "no value at", "not executed")
+
+
 def same(one, other):
     return one.keys() == other.keys() and all(np.array_equal(one[key], other[key]) for key in one)
 
@@ -80,11 +84,12 @@ def test_random_networks(seed, fork):
     x = {port.name: rng.uniform(0, 1, port.shape).astype(np.float32) for port in net.inputs}
     try:
         inet = acs.quantise(net, x)
-        design = acs.map_network(inet.network, MACHINES[fork])
-        checked(inet, x, design.accelerator)
+        acs.execute(inet, x)
     except (InputError, NotModelled) as error:
-        told = ("not finite", "no value at", "not executed", "no input reaches")
-        assert any(words in str(error) for words in told), error
+        if not any(words in str(error) for words in BEYOND):
+            raise
+        return
+    checked(inet, x, MACHINES[fork])
 
 
 def test_several_frames():

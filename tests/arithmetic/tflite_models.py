@@ -136,5 +136,7 @@ def model(entries, steps, inputs, outputs):
 
 
 #: Versions of operators that take int8, where it is not 2.
-VERSIONS = {"RESHAPE": 1, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "TRANSPOSE_CONV": 3, "HARD_SWISH": 1, "PRELU": 1,
-            "ELU": 1, "GELU": 1, "RSQRT": 1, "SQUARE": 1, "EXP": 1, "SQUEEZE": 1, "MIRROR_PAD": 1}  # fmt: skip
+VERSIONS = {
+    "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "TRANSPOSE_CONV": 3,
+    **dict.fromkeys(("ELU", "EXP", "GELU", "HARD_SWISH", "MIRROR_PAD", "PRELU", "RESHAPE", "SQUEEZE"), 1),
+}  # fmt: skip

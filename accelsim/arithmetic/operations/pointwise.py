@@ -10,6 +10,7 @@ from accelsim.arithmetic import floating
 from accelsim.arithmetic.formats import WIDEST_TENSOR_BITS, Array, Format
 from accelsim.arithmetic.kernels import pointwise as kernels
 from accelsim.arithmetic.moving import combined_operands
+from accelsim.arithmetic.operations.hard_swish import hard_swish_table
 from accelsim.arithmetic.operations.place import Operation, Place, as_real, output_of
 from accelsim.arithmetic.requantise import fixed_point
 from accelsim.errors import InputError
@@ -37,7 +38,9 @@ def table(activation: Activation, source: Format, output: Format, rounding: str 
 
 
 def _fixed_table(own: Activation, source: Format, output: Format) -> Array | None:
-    """The table of a function that is linear in pieces, its slopes in fixed point; None for others."""
+    """The table of a function whose slopes, or all of it, have a form in fixed point; None for others."""
+    if own.function == "hard_swish" and source.type.bits == output.type.bits == 8:
+        return hard_swish_table(source, output)
     slope = source.scale[0] / output.scale[0]
     if own.function == "leaky_relu":
         below = own.parameters[0] * slope
@@ -53,7 +56,9 @@ def _fixed_table(own: Activation, source: Format, output: Format) -> Array | Non
         return None
     integers = np.arange(source.type.low, source.type.high + 1, dtype=np.int64) - source.zero_point[0]
     parts = [
-        fixed_point(np.array([real])).apply(part.astype(np.int32)[:, None], output.zero_point[0], *limits, np.dtype(np.int64))
+        fixed_point(np.array([real])).apply(
+            part.astype(np.int32)[:, None], output.zero_point[0], *limits, np.dtype(np.int64)
+        )
         for real, part in ((below, integers[integers < 0]), (slope, integers[integers >= 0]))
     ]
     return np.concatenate(parts)[:, 0].astype(output.type.dtype)

@@ -12,8 +12,8 @@ from accelsim.arithmetic.moving import moved
 from accelsim.arithmetic.operations.place import Operation, Place, output_of, rescaled
 from accelsim.arithmetic.operations.pointwise import activation, combination
 from accelsim.arithmetic.operations.pooling import pool, reduction
-from accelsim.arithmetic.operations.softmax import softmax
 from accelsim.arithmetic.operations.resizing import interpolated_in_fixed_point
+from accelsim.arithmetic.operations.softmax import softmax
 from accelsim.arithmetic.operations.weighted import matrix_product, weighted
 from accelsim.network import layers as kinds
 from accelsim.network.layers import Layer

@@ -13,7 +13,9 @@ from tests.arithmetic.tflite_models import Entry, Step, model
 
 
 def reference(content, xs):
-    runtime = Interpreter(model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1)
+    runtime = Interpreter(
+        model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1
+    )
     runtime.allocate_tensors()
     for entry, x in zip(runtime.get_input_details(), xs, strict=True):
         runtime.set_tensor(entry["index"], x)
