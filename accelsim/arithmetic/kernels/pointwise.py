@@ -13,53 +13,43 @@ from accelsim.arithmetic.kernels.requantise import scaled
 Values = NDArray[Any]
 
 
+#: Adding and subtracting 1.5 * 2^23 rounds a single precision number below 2^22 half to even.
+MAGIC = np.float32(12582912.0)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def add_by_float(
-    first: Values,
-    second: Values,
-    one: float,
-    other: float,
-    fixed: float,
-    first_last: bool,
-    low: int,
-    high: int,
+    first: Values, second: Values, one: float, other: float, fixed: float, first_last: bool, low: int, high: int,
     out: Values,
-) -> None:
-    """clamp(round(fma(a, one, fma(b, other, fixed)))), or with the operands in the other order.
+) -> None:  # fmt: skip
+    """Out = clamp(round(fma(a, one, fma(b, other, fixed)))), or with the operands in the other order.
 
     A product of an integer and a single precision number, and its sum with one, are exact in double precision:
-    rounding that once is a fused multiply-add.
+    rounding that once is a fused multiply-add. Clamping to whole numbers may come before rounding.
     """
+    a, b = (first, second) if first_last else (second, first)
+    factor, inner_factor = (one, other) if first_last else (other, one)
+    wide, inner_wide, start = np.float64(factor), np.float64(inner_factor), np.float64(fixed)
+    least, most = np.float32(low), np.float32(high)
     for k in range(out.size):
-        a, b = np.float64(first[k]), np.float64(second[k])
-        if first_last:
-            inner = np.float32(b * np.float64(other) + np.float64(fixed))
-            value = np.float32(a * np.float64(one) + np.float64(inner))
-        else:
-            inner = np.float32(a * np.float64(one) + np.float64(fixed))
-            value = np.float32(b * np.float64(other) + np.float64(inner))
-        rounded = np.rint(np.float64(value))
-        out[k] = np.int64(min(max(rounded, np.float64(low)), np.float64(high)))
+        inner = np.float32(np.float64(b[k]) * inner_wide + start)
+        value = np.float32(np.float64(a[k]) * wide + np.float64(inner))
+        value = min(max(value, least), most)
+        out[k] = np.int32(np.float32(value + MAGIC) - MAGIC)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def multiply_by_float(
-    first: Values,
-    second: Values,
-    first_zero: int,
-    second_zero: int,
-    ratio: float,
-    zero_point: int,
-    low: int,
-    high: int,
-    out: Values,
-) -> None:
-    """clamp(round(float32(product) * ratio + zero point))."""
+    first: Values, second: Values, first_zero: int, second_zero: int, ratio: float, zero_point: int, low: int,
+    high: int, out: Values,
+) -> None:  # fmt: skip
+    """Out = clamp(round(float32(product) * ratio + zero point))."""
+    least, most, zero = np.float32(low), np.float32(high), np.float32(zero_point)
     for k in range(out.size):
-        product = np.int64(np.int64(first[k]) - first_zero) * np.int64(np.int64(second[k]) - second_zero)
-        value = np.float32(np.float32(product) * ratio) + np.float32(zero_point)
-        rounded = np.rint(np.float64(value))
-        out[k] = np.int64(min(max(rounded, np.float64(low)), np.float64(high)))
+        product = (np.int64(first[k]) - first_zero) * (np.int64(second[k]) - second_zero)
+        value = np.float32(np.float32(product) * ratio) + zero
+        value = min(max(value, least), most)
+        out[k] = np.int32(np.float32(value + MAGIC) - MAGIC)
 
 
 @njit(cache=True, nogil=True)

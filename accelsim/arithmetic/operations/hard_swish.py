@@ -53,10 +53,12 @@ def _high_half(values: Ints, multiplier: int) -> Ints:
 
 
 def _raised(values: Ints, places: int) -> Ints:
-    return np.clip(values << places, LOW, HIGH)
+    made: Ints = np.clip(values << places, LOW, HIGH)
+    return made
 
 
 def _halved(values: Ints, places: int) -> Ints:
     """Values / 2^places, halves away from zero."""
     half = (1 << places) >> 1
-    return np.asarray(np.where(values >= 0, (values + half) >> places, -((-values + half) >> places)))
+    made: Ints = np.where(values >= 0, (values + half) >> places, -((-values + half) >> places))
+    return made

@@ -93,6 +93,7 @@ def _convolves(case, rounding, bits):
     assert np.array_equal(made[0], np.moveaxis(expected, -1, 0))
 
 
+@pytest.mark.slow
 def test_convolutions(instructions):
     _convolves()
 
@@ -120,6 +121,7 @@ def fixed(real):
     return (2**30, shift + 1) if significand == 2**31 else (significand, shift)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(case=layers(), extra=st.integers(0, 1))
 def test_transposed_convolutions(case, extra):
@@ -148,6 +150,7 @@ def test_transposed_convolutions(case, extra):
     assert np.array_equal(made[0], np.moveaxis(expected, -1, 0))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1), bits=st.integers(2, 20), overflow=st.sampled_from(["error", "wrap", "saturate"]),
@@ -202,6 +205,7 @@ def test_products_of_two_activations(seed, groups, transposed, rows, columns):
     assert np.array_equal(made, np.concatenate(heads, axis=-1))
 
 
+@pytest.mark.slow
 def test_every_channel_count_and_point_count(instructions):
     """Tails of blocks and tiles: each count of outputs round a block's edge, each of points round a tile's."""
     rng = np.random.default_rng(0)
@@ -214,6 +218,7 @@ def test_every_channel_count_and_point_count(instructions):
             assert np.array_equal(execute(inet, channels_first(x))["y"][0].T, expected), (outputs, points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [16, 17, 40, 64, 96, 100])
 @pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (1, 2)])
 def test_depthwise(instructions, channels, kernel):
@@ -231,6 +236,7 @@ def test_depthwise(instructions, channels, kernel):
             assert made[place] == (total if output.type.bits == 32 else finished(total, source, 1.0, output, "float"))
 
 
+@pytest.mark.slow
 def test_threads_change_nothing(instructions):
     rng = np.random.default_rng(3)
     x, weight = numbers(rng, IntegerType(8), (13, 11, 20)), numbers(rng, IntegerType(8), (70, 20, 3, 3))
@@ -239,3 +245,24 @@ def test_threads_change_nothing(instructions):
     one, two = (execute(inet, channels_first(x), threads=count)["y"] for count in (1, 2))
     assert np.array_equal(one, two)
     assert one.size == prod((70, 13, 11))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("overflow", ["error", "saturate"])
+def test_a_small_layer(transposed, overflow):
+    """The same properties where kernels are interpreted."""
+    rng = np.random.default_rng(5)
+    x = numbers(rng, IntegerType(8), (4, 3, 2))
+    kind = TransposedConvolution if transposed else Convolution
+    extra = ((0, 1),) if transposed else ()
+    layer = kind(2, (2, 3), (2, 1), ((1, 0), (1, 1)), (1, 1), *extra)
+    weight = numbers(rng, IntegerType(8), (2, 2, 2, 3))
+    inet = one_layer(
+        layer, [(plain(8), *x.shape)], plain(32), {"weight": weight}, {"weight": plain(8)},
+        accumulator=Accumulator(16 if overflow == "saturate" else 32, overflow),
+    )  # fmt: skip
+    spatial = inet.network.tensors["y"].spatial
+    terms = convolution_terms(x, weight, windows_of(layer), spatial, 1, transposed)
+    made = np.moveaxis(execute(inet, channels_first(x))["y"][0], 0, -1)
+    for place, products in terms.items():
+        assert made[place] == summed(products, 0, inet.accumulator.bits, overflow)
