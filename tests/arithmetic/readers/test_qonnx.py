@@ -59,6 +59,7 @@ def test_what_is_not_read_is_told(tmp_path, changes, words):
         acs.load_integer_network(model(tmp_path / "net.onnx", **changes))
 
 
+@pytest.mark.slow
 def test_a_trained_super_resolution_network():
     """Its batch norms are real numbers between integer sums and integer activations."""
     inet = acs.load_integer_network(material("quant_model.onnx"))

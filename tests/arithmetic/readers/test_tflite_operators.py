@@ -23,6 +23,9 @@ def reference(content, xs):
     return [runtime.get_tensor(entry["index"]).copy() for entry in runtime.get_output_details()]
 
 
+pytestmark = pytest.mark.slow
+
+
 class Case:
     """Random formats for one operator with maps of 1x7x6x5."""
 
