@@ -16,7 +16,7 @@ from accelsim.arithmetic.network import IntegerNetwork, Requantiser, Weighted, i
 from accelsim.arithmetic.operations.place import as_real
 from accelsim.arithmetic.readers.assembly import CLAMPS, keeps_format
 from accelsim.errors import InputError
-from accelsim.network.graph import Network, Node, network
+from accelsim.network.graph import Network, Node, network, rebuilt
 from accelsim.network.layers import Activation, Constant, Convolution, Dense, Input, Softmax, TransposedConvolution
 from accelsim.network.rewrites.fold import fold
 
@@ -68,7 +68,7 @@ def quantise(
     fit, values that are not finite, and weights that are missing.
     """
     own = Recipe() if recipe is None else recipe
-    folded = fold(net)
+    folded = _unshared(fold(net))
     program = RealProgram(folded)
     found = ranges(program, _frames(folded, calibration), own.method, own.percentile)
     formats = _formats(folded, found, own)
@@ -76,6 +76,13 @@ def quantise(
     made = network(folded.name, folded.nodes, folded.outputs, folded.inputs, arrays)
     ports: dict[str, Format | None] = dict.fromkeys(port.name for port in (*made.inputs, *made.outputs))
     return integer_network(made, formats, kinds, ports, requantiser, accumulator)
+
+
+def _unshared(net: Network) -> Network:
+    """`net` with every layer the owner of its weights: in other ranges the same numbers are other integers."""
+    if all(node.shares is None for node in net.nodes):
+        return net
+    return rebuilt(net, [replace(node, shares=None) for node in net.nodes])
 
 
 def _frames(net: Network, calibration: Calibration) -> list[dict[str, Array]]:

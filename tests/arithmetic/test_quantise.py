@@ -89,6 +89,20 @@ def test_batch_norms_are_folded():
     assert inet.network.by_name["conv"].layer.bias
 
 
+def test_shared_weights_become_integers_of_their_own():
+    """In another range of inputs the same bias is another integer."""
+    nodes = [
+        Node("x", Input(2, (4,))), Node("a", Dense(2, True), ("x",)), Node("b", Dense(2, True), ("a",), shares="a"),
+    ]  # fmt: skip
+    arrays = {"a.weight": np.array([[3, 1], [0.5, -2]], np.float32), "a.bias": np.array([1, -1], np.float32)}
+    net = network("shared", nodes, ["b"], (), arrays)
+    x = np.random.default_rng(0).normal(size=(3, 2, 4)).astype(np.float32)
+    inet = acs.quantise(net, x)
+    assert np.array_equal(inet.network.parameters["a.weight"], inet.network.parameters["b.weight"])
+    assert not np.array_equal(inet.network.parameters["a.bias"], inet.network.parameters["b.bias"])
+    assert acs.fidelity(net, inet, x)[-1].sqnr_db > 30
+
+
 def test_what_is_only_clamped_or_moved_keeps_its_format():
     inet = acs.quantise(small(), frames())
     assert inet.formats["conv"] == inet.formats["relu"]

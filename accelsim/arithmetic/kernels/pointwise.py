@@ -67,27 +67,25 @@ def add_by_fixed(
     out: Values,
 ) -> None:
     """Both operands scaled to a common unit with `left` bits to spare, added (`sign` 1) or subtracted, scaled back."""
+    # Arrays might overlap for all a compiler knows; what is read once is known not to change.
+    zero, other_zero = zeros[0], zeros[1]
+    one, two, back = significands[0], significands[1], significands[2]
+    shift, other_shift, last_shift = shifts[0], shifts[1], shifts[2]
     for k in range(out.size):
-        a = scaled((np.int64(first[k]) - zeros[0]) << left, significands[0], shifts[0])
-        b = scaled((np.int64(second[k]) - zeros[1]) << left, significands[1], shifts[1])
-        value = scaled(a + sign * b, significands[2], shifts[2]) + zero_point
+        a = scaled((np.int64(first[k]) - zero) << left, one, shift)
+        b = scaled((np.int64(second[k]) - other_zero) << left, two, other_shift)
+        value = scaled(a + sign * b, back, last_shift) + zero_point
         out[k] = min(max(value, low), high)
 
 
 @njit(cache=True, nogil=True)
 def multiply_by_fixed(
-    first: Values,
-    second: Values,
-    zeros: Values,
-    significand: int,
-    shift: int,
-    zero_point: int,
-    low: int,
-    high: int,
+    first: Values, second: Values, zeros: Values, significand: int, shift: int, zero_point: int, low: int, high: int,
     out: Values,
-) -> None:
+) -> None:  # fmt: skip
+    zero, other_zero = zeros[0], zeros[1]
     for k in range(out.size):
-        product = (np.int64(first[k]) - zeros[0]) * (np.int64(second[k]) - zeros[1])
+        product = (np.int64(first[k]) - zero) * (np.int64(second[k]) - other_zero)
         value = scaled(product, significand, shift) + zero_point
         out[k] = min(max(value, low), high)
 

@@ -28,21 +28,18 @@ def by_float(sums: Values, multiplier: Values, zero_point: int, low: int, high: 
 
 @njit(cache=True, nogil=True)
 def scaled(value: Any, significand: Any, shift: Any) -> Any:
-    """A 32-bit value times significand * 2^(shift - 31): the doubled high half rounded, then the shift rounded."""
-    left, right = max(shift, 0), max(-shift, 0)
-    product = np.int64(value) * (np.int64(1) << left)
-    product = min(max(product, np.int64(-(2**31))), np.int64(2**31 - 1))
-    if product == -(2**31) and significand == -(2**31):
-        high = np.int64(2**31 - 1)
-    else:
-        product = product * np.int64(significand)
-        if product >= 0:
-            high = (product + (np.int64(1) << 30)) >> 31
-        else:
-            high = -((-(product + np.int64(1) - (np.int64(1) << 30))) >> 31)
+    """A 32-bit value times significand * 2^(shift - 31): the doubled high half rounded, then the shift rounded.
+
+    The high half goes to the nearest, halves up; the shift to the nearest, halves away from zero. The value raised by
+    a positive shift saturates at 32 bits.
+    """
+    left, right = max(np.int64(shift), np.int64(0)), max(-np.int64(shift), np.int64(0))
+    raised = np.int64(value) << left
+    raised = min(max(raised, np.int64(-(2**31))), np.int64(2**31 - 1))
+    high = (raised * np.int64(significand) + (np.int64(1) << 30)) >> 31
     mask = (np.int64(1) << right) - np.int64(1)
-    threshold = (mask >> 1) + (np.int64(1) if high < 0 else np.int64(0))
-    return (high >> right) + (np.int64(1) if (high & mask) > threshold else np.int64(0))
+    threshold = (mask >> 1) + np.int64(high < 0)
+    return (high >> right) + np.int64((high & mask) > threshold)
 
 
 @njit(cache=True, nogil=True)
