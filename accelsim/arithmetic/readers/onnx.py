@@ -81,13 +81,14 @@ class _IntegerReading(_Reading):
     """`held` says which values of the file are integers, of what format where that is known yet.
 
     `roundings` are the layers that round, `weight_formats` those of arrays, `constants` those of constant operands,
-    whose integers are put in place when all patterns have been recognised.
+    whose integers are put in place when all patterns have been recognised. `biases` are those with a scale of their own.
     """
 
     held: dict[str, Format | None] = field(default_factory=dict)
     roundings: dict[str, Format] = field(default_factory=dict)
     weight_formats: dict[str, Format] = field(default_factory=dict)
     constants: dict[str, Format] = field(default_factory=dict)
+    biases: dict[str, Quantised] = field(default_factory=dict)
 
     def integer_network(self, given: Any) -> IntegerNetwork:
         for entry in self.model.graph.input:
@@ -96,9 +97,33 @@ class _IntegerReading(_Reading):
         net = self._with_constants(self.network(given))
         declared = {port.name: self.held.get(port.name) for port in (*net.inputs, *net.outputs)}
         try:
-            return assembled(net, self.roundings, self.weight_formats, declared, "float")
+            made = assembled(net, self.roundings, self.weight_formats, declared, "float")
+            apart = self._apart(made)
+            if apart:
+                net = network(net.name, net.nodes, net.outputs, net.inputs, {**net.parameters, **apart})
+                made = assembled(net, self.roundings, self.weight_formats, declared, "float")
         except InputError as error:
             raise InputError(f"{self.path}: {error}") from None
+        if not made.formats:
+            hint = "load_network reads it, quantise makes it so"
+            raise InputError(f"{self.path}: nothing in this network is quantised; {hint}")
+        return made
+
+    def _apart(self, made: IntegerNetwork) -> dict[str, Array]:
+        """Real values of the biases whose scale is not that of the sums they start."""
+        reals = {}
+        for node in made.network.nodes:
+            bias = self.biases.get(node.name)
+            source, weight = (
+                made.formats.get(node.inputs[0]) if node.inputs else None,
+                made.weight_formats.get(f"{node.name}.weight"),
+            )
+            if bias is None or bias.format is None or source is None or weight is None:
+                continue
+            units = source.scales * weight.scales
+            if not np.allclose(bias.format.scales, units, rtol=BIAS_SCALE_TOLERANCE, atol=0):
+                reals[f"{node.name}.bias"] = bias.array.reshape(-1)
+        return reals
 
     def _with_constants(self, net: Network) -> Network:
         """`net` with constant operands in integers."""
@@ -184,12 +209,14 @@ class _IntegerReading(_Reading):
         for name in set(self.build.nodes) - before:
             if isinstance(self.build.nodes[name].layer, Convolution | TransposedConvolution | Dense):
                 self.weight_formats[f"{name}.weight"] = kind
+                if len(inputs) > 2 and isinstance(inputs[2], Quantised):
+                    self.biases[name] = inputs[2]
             elif isinstance(self.build.nodes[name].layer, Constant):
                 self.build.parameters[f"{name}.value"] = _real_of(self.build.parameters[f"{name}.value"], kind)
         return results
 
     def _bias(self, bias: Value | None) -> Value | None:
-        """A stored int32 bias as it is. Its scale is that of the sums, which files repeat or leave out."""
+        """A stored int32 bias as it is: its scale is that of the sums, which files repeat or leave out."""
         if isinstance(bias, Quantised) and bias.integers.dtype == np.int32:
             return Weight(bias.integers)
         return bias
@@ -268,8 +295,9 @@ def constant_of(weight: Weight, scale: Array | None, zero: Array | None, axis: i
     kind = format_of(scale, zero, TYPES[weight.array.dtype.name])
     integers = weight.array.astype(kind.type.dtype)
     axis = axis + integers.ndim if axis < 0 else axis
-    if kind.channels > 1 and (not 0 <= axis < integers.ndim or integers.shape[axis] != kind.channels):
-        raise InputError(f"{kind.channels} scales on axis {axis} of shape {list(integers.shape)}")
+    count = 1 if scale is None else scale.size
+    if count > 1 and (not 0 <= axis < integers.ndim or integers.shape[axis] != count):
+        raise InputError(f"{count} scales on axis {axis} of shape {list(integers.shape)}")
     return Quantised(_reals(integers, kind, axis), weight.stored, integers, kind, axis)
 
 

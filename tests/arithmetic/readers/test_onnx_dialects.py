@@ -1,10 +1,14 @@
 """Networks that ONNX Runtime's tool quantised give its integers, bit for bit."""
 
+from contextlib import suppress
+
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import accelsim as acs
+from accelsim.errors import InputError
 from accelsim.network.layers import Activation
 from tests.arithmetic.models import FAMILIES, images, quantised, runtime
 from tests.materials import material
@@ -79,3 +83,77 @@ def test_a_trained_squeeze_excite_classifier(form, tmp_path):
     expected = np.concatenate([session.run(None, {entry.name: image[None]})[0] for image in x])
     (made,) = acs.execute(inet, x).values()
     assert np.array_equal(made, expected)
+
+
+def with_bias_scale(factor):
+    """A fully connected layer in QDQ form whose bias has `factor` times the scale of its sums."""
+    stored = {
+        "xs": np.float32(0.5), "xz": np.int8(0), "w": np.array([[2, -3]], np.int8), "ws": np.float32(0.25),
+        "wz": np.int8(0), "b": np.array([4, 8], np.int32), "bs": np.float32(0.125 * factor), "bz": np.int32(0),
+        "ys": np.float32(0.125), "yz": np.int8(0),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "xs", "xz"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "xs", "xz"], ["xr"]),
+        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["wr"]),
+        helper.make_node("DequantizeLinear", ["b", "bs", "bz"], ["br"]),
+        helper.make_node("Gemm", ["xr", "wr", "br"], ["sum"]),
+        helper.make_node("QuantizeLinear", ["sum", "ys", "yz"], ["yq"]),
+        helper.make_node("DequantizeLinear", ["yq", "ys", "yz"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "net", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in stored.items()],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=9)
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_a_bias_keeps_its_own_scale(factor, tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(with_bias_scale(factor).SerializeToString())
+    made = acs.execute(acs.load_integer_network(path), np.array([[1.5]], np.float32))["y"]
+    sums = np.array([3 * 2, 3 * -3]) + np.array([4, 8]) * factor
+    assert made.ravel().tolist() == (sums * 0.125).tolist()
+
+
+def test_a_network_in_real_numbers_is_refused(tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(FAMILIES["resnet"]().SerializeToString())
+    with pytest.raises(InputError, match=r"net\.onnx: nothing in this network is quantised"):
+        acs.load_integer_network(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("xs", np.float32(0), "scale = 0.0 is not a positive number"),
+        ("ws", np.float32("nan"), "scale = nan is not a positive number"),
+        ("ys", np.float32(-1), "scale = -1.0 is not a positive number"),
+        ("xz", np.float32(0), "rounding to float32"),
+        ("ws", np.ones(3, np.float32), "3 scales on axis 1"),
+    ],
+)
+def test_scales_that_are_none(name, value, words, tmp_path):
+    model = with_bias_scale(1)
+    kept = [tensor for tensor in model.graph.initializer if tensor.name != name]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend([*kept, numpy_helper.from_array(np.asarray(value), name)])
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match=words):
+        acs.load_integer_network(path)
+
+
+def test_damage_is_told_or_harmless(tmp_path):
+    """A byte changed anywhere gives a network or an `InputError`, never another fault."""
+    content = with_bias_scale(1).SerializeToString()
+    rng = np.random.default_rng(0)
+    path = tmp_path / "net.onnx"
+    for position in range(len(content)):
+        damaged = bytearray(content)
+        damaged[position] ^= int(rng.integers(1, 256))
+        path.write_bytes(damaged)
+        with suppress(InputError):
+            acs.load_integer_network(path)
