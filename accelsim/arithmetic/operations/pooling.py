@@ -16,6 +16,7 @@ from accelsim.arithmetic.operations.place import Operation, Place, output_of, re
 from accelsim.arithmetic.requantise import FixedMultiplier, FloatMultiplier, fixed_point
 from accelsim.errors import InputError
 from accelsim.network.layers import Layer, Pool, Reduce
+from accelsim.network.tensor import Tensor
 
 #: Sums and how many elements each is of, to means: (points, channels) int64 and (points) to integers.
 Mean = Callable[[Array, Array], Array]
@@ -46,15 +47,29 @@ def pool(place: Place) -> Operation | None:
     def average(layer: Layer, operands: Sequence[Array]) -> Array:
         assert isinstance(layer, Pool)
         tensor = output_of(layer, operands)
-        sums = np.zeros((*three(tensor.spatial), tensor.channels), np.int64)
-        taps = np.zeros(sums.shape[:3], np.int64)
-        value = operands[0].reshape(*three(operands[0].shape[:-1]), tensor.channels).astype(np.int64)
-        pooling.total(value - source.zero_point[0], window_of(layer), sums, taps)
         check_sums(place, source, prod(layer.kernel))
+        sums, taps = _sums(operands[0], window_of(layer), tensor)
         counts = np.ascontiguousarray(window_counts(layer, operands[0].shape[:-1], tensor.spatial)).reshape(-1)
-        return mean(sums.reshape(-1, tensor.channels), counts).reshape(*tensor.spatial, tensor.channels)
+        shifted = sums - taps[:, None] * source.zero_point[0]
+        return mean(shifted, counts).reshape(*tensor.spatial, tensor.channels)
 
     return average
+
+
+def _sums(values: Array, window: Window, output: Tensor) -> tuple[Array, Array]:
+    """Sums of windows (points, channels), padding left out, and how many values are in each."""
+    sums = np.zeros((*three(output.spatial), output.channels), np.int64)
+    taps = np.zeros(sums.shape[:3], np.int64)
+    source = np.ascontiguousarray(values).reshape(*three(values.shape[:-1]), output.channels)
+    pooling.total(source, window, sums, taps)
+    return sums.reshape(-1, output.channels), taps.reshape(-1)
+
+
+def _sums_of_tiles(layer: Reduce, values: Array, output: Tensor) -> tuple[Array, Array]:
+    """The same for tiles of a map with more axes than a window has."""
+    tiles = [part.reshape(-1, output.channels) for _, part in tiles_of(layer, values, output)]
+    counts = np.array([len(part) for part in tiles], np.int64)
+    return np.stack([part.sum(axis=0, dtype=np.int64) for part in tiles]), counts
 
 
 def _maximum(layer: Layer, source: Array, kind: Format) -> Array:
@@ -81,11 +96,13 @@ def reduction(place: Place) -> Operation | None:
     def means(own: Layer, operands: Sequence[Array]) -> Array:
         assert isinstance(own, Reduce)
         tensor = output_of(own, operands)
-        tiles = [part.reshape(-1, tensor.channels) for _, part in tiles_of(own, operands[0], tensor)]
-        counts = np.array([len(part) for part in tiles], np.int64)
-        check_sums(place, source, int(counts.max()))
-        sums = np.stack([part.sum(axis=0, dtype=np.int64) for part in tiles]) - counts[:, None] * source.zero_point[0]
-        return mean(sums, counts).reshape(*tensor.spatial, tensor.channels)
+        sizes = own.sizes(Tensor(operands[0].shape[-1], operands[0].shape[:-1]))
+        check_sums(place, source, prod(sizes))
+        if len(sizes) > 3:
+            sums, counts = _sums_of_tiles(own, operands[0], tensor)
+        else:
+            sums, counts = _sums(operands[0], Window(three(sizes), three(sizes), (0, 0, 0), (1, 1, 1)), tensor)
+        return mean(sums - counts[:, None] * source.zero_point[0], counts).reshape(*tensor.spatial, tensor.channels)
 
     return means
 
@@ -119,7 +136,7 @@ def mean_of(place: Place) -> Mean:
 
     def by_float(sums: Array, counts: Array) -> Array:
         out = np.empty(sums.shape, output.type.dtype)
-        for count in np.unique(counts):
+        for count in set(counts.tolist()):
             factor = source.scales / (output.scales * np.float32(count))
             made = FloatMultiplier(factor).apply(sums[counts == count], output.zero_point[0], low, high, out.dtype)
             out[counts == count] = made
@@ -133,7 +150,7 @@ def mean_of(place: Place) -> Mean:
 
     def by_fixed(sums: Array, counts: Array) -> Array:
         out = np.empty(sums.shape, output.type.dtype)
-        for count in np.unique(counts):
+        for count in set(counts.tolist()):
             made = mean_multiplier(source.scale[0] / output.scale[0], int(count))
             own = sums[counts == count].astype(np.int32)
             out[counts == count] = made.apply(own, output.zero_point[0], low, high, out.dtype)

@@ -81,7 +81,7 @@ class _IntegerReading(_Reading):
     """`held` says which values of the file are integers, of what format where that is known yet.
 
     `roundings` are the layers that round, `weight_formats` those of arrays, `constants` those of constant operands,
-    whose integers are put in place when all patterns have been recognised. `biases` are those with a scale of their own.
+    whose integers are put in place when all patterns have been recognised. `biases` are those stored with a scale.
     """
 
     held: dict[str, Format | None] = field(default_factory=dict)

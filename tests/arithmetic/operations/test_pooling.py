@@ -90,3 +90,17 @@ def test_halves_of_divided_means_go_away_from_zero():
     inet = one_layer(layer, [(plain(8), 4, 1)], plain(8), requantiser="fixed_point", dividing=frozenset({"y"}))
     assert executed(inet, x)[:, 0].tolist() == [1, -2]
     assert [Fraction(1, 2), Fraction(-3, 2)] == [Fraction(int(x[k, 0]) + int(x[k + 1, 0]), 2) for k in (0, 2)]
+
+
+def test_means_over_more_axes_than_a_window_has():
+    x = np.random.default_rng(0).integers(-128, 128, (2, 3, 2, 4, 5)).astype(np.int8)
+    kind = Format(INT8, (0.5,), (7,))
+    for tile in (None, (2, 2, 1, 3)):
+        made = executed(one_layer(Reduce("mean", tile), [(kind, *x.shape)], plain(8)), x)
+        flat = one_layer(Reduce("mean"), [(kind, 1, x[..., 0].size if tile is None else 1, 5)], plain(8))
+        if tile is None:
+            assert np.array_equal(made.ravel(), executed(flat, x.reshape(1, -1, 5)).ravel())
+        else:
+            part = x[:2, 2:, :1, 3:].reshape(1, -1, 5)
+            same = one_layer(Reduce("mean"), [(kind, *part.shape)], plain(8))
+            assert np.array_equal(made[0, 1, 0, 1], executed(same, part).ravel())
