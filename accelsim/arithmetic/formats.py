@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.arithmetic.kernels import requantise as kernels
 from accelsim.errors import InputError
 
 Array = NDArray[Any]
@@ -121,6 +122,16 @@ class Format:
         `rounding` of halves: "even", or "away" from zero as TensorFlow Lite rounds. Raises `InputError` for NaN.
         """
         values = np.asarray(reals, np.float32)
+        if self.channels > 1 or self.type.bits > WIDEST_TENSOR_BITS:
+            return self._integers_by_channel(values, rounding)
+        out = np.empty(values.shape, self.type.dtype)
+        flat = np.ascontiguousarray(values).reshape(-1)
+        ends = self.zero_point[0], self.type.low, self.type.high
+        if not kernels.rounded(flat, self.scales[0], *ends, rounding == "away", out.reshape(-1)):
+            raise InputError("NaN has no integer")
+        return out
+
+    def _integers_by_channel(self, values: Reals, rounding: str) -> Array:
         if np.isnan(values).any():
             raise InputError("NaN has no integer")
         with np.errstate(over="ignore"):

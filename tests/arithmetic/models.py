@@ -16,6 +16,7 @@ class Draft:
     """An ONNX graph under construction from random weights."""
 
     seed: int
+    shape: tuple = SHAPE
     nodes: list = field(default_factory=list)
     stored: list = field(default_factory=list)
 
@@ -49,7 +50,7 @@ class Draft:
     def model(self, output):
         graph = helper.make_graph(
             self.nodes, "net",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, SHAPE)],
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, self.shape)],
             [helper.make_tensor_value_info(output, TensorProto.FLOAT, [1, 10])],
             self.stored,
         )  # fmt: skip

@@ -72,6 +72,20 @@ def test_trained_networks(name, fork):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("ch_ppocr_mobile_v2.0_cls_infer.onnx", (1, 3, 48, 192)), ("ch_PP-OCRv4_det_infer.onnx", (1, 3, 160, 160))],
+)
+def test_trained_squeeze_excite_networks(name, shape):
+    """Quantised here, through the least buffers that together do not deadlock."""
+    net = acs.load_network(material(name), input_shape=shape)
+    x = images(2, seed=4, shape=shape)
+    inet = acs.quantise(net, x)
+    design = acs.size_buffers(acs.map_network(inet.network, MACHINES["shared"]))
+    assert same(acs.execute(inet, x, streaming=design), acs.execute(inet, x))
+
+
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(MACHINES)))
 def test_random_networks(seed, fork):

@@ -47,11 +47,14 @@ def layer_file(shape: Shape, folder: Path, signed: bool = False) -> Path:
     weight = rng.integers(-127, 128, (shape.outputs, shape.inputs // shape.groups, shape.kernel, shape.kernel))
     stored = {
         "x_scale": np.float32(0.02), "x_zero": kind(20), "w": weight.astype(np.int8),
-        "w_scale": rng.uniform(0.001, 0.01, shape.outputs).astype(np.float32), "w_zero": np.zeros(shape.outputs, np.int8),
+        "w_scale": rng.uniform(0.001, 0.01, shape.outputs).astype(np.float32),
+        "w_zero": np.zeros(shape.outputs, np.int8),
         "y_scale": np.float32(0.5), "y_zero": kind(10), "b": rng.integers(-999, 999, shape.outputs).astype(np.int32),
     }  # fmt: skip
     pads = [shape.kernel // 2] * 4
-    node = helper.make_node("QLinearConv", ["x", *[n for n in stored if n != "b"], "b"], ["y"], pads=pads, group=shape.groups)
+    node = helper.make_node(
+        "QLinearConv", ["x", *[n for n in stored if n != "b"], "b"], ["y"], pads=pads, group=shape.groups
+    )
     number = TensorProto.INT8 if signed else TensorProto.UINT8
     graph = helper.make_graph(
         [node], "layer",

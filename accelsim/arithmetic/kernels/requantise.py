@@ -77,3 +77,21 @@ def by_fixed_wide(
             total = np.int64(15 - shift[channel])
             value = (np.int64(sums[row, channel]) * short + (np.int64(1) << (total - 1))) >> total
             out[row, channel] = min(max(value + zero_point, low), high)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def rounded(reals: Values, scale: Any, zero_point: int, low: int, high: int, away: bool, out: Values) -> bool:
+    """Out = clamp(round(real / scale) + zero point), halves to even or `away` from zero; whether all were numbers."""
+    least, most = np.float32(low - zero_point), np.float32(high - zero_point)
+    numbers = True
+    for k in range(out.size):
+        quotient = np.float32(reals[k]) / scale
+        number = quotient == quotient
+        numbers = numbers and number
+        value = min(max(quotient, least), most) if number else least
+        if away:
+            whole = np.trunc(np.float32(value + np.copysign(np.float32(0.5), value)))
+        else:
+            whole = np.float32(value + MAGIC) - MAGIC
+        out[k] = np.int32(whole) + zero_point
+    return numbers
