@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from accelsim.arithmetic.quantise import Recipe, fidelity, quantise
     from accelsim.errors import AccelsimError, DeadlockError, InfeasibleError, InputError, NotModelled, UnsupportedError
     from accelsim.hardware.accelerator import Accelerator, load_accelerator
+    from accelsim.mapping.blocks import in_blocks
     from accelsim.mapping.design import Design, bind, with_capacities
     from accelsim.mapping.mapper import map_network, widen
     from accelsim.mapping.mapping import Mapping, Measured, read_mapping
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from accelsim.network.load import load_network, registered_networks
     from accelsim.network.rewrites.fold import fold
     from accelsim.network.rewrites.tile_attention import tile_attention
+    from accelsim.network.rewrites.virtual_maps import virtual_maps
     from accelsim.report.build import simulate
     from accelsim.report.report import Report
     from accelsim.timing.simulate import schedule
@@ -43,6 +45,7 @@ _HOMES = {
         "AccelsimError", "DeadlockError", "InfeasibleError", "InputError", "NotModelled", "UnsupportedError",
     ),
     "accelsim.hardware.accelerator": ("Accelerator", "load_accelerator"),
+    "accelsim.mapping.blocks": ("in_blocks",),
     "accelsim.mapping.design": ("Design", "bind", "with_capacities"),
     "accelsim.mapping.mapper": ("map_network", "widen"),
     "accelsim.mapping.mapping": ("Mapping", "Measured", "read_mapping"),
@@ -51,6 +54,7 @@ _HOMES = {
     "accelsim.network.load": ("load_network", "registered_networks"),
     "accelsim.network.rewrites.fold": ("fold",),
     "accelsim.network.rewrites.tile_attention": ("tile_attention",),
+    "accelsim.network.rewrites.virtual_maps": ("virtual_maps",),
     "accelsim.report.build": ("simulate",),
     "accelsim.report.report": ("Report",),
     "accelsim.timing.simulate": ("schedule",),
@@ -81,6 +85,7 @@ __all__ = [
     "execute",
     "fidelity",
     "fold",
+    "in_blocks",
     "load_accelerator",
     "load_integer_network",
     "load_network",
@@ -92,6 +97,7 @@ __all__ = [
     "simulate",
     "size_buffers",
     "tile_attention",
+    "virtual_maps",
     "widen",
     "with_capacities",
 ]

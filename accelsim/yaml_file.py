@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent, MappingStartEvent, NodeEvent, ScalarEvent, SequenceStartEvent
@@ -17,6 +17,11 @@ from accelsim.errors import InputError, collected
 #: Enough for a mapping of a thousand layers; far below what would take seconds to read.
 LARGEST_FILE_BYTES = 2**24
 DEEPEST_NESTING = 64
+
+#: Rules that pydantic tells in its own words rather than a file's.
+RULES = dict.fromkeys(
+    ("dict_type", "model_type", "model_attributes_type"), "Input should be a mapping of names to values"
+)
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -43,7 +48,9 @@ class Document:
         """Put `value` at a dotted path such as `engine.lanes`, made where it is absent."""
         *parents, leaf = dotted.split(".")
         level = self.data
-        for name in parents:
+        for depth, name in enumerate(parents, 1):
+            if name not in level:
+                self.settings.add(tuple(parents[:depth]))
             level = level.setdefault(name, {})
             if not isinstance(level, dict):
                 raise InputError(f"{dotted}: '{name}' has no fields below it")
@@ -132,7 +139,7 @@ def _plain(node: Node, path: tuple[str | int, ...], lines: dict[tuple[str | int,
             raise InputError(f"{place}:{line}: a name must be plain text, not a list or mapping")
         name = _text(key, place)
         if name in values:
-            raise InputError(f"{place}:{line}: {dotted_name((*path, name))} is given twice")
+            raise InputError(_one_line(f"{place}:{line}: {dotted_name((*path, name))} is given twice"))
         values[name] = _plain(child, (*path, name), lines, place)
         lines[*path, name] = line
     return values
@@ -177,7 +184,7 @@ def validated(model: type[Model], document: Document) -> Model:
     truths = [fault for fault in _faults(model, document, strict=True) if isinstance(fault["input"], bool)]
     faults = {fault["loc"]: fault for fault in [*truths, *_faults(model, document, strict=False)]}
     if faults:
-        raise collected([_problem(model, document, fault) for fault in faults.values()])
+        raise collected([_one_line(_problem(model, document, fault)) for fault in faults.values()])
     return model.model_validate(document.data)
 
 
@@ -190,32 +197,72 @@ def _faults(model: type[BaseModel], document: Document, strict: bool) -> list[An
 
 
 def _problem(model: type[BaseModel], document: Document, detail: Any) -> str:
-    path: tuple[str | int, ...] = detail["loc"]
-    text = detail["msg"].removeprefix("Value error, ")
+    location = detail["loc"]
+    if location[-1:] == ("[key]",) and location[-2:-1] == (detail["input"],):
+        location = location[:-1]  # the fault is in the name itself
+    path, fields = _located(model, location)
+    text = RULES.get(detail["type"], detail["msg"].removeprefix("Value error, "))
     if detail["type"] == "extra_forbidden":
-        return f"{document.where(path)}: unknown name {dotted_name(path)}{_suggestion(model, path)}"
+        return f"{document.where(path)}: unknown name {dotted_name(path)}{suggestion(str(path[-1]), fields)}"
     if detail["type"] == "missing":
         return f"{document.where(path)}: {dotted_name(path)} is missing"
+    if detail["type"] == "union_tag_invalid":
+        path = (*path, "kind")
+        text = f"Input should be one of {detail['ctx']['expected_tags']}"
+        return f"{document.where(path)}: {dotted_name(path)} = {_short(detail['ctx']['tag'])}: {text}"
     return f"{document.where(path)}: {dotted_name(path)} = {_short(detail['input'])}: {text}"
 
 
-def _suggestion(model: type[BaseModel], path: tuple[str | int, ...]) -> str:
-    fields = _fields_at(model, path[:-1])
-    close = get_close_matches(str(path[-1]), fields, n=1)
+def suggestion(name: str, fields: list[str]) -> str:
+    """What to say after a `name` that is none of `fields`: the one that is meant, or all there are."""
+    close = get_close_matches(name, fields, n=1)
     return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(fields)})" if fields else ""
 
 
-def _fields_at(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
+def _located(model: type[BaseModel], location: tuple[str | int, ...]) -> tuple[tuple[str | int, ...], list[str]]:
+    """The path in the file of a fault's location, which also names members of unions; and the fields known there."""
     level: Any = model
-    for name in path:
-        field = getattr(level, "model_fields", {}).get(name)
-        level = field.annotation if field is not None else None
-    return list(getattr(level, "model_fields", {}))
+    path: list[str | int] = []
+    fields: list[str] = []
+    for name in location:
+        member = _member(level, name)
+        if member is not None:
+            level = member
+            continue
+        fields = list(getattr(level, "model_fields", {}))
+        path.append(name)
+        level = _below(level, name)
+    return tuple(path), fields
+
+
+def _member(level: Any, name: str | int) -> Any:
+    """The alternative of a tagged union that a location goes into under its tag."""
+    for alternative in get_args(level) if not isinstance(level, type) else ():
+        if any(isinstance(mark, Tag) and mark.tag == name for mark in getattr(alternative, "__metadata__", ())):
+            return get_args(alternative)[0]
+    return None
+
+
+def _below(level: Any, name: str | int) -> Any:
+    """What a field or an item of `level` is."""
+    if isinstance(level, type) and issubclass(level, BaseModel):
+        field = level.model_fields.get(str(name))
+        return None if field is None else field.annotation
+    items = get_args(level)
+    return items[-1] if items and get_origin(level) in (dict, list, tuple) else None
 
 
 def _short(value: object) -> str:
-    text = f'"{value}"' if isinstance(value, str) else str(value)
+    if isinstance(value, dict):
+        text = "{" + ", ".join(f"{name}: ..." for name in value) + "}"
+    else:
+        text = f'"{value}"' if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _one_line(text: str) -> str:
+    """`text` with line breaks of names and values written out: every line of an error is a problem of its own."""
+    return "".join(part.encode("unicode_escape").decode() if not part.isprintable() else part for part in text)
 
 
 def _line_of(error: YAMLError) -> str:

@@ -21,6 +21,7 @@ class Machine:
     mac_latency: int
     lane_latency: int
     copies_at_forks: bool
+    frames_apart: bool = False
 
 
 @dataclass
@@ -40,7 +41,9 @@ class Buffer:
     tokens: list[Token] = field(default_factory=list)
     readers: list[Reader] = field(default_factory=list)
 
-    def has_room(self) -> bool:
+    def has_room(self, frame: int, now: int) -> bool:
+        if any(reader.apart and not reader.stage.all_begun(frame, now) for reader in self.readers):
+            return False
         if self.capacity is None or not self.readers:
             return True
         return len(self.tokens) - min(reader.dropped for reader in self.readers) < self.capacity
@@ -62,6 +65,8 @@ class Reader:
     tail_cycles: int
     dropped: int = 0
     peak: int = 0
+    apart: bool = False
+    stage: Stage | None = None
 
     def newest(self, firing: int) -> Token | None:
         """The last token a firing waits for; it must be there."""
@@ -98,8 +103,19 @@ class Reader:
 
 
 @dataclass
+class Port:
+    """Held by one stage at a time."""
+
+    free_at: int = 0
+
+
+@dataclass
 class Stage:
-    """`making[n]`: whether firing n of a frame puts out a token; `offers[n]`: cycles its input is offered in."""
+    """`making[n]`: whether firing n of a frame puts out a token; `offers[n]`: cycles its input is offered in.
+
+    Where it needs a `port` it starts a group of firings only when told to; `ready_since` is when it first could.
+    `waited` are cycles it stood still by what it `lacks`, which is what it lacked in the cycle before it went on.
+    """
 
     name: str
     firings: int
@@ -115,6 +131,12 @@ class Stage:
     flying: deque[Token] = field(default_factory=deque)
     results: list[Token] = field(default_factory=list)
     ended: int = 0
+    port: Port | None = None
+    occupancy: int = 0
+    ready_since: int | None = None
+    free_at: int = 0
+    lacks: str | None = None
+    waited: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("input", "space", "port", "source"), 0))
 
     def step(self, now: int, frames: int, pace: int) -> bool:
         """One cycle; whether anything happened."""
@@ -126,9 +148,16 @@ class Stage:
     def _end(self, now: int, pace: int) -> bool:
         before = self.ended
         while self.flying and self._done(self.ended, self.flying[0].started_at, now, pace):
-            self.flying.popleft().last_at = now + self.latency
+            token = self.flying.popleft()
+            token.last_at = now + self.latency
+            self.waited["source" if self.offers else "input"] += now - token.started_at - self.interval
             self.ended += 1
+            if self._opens_a_group(self.ended):
+                self.free_at = now
         return self.ended > before
+
+    def _opens_a_group(self, firing: int) -> bool:
+        return firing % self.firings % self.together == 0
 
     def _done(self, firing: int, start: int, now: int, pace: int) -> bool:
         if now < start + self.interval or not all(reader.complete(firing, now) for reader in self.readers):
@@ -144,6 +173,25 @@ class Stage:
         firing = len(self.results)
         if firing == frames * self.firings or not self._may_start(firing, now, pace):
             return False
+        if self._needs_port(firing):
+            if self.ready_since is not None:
+                return False
+            self.ready_since = now
+            return True
+        self._begin(firing, now)
+        return True
+
+    def serve(self, now: int) -> None:
+        """Lets it have its port."""
+        self.ready_since = None
+        self.port.free_at = now + self.occupancy
+        self._begin(len(self.results), now)
+
+    def _begin(self, firing: int, now: int) -> None:
+        if now > self.free_at:
+            self.waited[self.lacks] += now - self.free_at
+        if not self._opens_a_group(firing + 1):
+            self.free_at = now
         # what a reduction makes is complete only at its end
         token = Token(now, None if self.accumulates else now + self.first_offset + self.latency)
         if self.making[firing % self.firings]:
@@ -151,22 +199,42 @@ class Stage:
                 buffer.tokens.append(token)
         self.results.append(token)
         self.flying.append(token)
-        return True
+
+    def _needs_port(self, firing: int) -> bool:
+        return self.port is not None and self._opens_a_group(firing)
 
     def _may_start(self, firing: int, now: int, pace: int) -> bool:
-        opens_a_group = firing % self.together == 0
-        if opens_a_group and self.flying:
+        if self._opens_a_group(firing) and self.flying:
             return False
-        if self.offers is not None and now < self._offered(firing, pace)[0]:
-            return False
-        if not all(reader.ready(firing, now) for reader in self.readers):
-            return False
-        return not self.making[firing % self.firings] or all(buffer.has_room() for buffer in self.buffers)
+        lacking = self._lacking(firing, now, pace)
+        return not any(lacking[what] for what in ("input", "space", "source"))
+
+    def _lacking(self, firing: int, now: int, pace: int) -> dict[str, bool]:
+        makes = self.making[firing % self.firings]
+        return {
+            "input": not all(reader.ready(firing, now) for reader in self.readers),
+            "space": makes and not all(buffer.has_room(firing // self.firings, now) for buffer in self.buffers),
+            "port": self._needs_port(firing) and self.port.free_at > now,
+            "source": self.offers is not None and now < self._offered(firing, pace)[0],
+        }
+
+    def all_begun(self, frames: int, now: int) -> bool:
+        """Whether no more than a pixel's work is left of so many frames."""
+        last = frames * self.firings - 1
+        if last < self.ended:
+            return True
+        started = len(self.results) > last
+        return started and self._done(last, self.results[last].started_at, now + self.first_offset, 0)
+
+    def look(self, now: int, pace: int) -> None:
+        """Notes the first thing that is lacking at the end of a cycle."""
+        lacking = self._lacking(len(self.results), now, pace)
+        self.lacks = next((what for what, lacks in lacking.items() if lacks), None)
 
     def patience(self) -> int:
         """More cycles than anything this stage waits for can take once it is on its way."""
         waits = [(reader.head_cycles or 0) + reader.tail_cycles for reader in self.readers]
-        return self.interval + self.first_offset + self.latency + sum(waits) + 1
+        return self.interval + self.first_offset + self.latency + sum(waits) + self.occupancy + 1
 
 
 def run(stages: list[Stage], frames: int, pace: int, peaks_from: int = 0) -> None:
@@ -175,8 +243,10 @@ def run(stages: list[Stage], frames: int, pace: int, peaks_from: int = 0) -> Non
     now, quiet = 0, 0
     while quiet <= patience or now <= frames * pace:
         quiet += 1
-        while sum(stage.step(now, frames, pace) for stage in stages):
+        while sum(stage.step(now, frames, pace) for stage in stages) or _serve_next(stages, now):
             quiet = 0
+        for stage in stages:
+            stage.look(now, pace)
         for reader in (reader for stage in stages for reader in stage.readers if quiet == 0 and now >= peaks_from):
             reader.peak = max(reader.peak, len(reader.buffer.tokens) - reader.dropped)
         if all(stage.ended == frames * stage.firings for stage in stages):
@@ -184,18 +254,36 @@ def run(stages: list[Stage], frames: int, pace: int, peaks_from: int = 0) -> Non
         now += 1
 
 
-def build(net, machine, unroll, measured, capacities, granularity, paced_over) -> list[Stage]:
-    """The stages of a network, all at rest. `paced_over`: cycles a frame is offered in, None for a greedy source."""
+def _serve_next(stages: list[Stage], now: int) -> bool:
+    """Gives one port that is free to the stage that has been ready longest, of several to the first in order."""
+    ready = [stage for stage in stages if stage.ready_since is not None and stage.port.free_at <= now]
+    if not ready:
+        return False
+    min(ready, key=lambda stage: stage.ready_since).serve(now)
+    return True
+
+
+def build(net, machine, unroll, measured, capacities, granularity, paced_over, ports) -> list[Stage]:
+    """The stages of a network, all at rest. `paced_over`: cycles a frame is offered in, None for a greedy source.
+
+    `ports`: by name of a stage the port it needs, and for how many cycles.
+    """
     groups = _groups(net)
     member_of = {member: group[0] for group in groups for member in group}
     wires = _wires(net, groups, member_of)
     buffers = _buffers(wires, capacities, machine.copies_at_forks)
     rates = {group[0]: _rate(net, group[0], unroll, measured, machine, wires) for group in groups}
     stages = [_stage(net, group[0], granularity, rates, paced_over) for group in groups]
+    resources = {port: Port() for port, _ in ports.values()}
+    for stage in (stage for stage in stages if stage.name in ports):
+        port, cycles = ports[stage.name]
+        firings = _token_length(_fired(net, net.by_name[stage.name]), granularity) / rates[stage.name].together
+        stage.port, stage.occupancy = resources[port], cycles * max(1, int(firings))
     for stage in stages:
         node = net.by_name[stage.name]
         for wire in (wire for wire in wires if wire.consumer == stage.name):
             reader = _reader(net, node, wire, granularity, rates, buffers[wire])
+            reader.apart, reader.stage = machine.frames_apart and _slides(node.layer), stage
             buffers[wire].readers.append(reader)
             stage.readers.append(reader)
         out = [buffers[wire] for wire in wires if wire.producer == stage.name]
@@ -396,6 +484,15 @@ def _reader(net, node, wire, granularity, rates, buffer) -> Reader:
         head_cycles=(max(head, 1) - 1) // produced.together * produced.cycles_a_pixel,
         tail_cycles=ceil(tail / consumed.together) * consumed.cycles_a_pixel,
     )
+
+
+def _slides(layer) -> bool:
+    """Whether more than one input point goes into an output point."""
+    if isinstance(layer, kinds.TransposedConvolution):
+        return any(size > step for size, step in zip(layer.kernel, layer.stride, strict=True))
+    if isinstance(layer, kinds.Convolution | kinds.Pool):
+        return any(size > 1 for size in layer.kernel)
+    return isinstance(layer, kinds.Resize) and layer.mode != "nearest"
 
 
 def _along_the_row(layer, operand, inputs, output) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping as ReadOnly
+from dataclasses import dataclass, field, replace
 from math import prod
 from random import Random
 from types import MappingProxyType
@@ -23,7 +24,7 @@ MOST_CHANNELS = 8
 
 @dataclass(frozen=True)
 class Case:
-    """A network on a machine; `pace` None for a greedy source."""
+    """A network on a machine; `pace` None for a greedy source, `ports` a port and cycles it is held by stage."""
 
     net: Network
     accelerator: Accelerator
@@ -31,6 +32,7 @@ class Case:
     granularity: str
     pace: int | None
     frames: int
+    ports: ReadOnly[str, tuple[str, int]] = field(default_factory=dict)
 
 
 class Draft:
@@ -343,7 +345,23 @@ def random_case(rng: Random, granularity: str) -> Case:
     )
     slowest = free.bottleneck_cycles
     pace = rng.choice((None, slowest, rng.randint(max(1, slowest // 2), slowest), rng.randint(slowest, 2 * slowest)))
-    return Case(net, accelerator, mapping, granularity, pace, rng.randint(1, 4))
+    frames = rng.randint(1, 4)
+    if rng.random() < 0.25:
+        engine = accelerator.engine.model_copy(update={"window_frames": "apart"})
+        accelerator = accelerator.model_copy(update={"engine": engine})
+    return Case(net, accelerator, mapping, granularity, pace, frames)
+
+
+def with_ports(rng: Random, case: Case) -> Case:
+    """`case` with some of its stages at a few ports, which are held for less or more than a firing takes."""
+    stages = bind(case.net, case.accelerator, case.mapping).stages
+    ports, share, most = rng.choice((1, 1, 2, 3)), rng.choice((0.3, 0.6, 1)), rng.choice((1, 3, 9))
+    users = [stage for stage in stages if rng.random() < share]
+    held = {
+        stage.name: (f"port {rng.randrange(ports)}", rng.choice((stage.interval_cycles, rng.randint(1, most))))
+        for stage in users
+    }
+    return replace(case, ports=MappingProxyType(held))
 
 
 def random_unrolling(rng: Random, net: Network) -> dict[str, Unroll]:

@@ -21,7 +21,7 @@ def refuse(value):
 
 
 def test_compiled_unless_told_otherwise():
-    compiled = hasattr(pipeline.run_frame, "py_func")
+    compiled = hasattr(pipeline.run, "py_func")
     assert compiled is not bool(numba.config.DISABLE_JIT)
 
 

@@ -1,11 +1,15 @@
 """The README runs, and its figures are those that come out today."""
 
 import re
+from importlib import resources
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 import accelsim as acs
+from accelsim.validation.rtl.predict import compare_rtl
+from tests.timing.words.test_lower import STEADY
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 ROWS = (None, 28, 7, 1)
@@ -78,6 +82,33 @@ def test_wider_deep_layers_shorten_the_pyramid(rows, wider):
     pyramid = acs.simulate(widened).buffering["pyramid"].peak_elements
     assert f"{pyramid / 10**6:.1f} M" == wider
     assert wider in README
+
+
+def cells(*begins: str) -> list[str]:
+    """The cells of the table row that begins with these."""
+    start = "| " + " | ".join(begins) + " |"
+    row = next(row for row in README.splitlines() if row.startswith(start))
+    return [cell.strip() for cell in row.split("|")[1 + len(begins) : -1]]
+
+
+@pytest.fixture(scope="module")
+def compared():
+    folder = Path(str(resources.files("accelsim.validation") / "data" / "rtl"))
+    machine = acs.load_accelerator("fpga-stream")
+    return {by: compare_rtl(folder, machine, by).quantities for by in ("word", "pixel", "row")}
+
+
+def test_the_errors_against_rtl_are_those_in_the_readme(compared):
+    for quantity, found in compared["word"].items():
+        assert cells(f"`{quantity}`") == [str(found.rows), str(found.equal), f"{100 * found.worst:.2f}"]
+    for quantity, by in product(("steady_interval", "frame0_cycles"), ("pixel", "row")):
+        found = compared[by][quantity]
+        errors = [f"{100 * share:.2f}" for share in (found.median, found.p95, found.worst)]
+        assert cells(f"`{quantity}`", by) == [str(found.rows - found.missing), *errors]
+
+
+def test_as_many_networks_are_measured_chains():
+    assert f"all {len(STEADY)} of them" in " ".join(README.split())
 
 
 def test_the_machine_in_the_readme_is_one(tmp_path):

@@ -2,6 +2,7 @@
 
 from math import isinf
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
 from accelsim.errors import InputError
-from accelsim.yaml_file import LARGEST_FILE_BYTES, dotted_name, parse_document, read_document, validated
+from accelsim.yaml_file import LARGEST_FILE_BYTES, dotted_name, parse_document, read_document, suggestion, validated
 
 
 class Memory(BaseModel):
@@ -184,9 +185,74 @@ def test_unknown_names_without_a_likeness_come_with_those_known():
     ]
 
 
+class Hierarchy(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    levels: dict[Annotated[str, Field(pattern="^[a-z]+$")], Memory]
+    memory: Memory | None = None
+
+
+def hierarchy_problems(text, settings=()):
+    document = parse_document(text, "m.yaml")
+    for path, value in settings:
+        document.set(path, value)
+    with pytest.raises(InputError) as caught:
+        validated(Hierarchy, document)
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("levels:\n  a:\n    sizes: 1\n", [
+            "m.yaml:2: levels.a.size is missing",
+            "m.yaml:3: unknown name levels.a.sizes (did you mean size?)",
+        ]),
+        ("levels:\n  a: {size: 1, zzz: 1}\n", ["m.yaml:2: unknown name levels.a.zzz (known: size, banks)"]),
+        ("levels:\n  A: {size: 1}\n", ['m.yaml:2: levels.A = "A": String should match pattern \'^[a-z]+$\'']),
+        ("levels:\n  a: 3\n", ["m.yaml:2: levels.a = 3: Input should be a mapping of names to values"]),
+        ("levels: 3\n", ["m.yaml:1: levels = 3: Input should be a mapping of names to values"]),
+        ("levels: {}\n'[key]': 3\n", ["m.yaml:2: unknown name [key] (known: levels, memory)"]),
+        ("levels:\n  a: {size: {b: 1, c: [2]}}\n", [
+            "m.yaml:2: levels.a.size = {b: ..., c: ...}: Input should be a valid integer"
+        ]),
+    ],
+)  # fmt: skip
+def test_faults_below_names_that_are_free(text, told):
+    assert hierarchy_problems(text) == told
+
+
+def test_names_that_only_a_setting_gives_stand_in_the_settings():
+    assert hierarchy_problems("levels: {}\n", [("levels.a.banks", 2)]) == ["settings: levels.a.size is missing"]
+    assert hierarchy_problems("levels: {}\n", [("level.a", 2)]) == [
+        "settings: unknown name level (did you mean levels?)"
+    ]
+    assert hierarchy_problems("levels:\n  a: {banks: 1}\n", [("levels.a.banks", 2)]) == [
+        "m.yaml:2: levels.a.size is missing"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("bank", " (did you mean banks?)"), ("zzz", " (known: size, banks)")],
+)
+def test_suggestions(name, told):
+    assert suggestion(name, ["size", "banks"]) == told
+    assert suggestion(name, []) == ""
+
+
 def test_long_values_are_cut():
     (line,) = problems(f"name: a\nmemory: {{size: {'x' * 500}}}\n")
     assert len(line) < 200
+
+
+def test_line_breaks_in_names_and_values_are_written_out():
+    assert problems('"na\\nme": 1\nname: a\nmemory: {size: "3\\r4"}\n') == [
+        'm.yaml:3: memory.size = "3\\r4": Input should be a valid integer, unable to parse string as an integer',
+        "m.yaml:1: unknown name na\\nme (did you mean name?)",
+    ]
+    with pytest.raises(InputError, match=r"^m\.yaml:2: a\\nb is given twice$"):
+        parse_document('"a\\nb": 1\n"a\\nb": 2\n', "m.yaml")
 
 
 def test_settings_are_put_in_place():

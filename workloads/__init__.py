@@ -27,7 +27,14 @@ FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "efficientdet": ("efficientdet_d0", "efficientdet_d1", "efficientdet_d2", "efficientdet_d3"),
         "regnet": ("regnety_800mf", "regnety_3_2gf", "regnet_y_800mf"),
-        "yolo": ("tiny_yolo_v2",),
+        "yolo": ("tiny_yolo_v2", "tiny_yolov2"),
+        "condensation": (
+            "condensation_net",
+            "condensation_net_f2",
+            "condensation_net_f4",
+            "condensation_net_f2_macs",
+            "condensation_net_f4_macs",
+        ),
         "audio": ("sample_cnn",),
     }
 )

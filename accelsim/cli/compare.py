@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -12,16 +13,28 @@ from accelsim.cli.options import (
     AcceleratorOption,
     FolderOption,
     FramesOption,
+    FramesPerVisitOption,
     GranularityOption,
     InputShapeOption,
     JsonOption,
+    ObjectiveOption,
     SetOption,
     SourceOption,
     TargetFpsOption,
     TileColumnsOption,
     TileCountOption,
 )
-from accelsim.cli.request import DEFAULT_ACCELERATOR, Prepared, Request, load, prepare, prepare_like, with_tiles
+from accelsim.cli.request import (
+    DEFAULT_ACCELERATOR,
+    Prepared,
+    Request,
+    chooses_segments,
+    load,
+    machine,
+    prepare,
+    prepare_like,
+    with_tiles,
+)
 from accelsim.cli.simulate import simulated
 from accelsim.errors import InputError
 
@@ -37,8 +50,21 @@ TileRowsOption = Annotated[
 ]
 MappingsOption = Annotated[
     list[str] | None,
-    typer.Option("--mapping", metavar="FILE|pipeline", help="a mapping file; repeated, its results side by side"),
+    typer.Option(
+        "--mapping",
+        metavar="FILE|pipeline|layer-by-layer|fused",
+        help="a mapping file, or how to choose one; repeated, their results side by side",
+    ),
 ]
+VirtualMapsOption = Annotated[
+    bool,
+    typer.Option(
+        "--virtual-maps",
+        help="channels pooled on the way out of convolutions, beside maps stored before; layer by layer if not told",
+    ),
+]
+#: What is set side by side for virtual feature maps.
+MAP_MODES = ("virtual", "materialised")
 
 
 class _Variant(NamedTuple):
@@ -62,22 +88,27 @@ def compare_command(
     frames: FramesOption = None,
     settings: SetOption = None,
     input_shape: InputShapeOption = None,
+    objective: ObjectiveOption = None,
+    frames_per_visit: FramesPerVisitOption = None,
+    virtual_maps: VirtualMapsOption = False,
     as_json: JsonOption = False,
     output: FolderOption = None,
 ) -> None:
-    """Compare tiled attention, mappings or saved runs."""
+    """Compare tiled attention, mappings, virtual feature maps or saved runs."""
     from accelsim.cli import console
     from accelsim.report.compare import Run, comparison_tables
 
     mappings = mapping or []
     request = Request(
         targets[0], accelerator, mappings[0] if mappings else None, None, tile_count, tile_columns, target_fps,
-        granularity, source, settings or (), input_shape or (),
+        granularity, source, settings or (), input_shape or (), objective, frames_per_visit,
     )  # fmt: skip
     rows = _tile_rows(tile_attention)
     if len(targets) > 1 or _is_saved(targets[0]):
-        _refuse_options(request, rows, frames)
+        _refuse_options(request, rows, frames, virtual_maps)
         variants = _saved(targets)
+    elif virtual_maps:
+        variants = _virtual_maps(request, mappings, rows, frames)
     else:
         variants = _simulated(request, mappings, rows, frames)
     if output is not None:
@@ -105,12 +136,13 @@ def _is_saved(target: str) -> bool:
     return is_run_folder(target)
 
 
-def _refuse_options(request: Request, rows: Sequence[int], frames: int | None) -> None:
+def _refuse_options(request: Request, rows: Sequence[int], frames: int | None, virtual_maps: bool) -> None:
     """A saved run is what it is; options that would change it are a mistake."""
     plain = Request(request.network)
     given = [name for name in Request.__dataclass_fields__ if getattr(request, name) != getattr(plain, name)]
     given += ["tile_attention"] if rows else []
     given += ["frames"] if frames is not None else []
+    given += ["virtual_maps"] if virtual_maps else []
     if given:
         names = {"settings": "set", "input_shapes": "input-shape"}
         options = ", ".join(f"--{names.get(name, name.replace('_', '-'))}" for name in given)
@@ -136,7 +168,9 @@ def _simulated(request: Request, mappings: Sequence[str], rows: Sequence[int], f
     if rows:
         return _tilings(request, rows, frames)
     if len(mappings) < 2:
-        raise InputError("compare: nothing to compare; give --tile-attention ROWS, --mapping twice, or run folders")
+        raise InputError(
+            "compare: nothing to compare; give --tile-attention ROWS, --mapping twice, --virtual-maps, or run folders"
+        )
     return _mappings(request, mappings, frames)
 
 
@@ -151,15 +185,45 @@ def _tilings(request: Request, rows: Sequence[int], frames: int | None) -> list[
     return variants
 
 
-def _mappings(request: Request, mappings: Sequence[str], frames: int | None) -> list[_Variant]:
-    from dataclasses import replace
+def _virtual_maps(request: Request, mappings: Sequence[str], rows: Sequence[int], frames: int | None) -> list[_Variant]:
+    """Maps pooled over their channels on the way out, then stored before that; each with the best mapping it has."""
+    from accelsim.mapping.stages import pooled_layers
 
+    if rows or len(mappings) > 1:
+        raise InputError("compare: --virtual-maps goes with one --mapping, and without --tile-attention")
+    accelerator, net = machine(request), load(request)
+    if not accelerator.channel_pooling:
+        raise InputError(
+            f"compare: {accelerator.name} does not pool channels on the way out of a convolution; use --accelerator "
+            "feature-map-npu, or --set channel_pooling=true"
+        )
+    asked = replace(request, mapping=request.mapping or "layer-by-layer")
+    designs = {label: prepare(replace(asked, materialised=label == "materialised"), net) for label in MAP_MODES}
+    if not pooled_layers(net):
+        told = f"{net.name} has no convolution whose channels are pooled behind it; there is no map to be virtual"
+        designs = {label: replace(prepared, warnings=(*prepared.warnings, told)) for label, prepared in designs.items()}
+    return [_variant(label, prepared, frames) for label, prepared in designs.items()]
+
+
+def _mappings(request: Request, mappings: Sequence[str], frames: int | None) -> list[_Variant]:
     net = load(request)
     labels = [Path(name).stem for name in mappings]
     if len(set(labels)) < len(labels):
         labels = [f"{position + 1}-{label}" for position, label in enumerate(labels)]
-    designs = [prepare(replace(request, mapping=name), net) for name in mappings]
+    designs = [prepare(asked, net) for asked in _each(request, mappings)]
     return [_variant(label, prepared, frames) for label, prepared in zip(labels, designs, strict=True)]
+
+
+def _each(request: Request, mappings: Sequence[str]) -> list[Request]:
+    """A request a mapping; what is for choosing segments goes to those that choose them, if any does."""
+    each = [replace(request, mapping=name) for name in mappings]
+    accelerator = machine(request)
+    if not any(chooses_segments(name, accelerator) for name in mappings):
+        return each
+    return [
+        asked if chooses_segments(asked.mapping, accelerator) else replace(asked, objective=None, frames_per_visit=None)
+        for asked in each
+    ]
 
 
 def _variant(label: str, prepared: Prepared, frames: int | None) -> _Variant:

@@ -43,8 +43,8 @@ def inspect_command(
 
 
 def _is_accelerator(subject: str) -> bool:
-    """Whether `subject` is a preset's name, or a YAML file without layers."""
-    from accelsim.hardware.accelerator import PRESETS
+    """Whether `subject` is a preset's name, or a YAML file without layers that has anything a machine has."""
+    from accelsim.hardware.accelerator import PRESETS, Accelerator
     from accelsim.yaml_file import read_document
 
     if subject in PRESETS:
@@ -52,7 +52,8 @@ def _is_accelerator(subject: str) -> bool:
     path = Path(subject)
     if path.suffix.lower() not in (".yaml", ".yml") or not path.is_file():
         return False
-    return "engine" in (data := read_document(path).data) and "layers" not in data
+    data = read_document(path).data
+    return "layers" not in data and bool({*data} & ({*Accelerator.model_fields} - {"name"}))
 
 
 def _refuse(given: bool, option: str, kind: str, subject: str) -> None:

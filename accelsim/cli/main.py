@@ -18,6 +18,7 @@ from accelsim.cli.plot import plot_command
 from accelsim.cli.schema import schema_command
 from accelsim.cli.simulate import simulate_command
 from accelsim.cli.size import size_command
+from accelsim.cli.validate import validate_command
 from accelsim.errors import AccelsimError, DeadlockError, InfeasibleError, NotModelled
 
 #: Base of all errors of usage, whether typer brings its own click or not.
@@ -46,6 +47,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "map": map_command,
     "size": size_command,
     "plot": plot_command,
+    "validate": validate_command,
     "schema": schema_command,
     "execute": execute_command,
     "accuracy": accuracy_command,

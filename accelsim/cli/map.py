@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from accelsim.cli.options import (
     AcceleratorOption,
+    FramesPerVisitOption,
     InputShapeOption,
     MappingOption,
     MappingOutOption,
     NetworkArgument,
+    ObjectiveOption,
     SetOption,
     TargetFpsOption,
     TileAttentionOption,
@@ -27,15 +29,18 @@ def map_command(
     target_fps: TargetFpsOption = None,
     settings: SetOption = None,
     input_shape: InputShapeOption = None,
+    objective: ObjectiveOption = None,
+    frames_per_visit: FramesPerVisitOption = None,
     output: MappingOutOption = None,
 ) -> None:
-    """Choose every layer's unrolling, as YAML to edit."""
+    """Choose segments, tiles and unrolling, as YAML to edit."""
     from accelsim.cli import console
     from accelsim.mapping.mapping import mapping_text
 
     request = Request(
         network, accelerator, mapping, tile_attention, tile_count, tile_columns, target_fps,
         settings=settings or (), input_shapes=input_shape or (),
+        objective=objective, frames_per_visit=frames_per_visit,
     )  # fmt: skip
     with console.working(f"mapping {network}"):
         prepared = prepare(request)

@@ -14,7 +14,18 @@ AcceleratorOption = Annotated[
     str, typer.Option("--accelerator", metavar="NAME|FILE", help="a preset's name or a YAML file")
 ]
 MappingOption = Annotated[
-    str | None, typer.Option("--mapping", metavar="FILE|pipeline", help="a mapping file; without, one is chosen")
+    str | None,
+    typer.Option(
+        "--mapping", metavar="FILE|pipeline|layer-by-layer|fused", help="a mapping file, or how to choose one"
+    ),
+]
+ObjectiveOption = Annotated[
+    str | None,
+    typer.Option("--objective", metavar="bytes|cycles|energy", help="what segments are chosen for: fewest of these"),
+]
+FramesPerVisitOption = Annotated[
+    int | None,
+    typer.Option("--frames-per-visit", metavar="N", help="frames that a segment processes before the next"),
 ]
 TileAttentionOption = Annotated[
     int | None,
@@ -31,7 +42,7 @@ TargetFpsOption = Annotated[
     typer.Option("--target-fps", metavar="N", help="fewest multipliers that reach N frames/s, paced at that rate"),
 ]
 GranularityOption = Annotated[
-    str | None, typer.Option("--granularity", metavar="row|pixel", help="what a token is; the mapping's, or row")
+    str | None, typer.Option("--granularity", metavar="row|pixel|word", help="what a token is; the mapping's, or row")
 ]
 SourceOption = Annotated[
     str | None,

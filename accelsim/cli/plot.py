@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from accelsim.cli.request import of_tokens
 from accelsim.errors import InputError, NotModelled
 
 if TYPE_CHECKING:
     from accelsim.report.folder import SavedRun
     from accelsim.timing.simulate import Trace
 
-KINDS = ("buffers", "roles", "occupancy")
-NOT_MODELLED = ("timeline", "bandwidth", "roofline", "pareto")
+KINDS = ("buffers", "roles", "occupancy", "bandwidth", "traffic")
+NOT_MODELLED = ("timeline", "roofline", "pareto")
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="a run folder, or a comparison's, as -o writes it")]
 KindOption = Annotated[str, typer.Option("--kind", metavar="|".join(KINDS), help="what to show")]
@@ -25,10 +26,10 @@ FigureOption = Annotated[Path, typer.Option("-o", "--output", metavar="FIGURE", 
 
 
 def plot_command(folder: FolderArgument, kind: KindOption, output: FigureOption, edges: EdgesOption = None) -> None:
-    """Draw buffers by layer, their sums by role, or their occupancy over time."""
+    """Draw buffers by layer, by role or over time; traffic by layer; bandwidth over time."""
     from accelsim.cli import console
-    from accelsim.report.folder import read_report, saved_runs
-    from accelsim.report.plots import plot_buffers, plot_roles
+    from accelsim.report.folder import read_rates, read_report, saved_runs
+    from accelsim.report.plots import plot_bandwidth, plot_buffers, plot_roles, plot_traffic
 
     if kind in NOT_MODELLED:
         raise NotModelled(f"--kind {kind} is not available; use {', '.join(KINDS)}")
@@ -40,8 +41,10 @@ def plot_command(folder: FolderArgument, kind: KindOption, output: FigureOption,
     with console.working(f"drawing {folder}"):
         if kind == "occupancy":
             _plot_occupancy(runs, _names(edges), output)
+        elif kind == "bandwidth":
+            plot_bandwidth([(run.label, read_report(run.folder), read_rates(run.folder)) for run in runs], output)
         else:
-            draw = plot_buffers if kind == "buffers" else plot_roles
+            draw = {"buffers": plot_buffers, "roles": plot_roles, "traffic": plot_traffic}[kind]
             draw([(run.label, read_report(run.folder)) for run in runs], output)
     console.note(f"wrote {output}")
 
@@ -74,7 +77,11 @@ def _trace(run: SavedRun) -> Trace:
     from accelsim.timing.simulate import schedule
 
     design, options = read_design(run.folder)
-    trace = schedule(design, options.granularity, frames=options.frames)
+    if design.mapping.segments:
+        raise InputError(
+            f"{run.folder}: segments take turns, and no buffer lasts for a period; use --kind buffers or bandwidth"
+        )
+    trace = schedule(design, of_tokens(options.granularity), frames=options.frames)
     if trace.growing:
         raise InputError(
             f"{run.folder}: a greedy source fills its unbounded buffers for ever; there is no period to draw"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelsim.errors import InputError, NotModelled
@@ -14,8 +16,13 @@ if TYPE_CHECKING:
     from accelsim.mapping.mapping import Granularity
     from accelsim.network.graph import Network
     from accelsim.network.load import InputShape
+    from accelsim.network.reach import Granularity as TokenGranularity
 
-GRANULARITIES = ("row", "pixel")
+GRANULARITIES: tuple[Granularity, ...] = ("row", "pixel", "word")
+#: Mappings that are chosen, by name, and those that choose segments.
+MAPPINGS = ("pipeline", "layer-by-layer", "fused")
+CHOOSING_SEGMENTS = ("layer-by-layer", "fused")
+SEGMENT_OPTIONS = ("objective", "frames_per_visit")
 DEFAULT_ACCELERATOR = "streaming-asic"
 
 
@@ -34,6 +41,9 @@ class Request:
     source: str | None = None
     settings: Sequence[str] = ()
     input_shapes: Sequence[str] = ()
+    objective: str | None = None
+    frames_per_visit: int | None = None
+    materialised: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,15 +59,41 @@ def prepare(request: Request, network: Network | None = None) -> Prepared:
     """Everything that was asked for, loaded, rewritten and mapped; `network` saves loading it again."""
     net, warnings = tiled(request, network or load(request))
     design = mapped(request, net, machine(request))
-    return Prepared(design, granularity_of(request, design), warnings)
+    granularity = granularity_of(request, design)
+    if granularity == "word" and request.mapping in (None, "pipeline"):
+        design, replaced = as_blocks(design)
+        warnings = (*warnings, *replaced)
+    return Prepared(design, granularity, warnings)
+
+
+def as_blocks(design: Design) -> tuple[Design, tuple[str, ...]]:
+    """A chosen design with unrollings that blocks have, and a warning of what that changes."""
+    from accelsim.mapping.blocks import in_blocks
+
+    fitting = in_blocks(design)
+    changed = [n for n, unroll in fitting.mapping.unroll.items() if unroll != design.mapping.unroll[n]]
+    if not changed:
+        return design, ()
+    return fitting, (
+        f"blocks take one tap of a window or all of them, and one pixel: {len(changed)} unrollings are others, "
+        f"{fitting.multipliers:,} multipliers instead of {design.multipliers:,} ({', '.join(changed[:4])}"
+        f"{', ...' if len(changed) > 4 else ''})",
+    )
 
 
 def prepare_like(request: Request, network: Network, baseline: Design) -> Prepared:
-    """The same, with the unrolling and the pace of `baseline` for all layers that both have."""
+    """The same, with the unrolling and the pace of `baseline` for all layers that both have.
+
+    Segments have the whole engine one after the other, so that none takes from another what it had in `baseline`:
+    they are chosen, or read, as those were.
+    """
     from accelsim.mapping.design import with_interval
     from accelsim.mapping.mapper import map_network
 
     net, warnings = tiled(request, network)
+    if baseline.mapping.segments:
+        design = mapped(request, net, baseline.accelerator)
+        return Prepared(design, granularity_of(request, design), warnings)
     design = map_network(net, baseline.accelerator, target_fps=request.target_fps, like=baseline)
     design = with_interval(design, baseline.mapping.interval_cycles)
     return Prepared(design, granularity_of(request, baseline), warnings)
@@ -84,11 +120,71 @@ def mapped(request: Request, net: Network, accelerator: Accelerator) -> Design:
     """`net` on `accelerator` as the mapping file says, or as the mapper chooses."""
     from accelsim.mapping.mapper import map_network
 
-    if request.target_fps is not None and request.mapping not in (None, "pipeline"):
+    _check_mapping(request.mapping)
+    _check_target(request, accelerator)
+    options = _segment_options(request, accelerator) | ({"materialised": True} if request.materialised else {})
+    design = map_network(net, accelerator, target_fps=request.target_fps, mapping=request.mapping, **options)
+    if design.mapping.segments and request.source == "paced":
+        raise NotModelled(
+            "--source paced: the frames of a visit are in memory before it begins, so that a paced source of segments "
+            "that take turns is not modelled; leave it out"
+        )
+    return design
+
+
+def _check_mapping(mapping: str | None) -> None:
+    """What is no name of a mapping is a file's; a name misspelt is told as such."""
+    if mapping is None or mapping in MAPPINGS or Path(mapping).suffix or Path(mapping).exists():
+        return
+    raise InputError(f"--mapping {mapping}: no such file; {_meant(mapping, MAPPINGS)}, or name a mapping file")
+
+
+def _meant(name: str, names: Sequence[str]) -> str:
+    close = get_close_matches(name, names, n=1)
+    return (f"did you mean '{close[0]}'? " if close else "") + f"use {', '.join(names)}"
+
+
+def chooses_segments(mapping: str | None, accelerator: Accelerator) -> bool:
+    """Whether the mapper cuts the network into segments; without a mapping's name it is the machine's to say."""
+    takes_turns = accelerator.engine.kind == "systolic" and bool(accelerator.memories)
+    return mapping in CHOOSING_SEGMENTS or (mapping is None and takes_turns)
+
+
+def _check_target(request: Request, accelerator: Accelerator) -> None:
+    """Multipliers are chosen for a rate where layers share them out, in a pipeline."""
+    if request.target_fps is None:
+        return
+    if chooses_segments(request.mapping, accelerator):
+        name = request.mapping or "layer-by-layer"
+        raise InputError(
+            f"--target-fps chooses the multipliers of a pipeline; in mapping {name} every segment has the whole "
+            "engine: leave it out and see what rate it reaches, or set engine.multipliers, or use --mapping pipeline"
+        )
+    if request.mapping not in (None, "pipeline"):
         raise InputError(
             f"--target-fps chooses an unrolling, and {request.mapping} has one; set interval_cycles in it instead"
         )
-    return map_network(net, accelerator, target_fps=request.target_fps, mapping=request.mapping)
+
+
+def _segment_options(request: Request, accelerator: Accelerator) -> dict[str, Any]:
+    """Those options of the mapper that were given, checked."""
+    from accelsim.mapping.objective import OBJECTIVES
+
+    given = {name: getattr(request, name) for name in SEGMENT_OPTIONS if getattr(request, name) is not None}
+    if not given:
+        return {}
+    option = f"--{next(iter(given)).replace('_', '-')}"
+    if not chooses_segments(request.mapping, accelerator):
+        cure = f"use --mapping {' or '.join(CHOOSING_SEGMENTS)}"
+        what = (
+            "a pipeline has no segments" if request.mapping in (None, "pipeline") else f"{request.mapping} has its own"
+        )
+        raise InputError(f"{option} is for choosing segments, and {what}; {cure}")
+    if request.objective is not None and request.objective not in OBJECTIVES:
+        raise InputError(f"--objective {request.objective}: {_meant(request.objective, OBJECTIVES)}")
+    if request.frames_per_visit is not None and request.frames_per_visit < 1:
+        raise InputError(f"--frames-per-visit {request.frames_per_visit}: expected a whole number from 1")
+    return given
 
 
 def tiled(request: Request, net: Network) -> tuple[Network, tuple[str, ...]]:
@@ -111,11 +207,22 @@ def granularity_of(request: Request, design: Design) -> Granularity:
     """What was asked for, or what the mapping is in."""
     if request.granularity is None:
         return design.mapping.granularity
-    if request.granularity == "word":
-        raise NotModelled("granularity 'word' needs engines that move words, which are not modelled; use row or pixel")
-    if request.granularity not in GRANULARITIES:
-        raise InputError(f"--granularity {request.granularity}: use {' or '.join(GRANULARITIES)}")
-    return "row" if request.granularity == "row" else "pixel"
+    return known_granularity(request.granularity)
+
+
+def known_granularity(text: str) -> Granularity:
+    """`text` if it names one."""
+    for granularity in GRANULARITIES:
+        if text == granularity:
+            return granularity
+    raise InputError(f"--granularity {text}: use {', '.join(GRANULARITIES)}")
+
+
+def of_tokens(granularity: Granularity) -> TokenGranularity:
+    """`granularity` where words are not modelled."""
+    if granularity == "word":
+        raise NotModelled("word by word a design is only simulated; for this use granularity row or pixel")
+    return granularity
 
 
 def setting(text: str) -> tuple[str, Any]:

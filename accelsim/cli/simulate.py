@@ -9,11 +9,13 @@ from accelsim.cli.options import (
     AcceleratorOption,
     FolderOption,
     FramesOption,
+    FramesPerVisitOption,
     GranularityOption,
     InputShapeOption,
     JsonOption,
     MappingOption,
     NetworkArgument,
+    ObjectiveOption,
     SetOption,
     SourceOption,
     TargetFpsOption,
@@ -40,6 +42,8 @@ def simulate_command(
     frames: FramesOption = None,
     settings: SetOption = None,
     input_shape: InputShapeOption = None,
+    objective: ObjectiveOption = None,
+    frames_per_visit: FramesPerVisitOption = None,
     as_json: JsonOption = False,
     output: FolderOption = None,
 ) -> None:
@@ -50,7 +54,7 @@ def simulate_command(
 
     request = Request(
         network, accelerator, mapping, tile_attention, tile_count, tile_columns, target_fps, granularity, source,
-        settings or (), input_shape or (),
+        settings or (), input_shape or (), objective, frames_per_visit,
     )  # fmt: skip
     with console.working(f"simulating {network}"):
         prepared = prepare(request)
@@ -77,4 +81,5 @@ def with_warnings(report: Report, warnings: Iterable[str]) -> Report:
     """`report` with more warnings in front."""
     from accelsim.report.report import Report
 
-    return Report(report.body.model_copy(update={"warnings": (*warnings, *report.warnings)}))
+    body = report.body.model_copy(update={"warnings": (*warnings, *report.warnings)})
+    return Report(body, report.rates)

@@ -21,7 +21,8 @@ from accelsim.cli.options import (
     TileColumnsOption,
     TileCountOption,
 )
-from accelsim.cli.request import DEFAULT_ACCELERATOR, Request, prepare
+from accelsim.cli.request import DEFAULT_ACCELERATOR, Request, of_tokens, prepare
+from accelsim.errors import InputError
 
 FullOption = Annotated[
     bool, typer.Option("--full-throughput", help="-o writes the sizes that are enough for full throughput")
@@ -59,7 +60,12 @@ def size_command(
     )  # fmt: skip
     with console.working(f"sizing the buffers of {network}"):
         prepared = prepare(request)
-        sizing, least, full = size_report(prepared.design, prepared.granularity)
+        if prepared.design.mapping.segments:
+            raise InputError(
+                "size: segments that take turns on the engine have the buffers that their tiles need; only those of "
+                "one pipeline are sized together: use --mapping pipeline"
+            )
+        sizing, least, full = size_report(prepared.design, of_tokens(prepared.granularity))
     if output is not None:
         output.write_text(mapping_text((full if full_throughput else least).mapping), encoding="utf-8")
         console.note(f"wrote {output}")

@@ -7,61 +7,96 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core.core_schema import ValidationInfo
 
-from accelsim.errors import InputError
-from accelsim.units import parse_hertz
-from accelsim.yaml_file import read_document, validated
+from accelsim.errors import InputError, collected
+from accelsim.hardware.engine import Engine
+from accelsim.hardware.memory import Memory
+from accelsim.hardware.quantities import Hertz
+from accelsim.hardware.streaming import StreamBlocks
+from accelsim.yaml_file import Document, read_document, suggestion, validated
 
-PRESETS = ("streaming-asic",)
+PRESETS = ("streaming-asic", "fpga-stream", "systolic-npu", "feature-map-npu")
 
-
-def _hertz(value: object) -> object:
-    try:
-        return parse_hertz(value) if isinstance(value, str) else value
-    except InputError as error:
-        raise ValueError(str(error)) from None
-
-
-Hertz = Annotated[
-    int,
-    BeforeValidator(_hertz),
-    Field(gt=0, le=10**12),
-    WithJsonSchema({"anyOf": [{"type": "integer", "exclusiveMinimum": 0, "maximum": 10**12}, {"type": "string"}]}),
-]
-
-
-class SpatialEngine(BaseModel):
-    """Multipliers shared out over the layers of a pipeline, each layer a stage with hardware of its own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["spatial"] = "spatial"
-    multipliers: int = Field(gt=0, le=10**9, description="multipliers to share out over all layers")
-    lanes: int = Field(gt=0, le=10**9, description="elements a cycle that a stage without multiplications moves")
-    mac_latency_cycles: int = Field(ge=0, le=10**9, description="cycles from the last multiplication to the output")
-    lane_latency_cycles: int = Field(ge=0, le=10**9, description="the same for stages without multiplications")
+#: Level names are part of dotted paths and of tables.
+LevelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=40)]
 
 
 class Accelerator(BaseModel):
-    """A machine file: one clock, one engine, and how tensors are buffered between stages."""
+    """A machine file: one clock, one engine, its memories, and how tensors are buffered between stages.
+
+    `memories` are named from the engine outwards. The first holds line buffers and the weights in use, each stage
+    at a port of its own; the last is off chip: network inputs, outputs and weights lie there.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1, description="name in reports")
     clock: Hertz = Field(description="cycles a second; text with a unit (400 MHz) or an integer in Hz")
-    engine: SpatialEngine
+    engine: Engine = Field(description="what multiplies; its kind says which fields it has")
+    memories: dict[LevelName, Memory] = Field(
+        {},
+        description="levels by name, from the engine outwards; none: memory is not modelled",
+        json_schema_extra={"additionalProperties": False},
+    )
     activation_bits: int = Field(8, ge=1, le=64, description="bits of an activation element in every buffer")
+    weight_bits: int = Field(8, ge=1, le=64, description="bits of a weight")
+    accumulator_bits: int = Field(32, ge=1, le=128, description="bits of a partial sum")
     fork: Literal["shared", "copy"] = Field(
         "shared", description="a tensor with several consumers is stored once, or once a consumer"
     )
     source: Literal["paced", "greedy"] = Field(
         "paced", description="frames offered evenly over the interval, or as fast as they are taken"
     )
+    blocks: StreamBlocks | None = Field(
+        None, description="the blocks that layers are built from; granularity word simulates these"
+    )
+    interface: Literal["stream", "memory"] = Field(
+        "stream",
+        description="network inputs and outputs of a whole-network pipeline pass over links of their own, "
+        "or through the port of the last memory",
+    )
+    weights: Literal["resident", "frame", "tile"] = Field(
+        "resident",
+        description="weights stay in the first memory for ever, or are loaded for every visit of a segment, "
+        "or for every tile of one",
+    )
+    weights_ahead: bool = Field(
+        True, description="the weights of the next segment or tile load while this one runs, where they have room"
+    )
+    channel_pooling: bool = Field(
+        False, description="channels are pooled on the way out of a convolution, before anything is stored"
+    )
+    reconfigure_cycles: int = Field(0, ge=0, le=10**12, description="cycles to set the engine up for another segment")
+
+    @field_validator("memories")
+    @classmethod
+    def _make_a_hierarchy(cls, memories: dict[str, Memory]) -> dict[str, Memory]:
+        if len(memories) == 1:
+            raise ValueError("one level is no hierarchy; give an on-chip and an off-chip one, or none")
+        return memories
+
+    @field_validator("interface", "weights")
+    @classmethod
+    def _have_memories(cls, choice: str, info: ValidationInfo) -> str:
+        if choice not in ("stream", "resident") and info.data.get("memories", True) == {}:
+            raise ValueError("needs memories, and the machine describes none")
+        return choice
 
     @property
     def clock_hz(self) -> int:
         return self.clock
+
+    @property
+    def local_memory(self) -> str | None:
+        """The first memory, or None where memory is not modelled."""
+        return next(iter(self.memories), None)
+
+    @property
+    def off_chip_memory(self) -> str | None:
+        """The last memory, or None where memory is not modelled."""
+        return next(reversed(self.memories), None)
 
 
 def load_accelerator(accelerator: str | Path, settings: Mapping[str, Any] | None = None) -> Accelerator:
@@ -70,9 +105,22 @@ def load_accelerator(accelerator: str | Path, settings: Mapping[str, Any] | None
     Raises `InputError` with file, line, dotted path, value and rule for everything that is wrong in it.
     """
     document = read_document(_locate(str(accelerator)))
+    unknown = [problem for path in settings or {} for problem in _unknown_level(path, document)]
+    if unknown:
+        raise collected(unknown)
     for path, value in (settings or {}).items():
         document.set(path, value)
     return validated(Accelerator, document)
+
+
+def _unknown_level(path: str, document: Document) -> list[str]:
+    """A setting changes a memory the file has: where a new one would stand in the hierarchy, it could not say."""
+    top, *below = path.split(".")
+    levels = document.data.get("memories") or {}
+    if top != "memories" or not below or not isinstance(levels, dict) or below[0] in levels:
+        return []
+    cure = suggestion(below[0], list(levels)) or " (the machine describes none)"
+    return [f"settings: unknown name memories.{below[0]}{cure}"]
 
 
 def _locate(accelerator: str) -> Path:

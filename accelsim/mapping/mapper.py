@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from accelsim.errors import InfeasibleError, InputError, NotModelled
+from accelsim.errors import InfeasibleError, InputError
 from accelsim.hardware.accelerator import Accelerator
-from accelsim.mapping.design import Design, bind
+from accelsim.mapping.design import ARRAY, Design, bind
 from accelsim.mapping.mapping import Mapping, read_mapping
-from accelsim.mapping.stages import group_layers
+from accelsim.mapping.pace import moving_work_cycles
+from accelsim.mapping.segmenting import segmented
+from accelsim.mapping.stages import group_layers, pooled_layers
 from accelsim.mapping.unrolling import (
     Folded,
     Unroll,
@@ -23,7 +25,7 @@ from accelsim.mapping.unrolling import (
     multiplier_choices,
     unroll,
 )
-from accelsim.mapping.work import fired_tensor, loop_nest, moving_work_cycles
+from accelsim.mapping.work import fired_tensor, loop_nest
 from accelsim.network.graph import Network
 
 #: Cycles between frames that a mapping can ask for at most.
@@ -36,34 +38,104 @@ def map_network(
     target_fps: float | None = None,
     mapping: Mapping | str | Path | None = None,
     like: Design | None = None,
+    objective: str = "bytes",
+    frames_per_visit: int = 1,
+    materialised: Collection[str] | bool = (),
 ) -> Design:
-    """`net` as one pipeline on `accelerator`.
+    """`net` on `accelerator`, as one pipeline or in segments that take turns.
 
-    Without `mapping`: the fastest pipeline for the machine's multipliers, or with `target_fps` the one
-    with the fewest that reaches it, its source paced at that rate. `like` keeps the unrolling of
-    every layer that another design has too, and adds to it only where a layer has more to do here.
-    `mapping` is a `Mapping`, a file, or "pipeline" for the choice above.
+    `mapping` is a `Mapping`, a file, or what to choose: "pipeline" (without memories, or on a spatial engine, the
+    default), "layer-by-layer" (on a systolic array the default) or "fused", segments of as many stages as pay.
+
+    A pipeline is the fastest for the machine's multipliers, or with `target_fps` the one with the fewest that
+    reaches it, its source paced at that rate. `like` keeps the unrolling of every layer that another design has
+    too, and adds to it only where a layer has more to do here.
+
+    Segments, each of which has the whole engine, are cut and tiled for the least of `objective`: "bytes" off chip,
+    "cycles" (estimated) or "energy" of a frame; a visit takes `frames_per_visit` of them. `Mapping.choice` tells
+    how far that may be from the best.
+
+    Of `materialised` convolutions (True: of all) the maps are stored before their channels are pooled, even where the
+    machine could pool them on the way out: in a pipeline off chip, else as any map that crosses a cut.
+
     Raises `InfeasibleError` where the machine is too small or too slow.
     """
     if not isinstance(accelerator, Accelerator):
         raise InputError(f"accelerator = {accelerator!r} is no Accelerator; load_accelerator gives one")
+    stored = _materialised(net, accelerator, mapping, materialised)
     if isinstance(mapping, Mapping):
         return bind(net, accelerator, mapping)
-    if mapping in ("layer-by-layer", "fused"):
-        raise NotModelled(
-            f"mapping '{mapping}' needs segments and memories, which are not modelled; use pipeline or a file"
-        )
-    if mapping is not None and mapping != "pipeline":
-        return bind(net, accelerator, read_mapping(mapping))
+    kind = mapping or _usual(accelerator)
+    if kind in ("layer-by-layer", "fused"):
+        if target_fps is not None:
+            raise InputError(
+                f"target_fps = {target_fps} chooses the multipliers of a pipeline; segments ({kind}) have all of them"
+            )
+        return segmented(net, accelerator, kind == "layer-by-layer", objective, frames_per_visit, stored)
+    if kind != "pipeline":
+        return bind(net, accelerator, read_mapping(kind))
     interval = None if target_fps is None else _interval_cycles(accelerator, target_fps)
-    multipliers = _multipliers(net, accelerator, interval, like)
+    if accelerator.engine.kind == "systolic":
+        return _with_stored(_shared(net, accelerator, interval), stored)
+    multipliers = _multipliers(net, accelerator, interval, like, stored)
     layers = _folded(net)
     kept = {} if like is None else _unrolled_alike(layers, like)
     chosen = {
         name: kept[name] if name in kept and kept[name].multipliers == count else unroll(layers[name].nest, count)
         for name, count in multipliers.items()
     }
-    return bind(net, accelerator, Mapping(MappingProxyType(chosen), interval_cycles=interval))
+    return _with_stored(bind(net, accelerator, Mapping(MappingProxyType(chosen), interval_cycles=interval)), stored)
+
+
+def _materialised(
+    net: Network, accelerator: Accelerator, mapping: Mapping | str | Path | None, materialised: Collection[str] | bool
+) -> frozenset[str]:
+    """Names of the convolutions whose maps are stored. Raises `InputError` for what cannot be."""
+    if isinstance(materialised, str):
+        raise InputError(f"materialised = '{materialised}' is no list of names; write ['{materialised}']")
+    pooled = pooled_layers(net)
+    names = (pooled if materialised else ()) if isinstance(materialised, bool) else tuple(materialised)
+    unknown = sorted(str(name) for name in set(names) - set(pooled))
+    if unknown:
+        raise InputError(
+            f"materialised: {', '.join(unknown)}: {net.name} has no such convolution whose channels are pooled; "
+            f"use {', '.join(pooled) or 'virtual_maps first'}"
+        )
+    if names and mapping is not None and mapping not in ("pipeline", "layer-by-layer", "fused"):
+        raise InputError("materialised is for choosing a mapping; in one that is given, name the layers in it")
+    if names and accelerator.off_chip_memory is None:
+        raise InputError(f"materialised: {accelerator.name} describes no memories in which maps could be stored")
+    return frozenset(names)
+
+
+def _with_stored(design: Design, stored: frozenset[str]) -> Design:
+    """A pipeline with the maps of `stored` layers in the last memory, from where they are read to be pooled."""
+    if not stored:
+        return design
+    apart = bind(design.network, design.accelerator, replace(design.mapping, materialised=stored))
+    away = design.accelerator.off_chip_memory
+    assert away is not None
+    homes = {edge.name: away for edge in apart.edges if edge.producer in stored}
+    return replace(apart, mapping=replace(apart.mapping, homes=MappingProxyType(homes)))
+
+
+def _usual(accelerator: Accelerator) -> str:
+    """What a machine does where nothing else is asked for."""
+    takes_turns = accelerator.engine.kind == "systolic" and accelerator.memories
+    return "layer-by-layer" if takes_turns else "pipeline"
+
+
+def _shared(net: Network, accelerator: Accelerator, interval: int | None) -> Design:
+    """One pipeline whose layers share a systolic array."""
+    design = bind(net, accelerator, Mapping(MappingProxyType({}), interval_cycles=interval))
+    busy = sum(stage.work_cycles for stage in design.stages if stage.port == ARRAY)
+    slowest = max(busy, design.bottleneck_cycles)
+    if interval is not None and slowest > interval:
+        raise InfeasibleError(
+            f"the array is busy for {slowest:,} cycles a frame, the target allows {interval:,} "
+            f"(over by {slowest - interval:,}); raise engine.rows, engine.columns or the clock, or lower the frame rate"
+        )
+    return design
 
 
 def widen(design: Design, stages: Collection[str] | str, factor: int) -> Design:
@@ -111,21 +183,21 @@ def _folded(net: Network) -> dict[str, Folded]:
     return layers
 
 
-def _floor_cycles(net: Network, accelerator: Accelerator) -> dict[str, int]:
+def _floor_cycles(net: Network, accelerator: Accelerator, stored: frozenset[str]) -> dict[str, int]:
     """Frame cycles of the stages without multiplications, by name."""
     lanes = accelerator.engine.lanes
     return {
         group.name: moving_work_cycles(net, group.node, tuple(k for k, _ in group.operands), lanes)
-        for group in group_layers(net)
+        for group in group_layers(net, accelerator.channel_pooling, stored)
         if loop_nest(net, group.node) is None
     }
 
 
 def _multipliers(
-    net: Network, accelerator: Accelerator, interval: int | None, like: Design | None
+    net: Network, accelerator: Accelerator, interval: int | None, like: Design | None, stored: frozenset[str]
 ) -> ReadOnly[str, int]:
     layers = _folded(net)
-    floor = _floor_cycles(net, accelerator)
+    floor = _floor_cycles(net, accelerator, stored)
     slowest = max(floor, key=lambda name: floor[name], default=None)
     if slowest is None:
         raise InputError(f"{net.name}: no input reaches an output; there is nothing to map")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as ReadOnly
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
@@ -12,11 +12,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from ruamel.yaml import YAML
 
-from accelsim.errors import InputError
+from accelsim.errors import collected
+from accelsim.mapping.segment import Halo, Segment, Tile, Weights
 from accelsim.mapping.unrolling import Unroll
-from accelsim.yaml_file import Document, read_document, validated
+from accelsim.yaml_file import Document, dotted_name, read_document, validated
 
-Granularity = Literal["row", "pixel"]
+Granularity = Literal["row", "pixel", "word"]
 
 #: Longest interval or latency: thousands of frames of it still are exact in 64 bits.
 MOST_CYCLES = 2**40
@@ -33,12 +34,30 @@ class Measured:
     latency_cycles: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How segments were chosen: no choice is below `bound`, and where `exact` none is below `value`.
+
+    `made_for` tells network, machine and segments from all others; "" until they are bound.
+    """
+
+    objective: str
+    value: float
+    bound: float
+    exact: bool
+    made_for: str = ""
+
+
 @dataclass(frozen=True)
 class Mapping:
-    """One pipeline of all layers.
+    """Who runs where.
 
     `unroll` by layer; `capacities` in tokens of `granularity`, by edge ("producer -> consumer"), unbounded
     where absent; `interval_cycles` is the pace of the source, None for the pace of the slowest stage.
+    `segments` in the order in which they take the engine, none for one pipeline of all layers; each visit of one
+    processes `frames_per_visit` frames. `homes` names the memory where a tensor that crosses a cut lies (by the
+    stage that makes it), and of a buffer inside a segment that is spilled (by edge). `materialised` are
+    layers whose results are stored though the machine could pool their channels on the way out.
     """
 
     unroll: ReadOnly[str, Unroll]
@@ -46,12 +65,25 @@ class Mapping:
     granularity: Granularity = "row"
     interval_cycles: int | None = None
     measured: ReadOnly[str, Measured] = field(default_factory=lambda: MappingProxyType({}))
+    segments: tuple[Segment, ...] = ()
+    frames_per_visit: int = 1
+    homes: ReadOnly[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    materialised: frozenset[str] = frozenset()
+    choice: Choice | None = field(default=None, compare=False)
     place: str = field(default="mapping", compare=False)
     document: Document | None = field(default=None, repr=False, compare=False)
 
     def where(self, *path: str | int) -> str:
         """`file:line` of a dotted path for messages, or `mapping` where there is no file."""
         return self.document.where(path) if self.document else self.place
+
+    def path_of(self, table: str, *names: str) -> tuple[str | int, ...]:
+        """The path in a file of an entry of a segment's table, such as unroll."""
+        segments = self.document.data["segments"] if self.document else ()
+        for position, segment in enumerate(segments):
+            if names and names[0] in segment.get(table, ()):
+                return ("segments", position, table, *names)
+        return ("segments", 0, table, *names)
 
 
 class _UnrollEntry(BaseModel):
@@ -70,12 +102,37 @@ class _MeasuredEntry(BaseModel):
     latency_cycles: int | None = Field(None, ge=0, le=MOST_CYCLES)
 
 
+class _TileEntry(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    rows: int | None = Field(default=None, gt=0)
+    columns: int | None = Field(default=None, gt=0)
+    outputs: int | None = Field(default=None, gt=0)
+    inputs: int | None = Field(default=None, gt=0)
+
+
 class _SegmentEntry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
+    layers: list[str] | None = Field(None, min_length=1)
+    tile: _TileEntry = _TileEntry()
+    halo: Halo = "cache"
+    weights: Weights | None = None
     unroll: dict[str, _UnrollEntry] = {}
     measured: dict[str, _MeasuredEntry] = {}
     buffers: dict[str, int] = {}
+
+
+class _ChoiceEntry(BaseModel):
+    """How segments were chosen; forgotten where they, the network or the machine are others now."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    objective: str
+    value: float = Field(allow_inf_nan=False)
+    bound: float = Field(allow_inf_nan=False)
+    exact: bool
+    made_for: str = Field(min_length=1)
 
 
 class MappingFile(BaseModel):
@@ -83,6 +140,10 @@ class MappingFile(BaseModel):
 
     granularity: Granularity = "row"
     interval_cycles: int | None = Field(None, gt=0, le=MOST_CYCLES)
+    frames_per_visit: int = Field(1, gt=0, le=10**6)
+    homes: dict[str, str] = {}
+    materialised: list[str] = []
+    choice: _ChoiceEntry | None = None
     segments: list[_SegmentEntry] = Field(min_length=1)
 
 
@@ -90,34 +151,77 @@ def read_mapping(path: str | Path) -> Mapping:
     """A mapping file. Raises `InputError` with file, line, dotted path, value and rule."""
     document = read_document(Path(path))
     entry = validated(MappingFile, document)
-    if len(entry.segments) > 1:
-        raise InputError(
-            f"{document.where(('segments', 1))}: segments has {len(entry.segments)} entries; "
-            "a mapping is one segment, the whole network as one pipeline"
-        )
-    segment = entry.segments[0]
+    problems = [*_segment_problems(document, entry), *_twice(document, entry)]
+    if problems:
+        raise collected(problems)
+    cut = any(segment.layers is not None for segment in entry.segments)
+    unroll = {name: Unroll(**u.model_dump()) for segment in entry.segments for name, u in segment.unroll.items()}
+    measured = {name: Measured(**m.model_dump()) for segment in entry.segments for name, m in segment.measured.items()}
     return Mapping(
-        unroll=MappingProxyType({name: Unroll(**u.model_dump()) for name, u in segment.unroll.items()}),
-        capacities=MappingProxyType(dict(segment.buffers)),
+        unroll=MappingProxyType(unroll),
+        capacities=MappingProxyType({name: n for segment in entry.segments for name, n in segment.buffers.items()}),
         granularity=entry.granularity,
         interval_cycles=entry.interval_cycles,
-        measured=MappingProxyType({name: Measured(**m.model_dump()) for name, m in segment.measured.items()}),
+        measured=MappingProxyType(measured),
+        segments=tuple(_segment(segment) for segment in entry.segments) if cut else (),
+        frames_per_visit=entry.frames_per_visit,
+        homes=MappingProxyType(dict(entry.homes)),
+        materialised=frozenset(entry.materialised),
+        choice=None if entry.choice is None else Choice(**entry.choice.model_dump()),
         place=str(path),
         document=document,
     )
 
 
+def _segment(entry: _SegmentEntry) -> Segment:
+    return Segment(tuple(entry.layers or ()), Tile(**entry.tile.model_dump()), entry.halo, entry.weights)
+
+
+def _segment_problems(document: Document, entry: MappingFile) -> list[str]:
+    if len(entry.segments) == 1 and entry.segments[0].layers is None:
+        segment = entry.segments[0]
+        tiled = segment.tile != _TileEntry() or segment.weights is not None or entry.frames_per_visit > 1
+        rule = "segments[0] has a tile, weights or frames_per_visit but no layers; name its layers"
+        return [f"{document.where(('segments', 0))}: {rule}"] if tiled else []
+    nameless = [k for k, segment in enumerate(entry.segments) if segment.layers is None]
+    if not nameless:
+        return []
+    place = document.where(("segments", nameless[0]))
+    which = ", ".join(f"segments[{k}]" for k in nameless)
+    return [f"{place}: {which} without layers; where segments has {len(entry.segments)} entries each names its own"]
+
+
+def _twice(document: Document, entry: MappingFile) -> list[str]:
+    """Entries of one name in the same table of two segments."""
+    problems = []
+    for table in ("unroll", "measured", "buffers"):
+        seen: set[str] = set()
+        for k, segment in enumerate(entry.segments):
+            names = getattr(segment, table)
+            problems += [
+                f"{document.where(('segments', k, table, name))}: {dotted_name(('segments', k, table, name))} "
+                "is in another segment too; keep one"
+                for name in names
+                if name in seen
+            ]
+            seen |= set(names)
+    return problems
+
+
 def mapping_text(mapping: Mapping) -> str:
     """The file `read_mapping` reads back to an equal mapping."""
-    segment: dict[str, object] = {"unroll": {name: _flow(u) for name, u in mapping.unroll.items()}}
-    if mapping.measured:
-        segment["measured"] = {name: _flow(m) for name, m in mapping.measured.items()}
-    if mapping.capacities:
-        segment["buffers"] = dict(mapping.capacities)
     data: dict[str, object] = {"granularity": mapping.granularity}
     if mapping.interval_cycles is not None:
         data["interval_cycles"] = mapping.interval_cycles
-    data["segments"] = [segment]
+    if mapping.frames_per_visit > 1:
+        data["frames_per_visit"] = mapping.frames_per_visit
+    if mapping.homes:
+        data["homes"] = dict(mapping.homes)
+    if mapping.materialised:
+        data["materialised"] = sorted(mapping.materialised)
+    if mapping.choice is not None:
+        data["choice"] = asdict(mapping.choice)
+    data["segments"] = _segment_entries(mapping)
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = False
     writer.representer.sort_base_mapping_type_on_output = False
@@ -129,6 +233,32 @@ def mapping_text(mapping: Mapping) -> str:
     return stream.getvalue()
 
 
+def _segment_entries(mapping: Mapping) -> list[dict[str, object]]:
+    """An entry a segment, each with its own layers' unrolling; buffers and what is in no segment go to the first."""
+    home = {name: k for k, segment in enumerate(mapping.segments) for name in segment.layers}
+    entries = [_segment_entry(segment) for segment in mapping.segments or (Segment(()),)]
+    for table, values in (("unroll", mapping.unroll), ("measured", mapping.measured)):
+        for name, value in values.items():
+            rows = entries[home.get(name, 0)].setdefault(table, {})
+            assert isinstance(rows, dict)
+            rows[name] = _flow(value)
+    entries[0].setdefault("unroll", {})
+    if mapping.capacities:
+        entries[0]["buffers"] = dict(mapping.capacities)
+    return entries
+
+
+def _segment_entry(segment: Segment) -> dict[str, object]:
+    entry: dict[str, object] = {"layers": list(segment.layers)} if segment.layers else {}
+    if not segment.tile.is_whole:
+        entry["tile"] = _flow(segment.tile)
+    if segment.halo != Segment.halo:
+        entry["halo"] = segment.halo
+    if segment.weights is not None:
+        entry["weights"] = segment.weights
+    return entry
+
+
 class _OneLine(dict[str, int]):
     """An entry that stands on the line of its name."""
 
@@ -137,6 +267,6 @@ def _in_braces(representer: Any, entry: _OneLine) -> Any:
     return representer.represent_mapping("tag:yaml.org,2002:map", entry, flow_style=True)
 
 
-def _flow(entry: Unroll | Measured) -> _OneLine:
+def _flow(entry: Unroll | Measured | Tile) -> _OneLine:
     values = ((name, getattr(entry, name)) for name in type(entry).__dataclass_fields__)
     return _OneLine({name: value for name, value in values if value is not None})

@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from importlib.metadata import version
-from typing import NamedTuple
+from math import ceil
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.mapping.design import Design, Stage, with_capacities
+from accelsim.errors import InputError, NotModelled
+from accelsim.mapping.buffers import edge_bounds
+from accelsim.mapping.design import Design, Stage, with_capacities, with_interval
+from accelsim.mapping.mapping import Choice, Granularity
+from accelsim.mapping.movers import weight_bytes
+from accelsim.mapping.passes import element_bits
 from accelsim.mapping.roles import ROLES
+from accelsim.mapping.streams import FRAMES_OF_WEIGHTS, streamed
+from accelsim.mapping.traffic import pipeline_traffic, visit_traffic
 from accelsim.network.attention import attention_buffering, find_attention
-from accelsim.network.reach import Granularity
+from accelsim.network.reach import Granularity as TokenGranularity
 from accelsim.report import report as parts
-from accelsim.timing.bounds import edge_bounds, interval_bound_cycles, latency_bound_cycles
+from accelsim.report.bandwidth import binned
+from accelsim.report.memory import memory_rows, traffic_rows, turns_sustained, turns_used
+from accelsim.report.turns import crossing_rows, inner_rows, role_rows, segment_rows
+from accelsim.report.turns import stage_rows as turns_stage_rows
+from accelsim.report.turns import throughput as turns_throughput
+from accelsim.report.virtual import virtual_maps
+from accelsim.report.waiting import worst_edges
+from accelsim.timing.bandwidth import Passed, pipeline_passed, turns_passed
+from accelsim.timing.bounds import interval_bound_cycles, latency_bound_cycles
 from accelsim.timing.critical import critical_cycle, slack_cycles
-from accelsim.timing.kernels.pipeline import INPUT, SOURCE, SPACE
-from accelsim.timing.lower import token_elements
+from accelsim.timing.kernels.pipeline import INPUT, PORT, SOURCE, SPACE
+from accelsim.timing.lower import checked_granularity, token_elements
 from accelsim.timing.occupancy import peak_tokens, simultaneous_peak_elements, stored_tokens
 from accelsim.timing.simulate import Trace, schedule
+from accelsim.timing.turns import take_turns
 
 Times = NDArray[np.int64]
 
@@ -38,53 +56,230 @@ class _Peaks(NamedTuple):
 def simulate(
     design: Design, frames: int | None = None, granularity: Granularity | None = None, source: str | None = None
 ) -> parts.Report:
-    """Simulates `design` and reports buffers, stages, throughput and latency.
+    """Simulates `design` and reports buffers, stages, traffic, throughput and latency.
 
-    `frames` None runs until frames repeat, else exactly that many; `granularity` is "row" or "pixel", None for
-    that of the design's mapping; `source` is "paced" or "greedy", None for the machine's. Figures of buffers
+    `frames` None runs until frames repeat, else exactly that many; `granularity` is "row", "pixel" or "word", None
+    for that of the design's mapping; `source` is "paced" or "greedy", None for the machine's. Figures of buffers
     are those of a paced source and unbounded buffers, whatever the design's own; what its own come to is
-    reported beside them. Raises `DeadlockError` with the cycle of waits, `InputError` for a `frames` below 1.
+    reported beside them. Segments take turns row by row, for as many frames as their mapping says, and their
+    buffers are bounded. Raises `DeadlockError` with the cycle of waits, `InfeasibleError` where a segment does
+    not fit its memory, `InputError` for a `frames` below 1.
     """
-    trace = schedule(design, granularity, source, frames)
-    free = trace if trace.steady and _is_free(trace) else schedule(_unbounded(design), trace.granularity, "paced")
+    if not isinstance(design, Design):
+        raise InputError(f"a {type(design).__name__} is no Design; map_network gives one")
+    if (granularity or design.mapping.granularity) == "word":
+        from accelsim.report.words import simulate_words
+
+        return simulate_words(design, frames, source)
+    if design.mapping.segments:
+        return _in_turns(design, frames, granularity, source)
+    tokens = checked_granularity(design, granularity)
+    running = streamed(design, tokens)
+    trace = schedule(running, tokens, source, frames)
+    free = trace if trace.steady and _is_free(trace) else _free(_unbounded(running), trace.granularity)
     peaks = _peaks(trace, free)
-    body = parts.Body(
-        network=design.network.name,
-        inputs={stage.name: stage.tensor.label for stage in design.stages if stage.is_source},
-        accelerator=design.accelerator.name,
-        granularity=trace.granularity,
-        source=trace.source,
-        fork=design.accelerator.fork,
-        pace_cycles=design.pace_cycles,
-        clock_hz=design.accelerator.clock_hz,
-        activation_bits=design.accelerator.activation_bits,
-        throughput=_throughput(trace),
-        critical=_critical(trace),
-        attention_buffering=_attention(design),
-        buffering={role: _role(free, peaks, role) for role in ROLES},
-        buffers=tuple(_buffer(trace, peaks, k) for k in range(len(design.edges))),
-        stages=tuple(_stage_rows(trace)),
-        work=_work(design),
-        segments=(parts.Segment(name="pipeline", stages=len(design.stages), multipliers=design.multipliers),),
-        traffic=None,
-        memories=None,
-        energy=None,
-        not_modelled=parts.NOT_MODELLED,
-        warnings=tuple(_warnings(trace, free)),
-        version=version("accelsim"),
+    passed = pipeline_passed(trace)
+    traffic, memories = _traffic(trace, free, passed)
+    return parts.Report(
+        parts.Body(
+            **report_head(running, trace.granularity, trace.source),
+            throughput=_throughput(trace, design),
+            critical=_critical(trace),
+            buffering={role: _role(free, peaks, role) for role in ROLES},
+            buffers=tuple(_buffer(trace, peaks, k) for k in range(len(running.edges))),
+            stages=tuple(_stage_rows(trace)),
+            segments=(pipeline_segment(running),),
+            traffic=traffic,
+            memories=memories,
+            virtual_maps=virtual_maps(design, traffic),
+            warnings=(*_warnings(trace, free), *_room_warnings(design, memories)),
+        ),
+        binned(passed),
     )
-    return parts.Report(body)
+
+
+def _in_turns(design: Design, frames: int | None, granularity: str | None, source: str | None) -> parts.Report:
+    """The report of a design whose segments take turns."""
+    _check_turns(design, frames, granularity, source)
+    turns = take_turns(design)
+    alone = turns if turns.frames == 1 else take_turns(_one_frame(design))
+    inner, crossing = inner_rows(turns), crossing_rows(turns)
+    traffic = visit_traffic(design, turns.visits)
+    machine = design.accelerator
+    passed = turns_passed(turns)
+    memories = memory_rows(
+        machine,
+        traffic,
+        turns.interval_cycles,
+        turns_sustained(turns),
+        passed,
+        turns_used(turns),
+    )
+    return parts.Report(
+        parts.Body(
+            **report_head(design, "row", "greedy"),
+            throughput=turns_throughput(turns, alone),
+            critical=None,
+            buffering=role_rows(turns, inner, crossing),
+            buffers=tuple(row for rows in (*inner, crossing) for row in rows),
+            stages=tuple(turns_stage_rows(turns)),
+            segments=segment_rows(turns),
+            traffic=traffic_rows(traffic),
+            memories=memories,
+            virtual_maps=virtual_maps(design, traffic_rows(traffic)),
+            warnings=(),
+        ),
+        binned(passed),
+    )
+
+
+def _check_turns(design: Design, frames: int | None, granularity: str | None, source: str | None) -> None:
+    if (granularity or design.mapping.granularity) != "row":
+        raise NotModelled(
+            "segments take turns row by row; pixels of such a design are not modelled: use granularity row"
+        )
+    if source == "paced":
+        raise NotModelled("the frames of a visit are in memory before it begins; a paced source of it is not modelled")
+    if frames not in (None, design.mapping.frames_per_visit):
+        raise InputError(
+            f"frames = {frames}: a visit takes frames_per_visit = {design.mapping.frames_per_visit} of the mapping, "
+            "and every visit is like the next; leave frames out"
+        )
+
+
+def _one_frame(design: Design) -> Design:
+    return replace(design, mapping=replace(design.mapping, frames_per_visit=1))
+
+
+def report_head(design: Design, granularity: str, source: str) -> dict[str, Any]:
+    """What every report says, however it was simulated."""
+    machine, choice = design.accelerator, design.mapping.choice
+    return {
+        "network": design.network.name,
+        "inputs": {stage.name: stage.tensor.label for stage in design.stages if stage.is_input},
+        "accelerator": machine.name,
+        "granularity": granularity,
+        "source": source,
+        "fork": machine.fork,
+        "pace_cycles": design.pace_cycles,
+        "clock_hz": machine.clock_hz,
+        "activation_bits": machine.activation_bits,
+        "attention_buffering": attention_of(design),
+        "work": work_of(design),
+        "choice": None if choice is None else _choice(choice),
+        "energy": None,
+        "not_modelled": (*(() if machine.memories else parts.NEED_MEMORIES), *parts.NOT_MODELLED),
+        "version": version("accelsim"),
+    }
+
+
+def _choice(choice: Choice) -> parts.Choice:
+    return parts.Choice(objective=choice.objective, value=choice.value, bound=choice.bound, exact=choice.exact)
+
+
+def pipeline_segment(running: Design) -> parts.Segment:
+    layers = tuple(stage.name for stage in running.stages if stage.transfer is None and not stage.is_source)
+    return parts.Segment(
+        name="pipeline",
+        stages=len(running.stages),
+        multipliers=running.multipliers,
+        layers=layers,
+        frames=None,
+        cycles=None,
+        load_cycles=None,
+        setup_cycles=None,
+        tiles=1,
+        tile={},
+        halo=None,
+        weights=running.accelerator.weights if running.accelerator.memories else None,
+        demand=None,
+        slowest=max(running.stages, key=lambda stage: stage.work_cycles).name,
+    )
+
+
+def _traffic(
+    trace: Trace, free: Trace, passed: Mapping[str, Passed]
+) -> tuple[tuple[parts.TrafficRow, ...] | None, dict[str, parts.MemoryRow] | None]:
+    running = trace.design
+    machine = running.accelerator
+    if machine.local_memory is None:
+        return None, None
+    traffic = pipeline_traffic(running)
+    moved: dict[str, Fraction] = defaultdict(Fraction)
+    for row in traffic:
+        moved[row.memory] += row.read_bytes + row.written_bytes
+    sustained = {name: size / trace.interval_cycles for name, size in moved.items()}
+    used = {name: bytes_of(_homed_elements(running, trace, name), running) for name in machine.memories}
+    used[machine.local_memory] += _weights_held(running) + bytes_of(_own_elements(running, trace, free), running)
+    return traffic_rows(traffic), memory_rows(machine, traffic, trace.interval_cycles, sustained, passed, used)
+
+
+def _homed_elements(running: Design, trace: Trace, memory: str) -> int:
+    """Elements at most in the buffers whose home is `memory`; one a fork."""
+    rooms: dict[str, int] = {}
+    for k, edge in enumerate(running.edges):
+        if edge.home == memory:
+            key = edge.name if running.accelerator.fork == "copy" else edge.producer
+            held = peak_tokens(trace, k) * token_elements(edge.tensor, trace.granularity)
+            rooms[key] = max(rooms.get(key, 0), held)
+    return sum(rooms.values())
+
+
+def _own_elements(running: Design, trace: Trace, free: Trace) -> int:
+    """Elements in the engine's own buffers: what bounded ones hold, and the peaks of the others; one a fork."""
+    rooms: dict[str, int] = {}
+    for k, edge in enumerate(running.edges):
+        if edge.home is None and edge.reads != "all":
+            tokens = peak_tokens(free, k) if edge.capacity is None else edge.capacity
+            key = edge.name if running.accelerator.fork == "copy" else edge.producer
+            rooms[key] = max(rooms.get(key, 0), tokens * token_elements(edge.tensor, trace.granularity))
+    return sum(rooms.values())
+
+
+def _weights_held(running: Design) -> int:
+    """Bytes of weights on chip: all of them, twice where those of the next frame load meanwhile."""
+    total = sum(weight_bytes(running, stage) for stage in running.stages if stage.transfer is None)
+    return total if running.accelerator.weights == "resident" else FRAMES_OF_WEIGHTS * total
+
+
+def _room_warnings(design: Design, memories: Mapping[str, parts.MemoryRow] | None) -> Iterable[str]:
+    for name, row in (memories or {}).items():
+        if row.used_bytes > row.size_bytes:
+            yield (
+                f"{name} has {row.size_bytes:,} B, the pipeline uses {row.used_bytes:,} B (short by "
+                f"{row.used_bytes - row.size_bytes:,} B); raise memories.{name}.size, tile its squeeze-excite blocks, "
+                "size its buffers, or cut it into segments (mapping fused)"
+            )
+
+
+def _free(unbounded: Design, granularity: TokenGranularity) -> Trace:
+    """Under a paced source, as fast as the pipeline goes where that is slower than its slowest stage."""
+    trace = schedule(unbounded, granularity, "paced")
+    if not trace.growing:
+        return trace
+    return schedule(with_interval(unbounded, ceil(trace.interval_cycles)), granularity, "paced")
 
 
 def _is_free(trace: Trace) -> bool:
-    return trace.source == "paced" and not trace.pipeline.capacity.any()
+    bounded = (edge for edge in trace.design.edges if edge.capacity is not None)
+    brought = (_is_brought(trace.design.stage_by_name[edge.producer]) for edge in bounded)
+    return trace.source == "paced" and all(brought)
 
 
 def _unbounded(design: Design) -> Design:
-    """`design` without capacities, its source no faster than the slowest stage, so that it can be steady."""
-    free = with_capacities(design, {})
+    """`design` without capacities, its source no faster than the slowest stage, so that it can be steady.
+
+    Weights that are loaded for every frame, and what comes back from memory, wait for their turn all the same.
+    """
+    kept = {e.name: e.capacity for e in design.edges if e.capacity and _is_brought(design.stage_by_name[e.producer])}
+    free = with_capacities(design, kept)
     pace = max(design.pace_cycles, design.bottleneck_cycles)
     return replace(free, mapping=replace(free.mapping, interval_cycles=pace))
+
+
+def _is_brought(producer: Stage) -> bool:
+    """Whether what a stage makes comes from a memory during the frame."""
+    return producer.transfer is not None and not producer.transfer.write and not producer.is_input
 
 
 def _peaks(trace: Trace, free: Trace) -> _Peaks:
@@ -100,23 +295,23 @@ def _peaks(trace: Trace, free: Trace) -> _Peaks:
     )
 
 
-def _number(value: Fraction) -> float:
+def number(value: Fraction) -> float:
     return value.numerator / value.denominator
 
 
-def _throughput(trace: Trace) -> parts.Throughput:
+def _throughput(trace: Trace, core: Design) -> parts.Throughput:
     design, interval = trace.design, trace.interval_cycles
     latency = _latency(trace, trace.first, trace.last) if trace.steady else None
     loss, utilisation, of_total = _utilisation(trace)
     return parts.Throughput(
-        interval_cycles=_number(interval),
+        interval_cycles=number(interval),
         interval_bound_cycles=interval_bound_cycles(design, trace.source),
         latency_cycles=latency,
-        latency_bound_cycles=latency_bound_cycles(design, trace.granularity),
+        latency_bound_cycles=latency_bound_cycles(core, trace.granularity),
         first_output_cycles=_first_output(trace) if trace.steady else None,
         idle_latency_cycles=_latency(trace, trace.alone_first[None], trace.alone_last[None]),
-        frames_in_flight=None if latency is None else _number(latency / interval),
-        frames_per_second=_number(design.accelerator.clock_hz / interval),
+        frames_in_flight=None if latency is None else number(latency / interval),
+        frames_per_second=number(design.accelerator.clock_hz / interval),
         mac_utilisation=utilisation,
         mac_utilisation_of_total=of_total,
         utilisation_loss=loss,
@@ -128,7 +323,7 @@ def _throughput(trace: Trace) -> parts.Throughput:
 
 def _entered(trace: Trace, first: Times) -> Times:
     """When each frame's first input token was taken, int64[frames]."""
-    sources = [trace.stage_index[stage.name] for stage in trace.design.stages if stage.is_source]
+    sources = [trace.stage_index[stage.name] for stage in trace.design.stages if stage.is_input]
     starts: list[Times] = [trace.starts(k, first)[:, 0] for k in sources]
     entered: Times = np.stack(starts).min(axis=0)
     return entered
@@ -157,18 +352,18 @@ def _utilisation(trace: Trace) -> tuple[parts.UtilisationLoss, float, float]:
     design, interval = trace.design, trace.interval_cycles
     stages = [stage for stage in design.stages if stage.multipliers]
     macs = sum(min(stage.macs, stage.multipliers * stage.work_cycles) for stage in stages)
-    allotted = sum(stage.multipliers for stage in stages) * interval
+    allotted = design.multipliers * interval
     if not allotted:
         return parts.UtilisationLoss(rounding=0.0, rate_mismatch=0.0, stalls=0.0), 0.0, 0.0
     bound = interval_bound_cycles(design, trace.source)
     worked = sum(stage.multipliers * stage.work_cycles for stage in stages)
     loss = parts.UtilisationLoss(
-        rounding=_number((worked - macs) / allotted),
-        rate_mismatch=_number((design.multipliers * bound - worked) / allotted),
-        stalls=_number(design.multipliers * (interval - bound) / allotted),
+        rounding=number((worked - macs) / allotted),
+        rate_mismatch=number((design.multipliers * bound - worked) / allotted),
+        stalls=number(design.multipliers * (interval - bound) / allotted),
     )
     of_total = macs / (design.accelerator.engine.multipliers * interval)
-    return loss, _number(macs / allotted), _number(of_total)
+    return loss, number(macs / allotted), number(of_total)
 
 
 def _critical(trace: Trace) -> parts.Critical | None:
@@ -177,14 +372,14 @@ def _critical(trace: Trace) -> parts.Critical | None:
         return None
     return parts.Critical(
         kind=cycle.kind,
-        interval_cycles=_number(cycle.interval_cycles),
+        interval_cycles=number(cycle.interval_cycles),
         stages=cycle.stages,
         edges=cycle.edges,
         steps=cycle.steps,
     )
 
 
-def _attention(design: Design) -> parts.AttentionBuffering:
+def attention_of(design: Design) -> parts.AttentionBuffering:
     found = attention_buffering(design.network)
     rows = tuple(
         parts.AttentionBlockRow(
@@ -200,7 +395,7 @@ def _attention(design: Design) -> parts.AttentionBuffering:
     )
 
 
-def _bytes(elements: int, design: Design) -> int:
+def bytes_of(elements: int, design: Design) -> int:
     return -(-elements * design.accelerator.activation_bits // 8)
 
 
@@ -213,7 +408,7 @@ def _role(free: Trace, peaks: _Peaks, role: str) -> parts.RoleBuffering:
         bound_elements=sum(peaks.bound[k] for k in edges),
         one_frame_peak_elements=sum(peaks.alone[k] for k in edges),
         peak_elements=peak,
-        peak_bytes=_bytes(peak, design),
+        peak_bytes=bytes_of(peak, design),
         simultaneous_peak_elements=simultaneous_peak_elements(free, edges),
         stored_elements=_stored(free, edges, peaks),
     )
@@ -236,7 +431,7 @@ def _stored(free: Trace, edges: Sequence[int], peaks: _Peaks) -> int:
 
 
 def _buffer(trace: Trace, peaks: _Peaks, k: int) -> parts.BufferRow:
-    edge = trace.design.edges[k]
+    edge, machine = trace.design.edges[k], trace.design.accelerator
     size = token_elements(edge.tensor, trace.granularity)
     return parts.BufferRow(
         edge=edge.name,
@@ -246,10 +441,11 @@ def _buffer(trace: Trace, peaks: _Peaks, k: int) -> parts.BufferRow:
         tensor=edge.tensor.label,
         token_elements=size,
         frame_elements=edge.tensor.elements,
+        home=edge.home,
         bound_elements=peaks.bound[k],
         one_frame_peak_elements=peaks.alone[k],
         peak_elements=peaks.steady[k],
-        peak_bytes=_bytes(peaks.steady[k], trace.design),
+        peak_bytes=-(-peaks.steady[k] * element_bits(machine, trace.design.stage_by_name, edge) // 8),
         capacity_elements=None if edge.capacity is None else edge.capacity * size,
         held_elements=None if peaks.held is None else peaks.held[k],
     )
@@ -257,48 +453,39 @@ def _buffer(trace: Trace, peaks: _Peaks, k: int) -> parts.BufferRow:
 
 def _stage_rows(trace: Trace) -> Iterable[parts.StageRow]:
     slack = slack_cycles(trace)
-    worst = _worst_edges(trace)
+    worst = worst_edges(trace)
     for position, stage in enumerate(trace.design.stages):
         waited = [Fraction(int(cycles), trace.period_frames) for cycles in trace.waited[position]]
-        shares = [_number(share) if trace.steady else None for share in waited]
+        shares = [number(share) if trace.steady else None for share in waited]
         yield parts.StageRow(
             stage=stage.name,
-            kind=stage.group.node.kind,
+            kind=stage.kind,
             fused=stage.group.fused,
             output=stage.tensor.label,
             macs=stage.macs,
             parameters=stage.parameters,
             multipliers=stage.multipliers,
-            unroll=_unroll(stage),
+            unroll=unroll_of(stage),
             work_cycles=stage.work_cycles,
             busy_cycles=stage.work_cycles,
             waiting_input_cycles=shares[INPUT],
             waiting_space_cycles=shares[SPACE],
-            waiting_port_cycles=0,
+            waiting_port_cycles=shares[PORT],
             waiting_source_cycles=shares[SOURCE],
-            slack_cycles=_number(slack[stage.name]) if trace.steady else None,
+            waiting_turn_cycles=0,
+            port=stage.port,
+            slack_cycles=number(slack[stage.name]) if trace.steady else None,
             waits_most_on=worst[position],
         )
 
 
-def _unroll(stage: Stage) -> dict[str, int]:
+def unroll_of(stage: Stage) -> dict[str, int]:
     if stage.unroll is None:
         return {}
     return {axis: getattr(stage.unroll, axis) for axis in ("inputs", "outputs", "window", "pixels")}
 
 
-def _worst_edges(trace: Trace) -> list[str | None]:
-    """For each stage the edge that it waited on longest, as a reader for input or as a producer for space."""
-    worst: list[tuple[int, str | None]] = [(0, None)] * len(trace.design.stages)
-    for k, edge in enumerate(trace.design.edges):
-        for stage, cycles in ((edge.consumer, trace.waited_on[k, INPUT]), (edge.producer, trace.waited_on[k, SPACE])):
-            position = trace.stage_index[stage]
-            if cycles > worst[position][0]:
-                worst[position] = (int(cycles), edge.name)
-    return [name for _, name in worst]
-
-
-def _work(design: Design) -> parts.Work:
+def work_of(design: Design) -> parts.Work:
     net = design.network
     excite = {name for block in find_attention(net) for name in block.excite}
     return parts.Work(

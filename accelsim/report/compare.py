@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from accelsim.report.facts import ATTENTION, LATENCY, THROUGHPUT, WAITING, WORK, Section, Value, value_text
+from accelsim.report.facts import (
+    ATTENTION,
+    LATENCY,
+    OFF_CHIP,
+    THROUGHPUT,
+    TURNS,
+    WAITING,
+    WORK,
+    Section,
+    Value,
+    value_text,
+)
+from accelsim.report.memory_tables import MEASURES
 from accelsim.report.report import Body
 from accelsim.report.tables import Table, lines_table, plain, quantity
-from accelsim.report.text import MOST_BUFFERS, ROLE_MEASURES, title_line
+from accelsim.report.text import MOST_BUFFERS, role_measures, title_line
+from accelsim.report.virtual_tables import VIRTUAL_MAPS
 
-#: Fields by which the rows of a report's tables are matched.
-ROW_NAMES = ("edge", "stage", "block", "name")
+#: Fields by which the rows of a report's tables are matched: the first of these that they have.
+ROW_NAMES = (("edge",), ("stage",), ("block",), ("name",), ("pool",), ("layer", "tensor", "memory", "kind"))
 
 
 class Run(NamedTuple):
@@ -54,14 +68,24 @@ def change(baseline: Any, other: Any) -> Any:
 def _changed_rows(baseline: list[Any], other: list[Any]) -> list[Any] | None:
     if not all(isinstance(row, dict) for row in (*baseline, *other)):
         return None
-    matching = {_row_name(row): row for row in other}
-    shared = [(row, matching[name]) for row in baseline if (name := _row_name(row)) in matching]
-    return [change(row, match) | dict([_row_name(row)]) for row, match in shared]
+    matching = dict(_named(other))
+    shared = [(row, matching[name]) for name, row in _named(baseline) if name in matching]
+    return [change(row, match) | _row_name(row) for row, match in shared]
 
 
-def _row_name(row: dict[str, Any]) -> tuple[str, Any]:
-    """The field that tells a row from its neighbours, and its value."""
-    return next((field, row[field]) for field in ROW_NAMES if field in row)
+def _row_name(row: dict[str, Any]) -> dict[str, Any]:
+    """The fields that tell a row from its neighbours."""
+    names = next((names for names in ROW_NAMES if row.keys() >= {*names}), ())
+    return {name: row[name] for name in names}
+
+
+def _named(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Rows by name; where several have one name, by their position among these too."""
+    seen: Counter[tuple[Any, ...]] = Counter()
+    for row in rows:
+        name = tuple(_row_name(row).values())
+        seen[name] += 1
+        yield (name, seen[name]), row
 
 
 def _is_number(value: Any) -> bool:
@@ -79,19 +103,37 @@ def comparison_tables(runs: Sequence[Run]) -> list[Table]:
     tables = [lines_table("Runs", [f"{run.label}: {title_line(run.body)}" for run in runs])]
     if len(titles) == 1:
         tables = [lines_table(next(iter(titles)), [])]
-    tables += [_section(section, runs) for section in (THROUGHPUT, LATENCY, ATTENTION)]
+    tables += _sections((THROUGHPUT, TURNS, LATENCY, OFF_CHIP), runs)
+    tables += [table for table in (_memories(runs),) if table]
+    tables += _sections((VIRTUAL_MAPS, ATTENTION), runs)
     tables.append(
         _columns("Buffering by role, simulated, elements summed over the edges of a role", runs, _roles(runs))
     )
-    tables += [_section(section, runs) for section in (WAITING, WORK)]
+    tables += _sections((WAITING, WORK), runs)
     tables.append(_buffers(runs))
     warnings = [f"{run.label}: {text}" for run in runs for text in run.body.warnings]
     return [*tables, lines_table("Warnings", warnings)] if warnings else tables
 
 
-def _section(section: Section, runs: Sequence[Run]) -> Table:
-    rows = [(fact.name, fact.unit, [fact.value(run.body) for run in runs]) for fact in section.facts]
-    return _columns(section.title, runs, rows)
+def _sections(sections: Iterable[Section], runs: Sequence[Run]) -> Iterator[Table]:
+    """The figures that say something of any of the runs."""
+    for section in sections:
+        facts = section.of([run.body for run in runs])
+        if facts:
+            rows = [(fact.name, fact.unit, [fact.value(run.body) for run in runs]) for fact in facts]
+            yield _columns(section.title, runs, rows)
+
+
+def _memories(runs: Sequence[Run]) -> Table | None:
+    """Every measure of every memory that any run has."""
+    names = dict.fromkeys(name for run in runs for name in run.body.memories or ())
+    rows: list[tuple[str, str, list[Value]]] = []
+    for name in names:
+        found = [((run.body.memories or {}).get(name), run.body) for run in runs]
+        for measure in MEASURES:
+            values: list[Value] = [None if row is None else measure.value(row, body) for row, body in found]
+            rows.append((f"{name} {measure.name}", measure.unit, values))
+    return _columns("Memories; bytes are a frame's", runs, rows) if rows else None
 
 
 def _columns(title: str, runs: Sequence[Run], rows: Iterable[tuple[str, str, list[Value]]]) -> Table:
@@ -104,10 +146,11 @@ def _columns(title: str, runs: Sequence[Run], rows: Iterable[tuple[str, str, lis
 
 
 def _told(labels: Sequence[str], values: Sequence[Value]) -> str:
-    """Text of every run, once where all have the same."""
+    """Text of every run that has any, once where all have the same."""
     if len(set(values)) == 1:
         return value_text(values[0])
-    return ", ".join(f"{value_text(value)} ({label})" for label, value in zip(labels, values, strict=True))
+    told = zip(labels, values, strict=True)
+    return "; ".join(f"{value_text(value)} ({label})" for label, value in told if value is not None)
 
 
 def _row(name: str, unit: str, values: list[Value]) -> tuple[str, ...]:
@@ -124,7 +167,7 @@ def _roles(runs: Sequence[Run]) -> Iterable[tuple[str, str, list[Value]]]:
     """Every measure of every role that any run has an edge of."""
     roles = dict.fromkeys(role for run in runs for role, row in run.body.buffering.items() if row.edges)
     for role in roles:
-        for measure, name in ROLE_MEASURES.items():
+        for measure, name in role_measures([run.body for run in runs]).items():
             yield role, name, [getattr(run.body.buffering[role], measure) for run in runs]
 
 
@@ -138,4 +181,4 @@ def _buffers(runs: Sequence[Run]) -> Table:
             roles[row.edge] = row.role
     largest = sorted(peaks, key=lambda edge: (-max(int(p or 0) for p in peaks[edge]), edge))[:MOST_BUFFERS]
     rows = ((edge, roles[edge], peaks[edge]) for edge in largest)
-    return _columns(f"Largest buffers, steady peak in elements ({len(largest)} of {len(peaks)} edges)", runs, rows)
+    return _columns(f"Largest buffers, peak in elements ({len(largest)} of {len(peaks)} edges)", runs, rows)

@@ -17,12 +17,15 @@ from accelsim.errors import InputError
 from accelsim.mapping.design import Design, bind
 from accelsim.mapping.mapping import Granularity, mapping_text, read_mapping
 from accelsim.network.graph import Network
+from accelsim.report.bandwidth import Rates, rates_of
 from accelsim.report.report import Body, Report
 
 #: The file that makes a folder a run folder.
 MARK = "run.json"
 NETWORK, ARRAYS, ACCELERATOR, MAPPING = "network.yaml", "network.npz", "accelerator.yaml", "mapping.yaml"
 REPORT = "report.json"
+#: Tables of a report, each in a Parquet file of its name; without rows where memory is not modelled.
+TABLES = ("buffers", "stages", "segments", "traffic", "memories", "bandwidth", "virtual_maps")
 PACKAGES = ("accelsim", "numpy", "numba")
 
 #: More than the report of any network that can be simulated.
@@ -71,8 +74,8 @@ def write_run(folder: str | Path, design: Design, report: Report, frames: int | 
     _write_yaml(place / ACCELERATOR, design.accelerator.model_dump(mode="json"))
     (place / MAPPING).write_text(mapping_text(design.mapping), encoding="utf-8")
     report.to_json(place / REPORT)
-    report.buffers.write_parquet(place / "buffers.parquet")
-    report.stages.write_parquet(place / "stages.parquet")
+    for name in TABLES:
+        getattr(report, name).write_parquet(place / f"{name}.parquet")
     _write_json(place / "versions.json", versions())
     granularity: Any = report.body.granularity
     _write_json(place / MARK, Options(granularity=granularity, frames=frames).model_dump())
@@ -118,6 +121,19 @@ def is_run_folder(path: str | Path) -> bool:
 def read_report(folder: Path) -> Body:
     """The report in a run folder."""
     return _checked(Body, _read_json(folder / REPORT), folder / REPORT)
+
+
+def read_rates(folder: Path) -> tuple[Rates, ...]:
+    """What passed each memory over time, as a run folder holds it."""
+    import polars as pl
+
+    path = folder / "bandwidth.parquet"
+    if not path.is_file():
+        raise InputError(f"{path}: not there; simulate with -o again, which writes it")
+    try:
+        return rates_of(pl.read_parquet(path))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"{path}: not readable as bandwidth over time ({str(error).splitlines()[0]})") from None
 
 
 def read_design(folder: Path) -> tuple[Design, Options]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field
 
 from accelsim.hardware.accelerator import Accelerator
+from accelsim.hardware.memory import Memory
 from accelsim.network.attention import attention_buffering, find_attention
 from accelsim.network.graph import Network, Node, Port
 from accelsim.report.tables import Table, facts_table, lines_table, quantity
@@ -90,20 +91,50 @@ class FieldRow(_Part):
     meaning: str
 
 
+class MemoryRow(_Part):
+    """What a memory level comes to."""
+
+    memory: str
+    size_bytes: int
+    read_bytes_per_second: float = Field(description="what all banks read, less what the port wastes")
+    write_bytes_per_second: float = Field(description="the same for writes")
+    requester_read_bytes_per_second: float = Field(
+        description="what one requester alone reads at most, with the bursts it may have under way"
+    )
+    requester_write_bytes_per_second: float = Field(description="the same for writes")
+
+
 class AcceleratorInspection(_Part):
     """What `inspect --json` prints of a machine."""
 
     accelerator: str
     fields: tuple[FieldRow, ...]
+    memories: tuple[MemoryRow, ...] = Field(description="from the engine outwards")
 
 
 #: Units by the end of a field's name.
 UNITS = {
+    "read_bits": "bits/cycle",
+    "write_bits": "bits/cycle",
+    "energy_pj_per_byte": "pJ/byte",
+    "size": "bytes",
+    "burst": "bytes",
+    "outstanding": "bursts",
     "_cycles": "cycles",
     "_bits": "bits",
     "clock": "Hz",
     "lanes": "elements/cycle",
     "multipliers": "MACs/cycle",
+}
+
+#: What the dotted name of a memory's field begins with.
+MEMORIES = "memories."
+#: Rates of a memory, as text calls them.
+RATES = {
+    "read_bytes_per_second": "reads",
+    "write_bytes_per_second": "writes",
+    "requester_read_bytes_per_second": "one reader",
+    "requester_write_bytes_per_second": "one writer",
 }
 
 
@@ -172,7 +203,22 @@ def _attention(net: Network) -> Iterator[AttentionRow]:
 
 def inspect_accelerator(accelerator: Accelerator) -> AcceleratorInspection:
     """Every field of a machine with its value, unit and meaning."""
-    return AcceleratorInspection(accelerator=accelerator.name, fields=tuple(_fields(accelerator, "")))
+    return AcceleratorInspection(
+        accelerator=accelerator.name,
+        fields=tuple(_fields(accelerator, "")),
+        memories=tuple(_memory(name, memory, accelerator.clock_hz) for name, memory in accelerator.memories.items()),
+    )
+
+
+def _memory(name: str, memory: Memory, clock_hz: int) -> MemoryRow:
+    return MemoryRow(
+        memory=name,
+        size_bytes=memory.size,
+        read_bytes_per_second=float(memory.bytes_per_cycle(write=False) * clock_hz),
+        write_bytes_per_second=float(memory.bytes_per_cycle(write=True) * clock_hz),
+        requester_read_bytes_per_second=float(memory.requester_bytes_per_cycle(write=False) * clock_hz),
+        requester_write_bytes_per_second=float(memory.requester_bytes_per_cycle(write=True) * clock_hz),
+    )
 
 
 def _fields(part: BaseModel, prefix: str) -> Iterator[FieldRow]:
@@ -180,6 +226,10 @@ def _fields(part: BaseModel, prefix: str) -> Iterator[FieldRow]:
         value = getattr(part, name)
         if isinstance(value, BaseModel):
             yield from _fields(value, f"{prefix}{name}.")
+            continue
+        if isinstance(value, dict):
+            for level, below in value.items():
+                yield from _fields(below, f"{prefix}{name}.{level}.")
             continue
         yield FieldRow(
             field=prefix + name,
@@ -191,13 +241,39 @@ def _fields(part: BaseModel, prefix: str) -> Iterator[FieldRow]:
 
 
 def _choices(annotation: Any) -> tuple[str, ...]:
-    return tuple(str(choice) for choice in get_args(annotation)) if get_origin(annotation) is Literal else ()
+    choices = get_args(annotation) if get_origin(annotation) is Literal else ()
+    return tuple(str(choice) for choice in choices) if len(choices) > 1 else ()
 
 
 def accelerator_tables(inspection: AcceleratorInspection) -> list[Table]:
-    """The machine as text, a field a row."""
-    rows = tuple((row.field, _value(row.value), row.unit, _meaning(row)) for row in inspection.fields)
-    return [Table(inspection.accelerator, ("field|", "value", "unit|", "meaning|"), rows)]
+    """The machine as text: a field a row, and the memories beside each other."""
+    fields = [row for row in inspection.fields if not row.field.startswith(MEMORIES)]
+    rows = tuple((row.field, _value(row.value), row.unit, _meaning(row)) for row in fields)
+    table = Table(inspection.accelerator, ("field|", "value", "unit|", "meaning|"), rows)
+    return [table, *_memories_table(inspection)]
+
+
+def _memories_table(inspection: AcceleratorInspection) -> Iterator[Table]:
+    """A field a row and a level a column, then what the fields come to."""
+    levels = [row.memory for row in inspection.memories]
+    if not levels:
+        return
+    of = {row.field: row for row in inspection.fields}
+    first = f"{MEMORIES}{levels[0]}."
+    rows = []
+    for name in (row.field.removeprefix(first) for row in inspection.fields if row.field.startswith(first)):
+        each = [of[f"{MEMORIES}{level}.{name}"] for level in levels]
+        rows.append((name, *(_value(row.value) for row in each), each[0].unit, _meaning(each[0])))
+    for name, field in MemoryRow.model_fields.items():
+        if name.endswith("_per_second"):
+            figures = (quantity(getattr(row, name) / 10**9) for row in inspection.memories)
+            rows.append((RATES[name], *figures, "GB/s", field.description or ""))
+    yield Table(
+        "Memories, from the engine outwards",
+        ("field|", *levels, "unit|", "meaning|"),
+        tuple(rows),
+        (f"--set {first}size=... changes a field; rates follow from the fields and the clock",),
+    )
 
 
 def _value(value: str | float | None) -> str:

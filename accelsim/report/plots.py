@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from accelsim.errors import InputError
-from accelsim.mapping.roles import ROLES
+from accelsim.report.bandwidth import Rates, coarser
+from accelsim.report.facts import off_chip_name, off_chip_rows, takes_turns
 from accelsim.report.report import Body
 from accelsim.report.tables import printable
 from accelsim.timing.lower import token_elements
@@ -38,6 +39,13 @@ ROLE_COLOURS = {
     "pyramid": PALETTE["green"],
     "stationary": PALETTE["pink"],
     "rate": PALETTE["grey"],
+}
+KIND_COLOURS = {
+    "input": PALETTE["sky"],
+    "output": PALETTE["orange"],
+    "weight": PALETTE["grey"],
+    "partial": PALETTE["pink"],
+    "spill": PALETTE["red"],
 }
 #: Colour and dash of one curve after another: told apart in black and white as well.
 CURVES = tuple(
@@ -71,6 +79,13 @@ ROLE_FIGURES = {"one frame in the machine": "one_frame_peak_elements", "steady s
 STACKING = ("gate", "skip", "pyramid", "window", "stationary", "rate")
 MOST_LAYERS = 20
 MOST_EDGES = 4
+MOST_SPANS = 400
+#: Labels of a legend that go beside each other.
+SHORT_LABEL = 40
+
+
+#: Sizes by layer, and by what its bar is made of.
+Layers = dict[str, dict[str, float]]
 
 
 class Occupancy(NamedTuple):
@@ -88,20 +103,59 @@ def plot_buffers(runs: Sequence[tuple[str, Body]], path: str | Path) -> None:
     The `MOST_LAYERS` layers that hold most in any run have a bar each, the rest one together.
     """
     held = [_held(body) for _, body in runs]
-    totals: dict[str, int] = {}
-    for layers in held:
-        for layer, roles in layers.items():
-            totals[layer] = max(totals.get(layer, 0), sum(roles.values()))
+    unit, name = (2**20, "MiB") if _largest(held) > 2**20 else (2**10, "KiB")
+    titles = [
+        f"{_in_all(layers, unit)} {name}, {len(body.buffers)} edges"
+        for (_, body), layers in zip(runs, held, strict=True)
+    ]
+    _plot_layers(runs, held, ROLE_COLOURS, unit, titles, f"{_peak(runs)} ({name})", path)
+
+
+def _peak(runs: Sequence[tuple[str, Body]]) -> str:
+    """What a peak is of: buffers of segments that take turns have no steady state."""
+    return "peak" if any(takes_turns(body) for _, body in runs) else "peak in the steady state"
+
+
+def plot_traffic(runs: Sequence[tuple[str, Body]], path: str | Path) -> None:
+    """Bytes a frame that each layer moves off the chip, stacked by kind; a panel a run, all to one scale.
+
+    The `MOST_LAYERS` layers that move most in any run have a bar each, the rest one together. Raises `InputError`
+    where a run's machine describes no memories.
+    """
+    without = [label for label, body in runs if body.traffic is None]
+    if without:
+        raise InputError(f"{', '.join(without)}: the machine describes no memories; there is no traffic to draw")
+    moved = [_moved(body) for _, body in runs]
+    unit, name = (10**6, "MB") if _largest(moved) > 10**6 else (10**3, "kB")
+    titles = [f"{_in_all(layers, unit)} {name}" for layers in moved]
+    memories = dict.fromkeys(off_chip_name(body) for _, body in runs)
+    axis = f"read and written a frame, {', '.join(memories)} ({name})"
+    _plot_layers(runs, moved, KIND_COLOURS, unit, titles, axis, path)
+
+
+def _plot_layers(
+    runs: Sequence[tuple[str, Body]],
+    sizes: Sequence[Layers],
+    colours: Mapping[str, str],
+    unit: int,
+    titles: Sequence[str],
+    axis: str,
+    path: str | Path,
+) -> None:
+    """A bar a layer, its parts in the order of `colours`."""
+    totals: dict[str, float] = {}
+    for layers in sizes:
+        for layer, parts in layers.items():
+            totals[layer] = max(totals.get(layer, 0), sum(parts.values()))
     shown = sorted(totals, key=lambda layer: (-totals[layer], layer))[:MOST_LAYERS]
     others = len(totals) - len(shown)
     bars = [_short(layer) for layer in shown] + [f"{others} other layers"] * (others > 0)
-    unit, name = (2**20, "MiB") if max(totals.values(), default=0) > 2**20 else (2**10, "KiB")
     with _styled():
         figure, panels = _panels(len(runs), (5.2, 1.2 + 0.2 * len(bars)), sharex=True)
-        for panel, (label, body), layers in zip(panels, runs, held, strict=True):
-            _stacks(panel, shown, layers, unit)
-            panel.set_title(f"{_short(label)}: {_in_all(body, unit)} {name}, {len(body.buffers)} edges")
-            panel.set_xlabel(f"peak in the steady state ({name})")
+        for panel, (label, _), title, layers in zip(panels, runs, titles, sizes, strict=True):
+            _stacks(panel, shown, layers, unit, colours)
+            panel.set_title(f"{_short(label)}: {title}")
+            panel.set_xlabel(axis)
             panel.xaxis.set_major_formatter(_thousands)
             panel.grid(axis="x")
         panels[0].set_yticks(range(len(bars)), bars)
@@ -110,31 +164,96 @@ def plot_buffers(runs: Sequence[tuple[str, Body]], path: str | Path) -> None:
         _save(figure, path)
 
 
-def _held(body: Body) -> dict[str, dict[str, int]]:
+def _held(body: Body) -> Layers:
     """Peak bytes by layer that reads them, and role."""
-    layers: dict[str, dict[str, int]] = {}
+    layers: Layers = {}
     for row in body.buffers:
         roles = layers.setdefault(row.consumer, {})
         roles[row.role] = roles.get(row.role, 0) + row.peak_bytes
     return layers
 
 
-def _in_all(body: Body, unit: int) -> str:
-    return f"{sum(row.peak_bytes for row in body.buffers) / unit:,.1f}"
+def _moved(body: Body) -> Layers:
+    """Bytes a frame off the chip by layer and kind."""
+    layers: Layers = {}
+    for row in off_chip_rows(body):
+        kinds = layers.setdefault(row.layer, {})
+        kinds[row.kind] = kinds.get(row.kind, 0) + row.read_bytes + row.written_bytes
+    return layers
 
 
-def _stacks(panel: Axes, shown: Sequence[str], layers: dict[str, dict[str, int]], unit: int) -> None:
+def _largest(sizes: Sequence[Layers]) -> float:
+    return max((sum(parts.values()) for layers in sizes for parts in layers.values()), default=0)
+
+
+def _in_all(layers: Layers, unit: int) -> str:
+    return f"{sum(sum(parts.values()) for parts in layers.values()) / unit:,.1f}"
+
+
+def _stacks(panel: Axes, shown: Sequence[str], layers: Layers, unit: int, colours: Mapping[str, str]) -> None:
     """A bar for each layer shown, and one for all that are not, if any are left."""
     bars = [layers.get(layer, {}) for layer in shown]
-    rest = [roles for layer, roles in layers.items() if layer not in shown]
+    rest = [parts for layer, parts in layers.items() if layer not in shown]
     if rest:
-        bars.append({role: sum(roles.get(role, 0) for roles in rest) for role in ROLES})
+        bars.append({part: sum(parts.get(part, 0) for parts in rest) for part in colours})
     left = np.zeros(len(bars))
-    for role in ROLES:
-        sizes = np.array([roles.get(role, 0) / unit for roles in bars])
+    for part, colour in colours.items():
+        sizes = np.array([parts.get(part, 0) / unit for parts in bars])
         if sizes.any():
-            panel.barh(range(len(bars)), sizes, left=left, color=ROLE_COLOURS[role], label=role, height=0.75)
+            panel.barh(range(len(bars)), sizes, left=left, color=colour, label=part, height=0.75)
         left += sizes
+
+
+def plot_bandwidth(runs: Sequence[tuple[str, Body, Sequence[Rates]]], path: str | Path) -> None:
+    """Bytes a cycle at the port of each memory over time; a row a memory, a column a run, a scale a memory.
+
+    Raises `InputError` where nothing passes any port.
+    """
+    memories = list(dict.fromkeys(one.memory for _, _, rates in runs for one in rates))
+    if not memories:
+        raise InputError(f"{', '.join(label for label, _, _ in runs)}: nothing passes the port of a memory")
+    with _styled():
+        figure, rows = _matrix(len(memories), len(runs), (5.2, 2.2))
+        for panels, memory in zip(rows, memories, strict=True):
+            drawn = [[coarser(one, MOST_SPANS) for one in rates if one.memory == memory] for _, _, rates in runs]
+            top = max(float(one.bytes_per_cycle.max()) for found in drawn for one in found)
+            for panel, (label, body, _), found in zip(panels, runs, drawn, strict=True):
+                panel.set_title(f"{_short(label)}: {_port(body, memory)}")
+                _rates(panel, body, found, top)
+            panels[0].set_ylabel("bytes a cycle")
+        for panel, (_, body, _) in zip(rows[-1], runs, strict=True):
+            panel.set_xlabel(f"time (cycles at {body.clock_hz / 10**6:,g} MHz)")
+        panels = [panel for row in rows for panel in row]
+        _finish(figure, panels, [f"{body.network} on {body.accelerator}" for _, body, _ in runs], len(runs))
+        _save(figure, path)
+
+
+def _available(body: Body, memory: str) -> float | None:
+    """Bytes a cycle that the port of a memory reads at most."""
+    row = (body.memories or {}).get(memory)
+    return None if row is None else row.available_bytes_per_second / body.clock_hz
+
+
+def _port(body: Body, memory: str) -> str:
+    most = _available(body, memory)
+    return memory if most is None else f"{memory}, at most {most:,g} bytes a cycle"
+
+
+def _rates(panel: Axes, body: Body, found: Sequence[Rates], top: float) -> None:
+    """One memory's rate, its mean, and what the port can do where that is near; `top` is of all panels in a row."""
+    panel.xaxis.set_major_formatter(_thousands)
+    panel.yaxis.set_major_formatter(_thousands)
+    panel.grid(axis="y")
+    panel.set_ylim(0, 1.1 * top if top else 1)
+    for one in found:
+        spans = np.diff(one.cycles)
+        mean = float((one.bytes_per_cycle * spans).sum() / spans.sum())
+        panel.stairs(one.bytes_per_cycle, one.cycles, fill=True, color=PALETTE["sky"], label="read and written")
+        panel.axhline(mean, color=PALETTE["blue"], linewidth=1, label="mean")
+        most = _available(body, one.memory)
+        if most is not None and most <= 1.1 * top:
+            panel.axhline(most, color="#444444", linewidth=1, linestyle="--", label="what the port reads at most")
+        panel.set_xlim(int(one.cycles[0]), int(one.cycles[-1]))
 
 
 def plot_roles(runs: Sequence[tuple[str, Body]], path: str | Path) -> None:
@@ -147,7 +266,7 @@ def plot_roles(runs: Sequence[tuple[str, Body]], path: str | Path) -> None:
         figure, panels = _panels(2, (1.6 + 0.55 * len(runs), 4.2), sharex=True)
         for panel, (title, field) in zip(panels, ROLE_FIGURES.items(), strict=True):
             _role_bars(panel, [body for _, body in runs], field)
-            panel.set_title(title)
+            panel.set_title(_peak(runs) if field == "peak_elements" else title)
             panel.set_xticks(range(len(runs)), [_short(label) for label, _ in runs], rotation=30, ha="right")
             panel.grid(axis="y")
         panels[0].set_ylabel("sum of edges' peaks (million elements)")
@@ -249,15 +368,26 @@ def _panels(count: int, size: tuple[float, float], sharex: bool) -> tuple[Figure
     return figure, list(panels[0])
 
 
-def _finish(figure: Figure, panels: Sequence[Axes], subjects: Sequence[str]) -> None:
+def _matrix(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[list[Axes]]]:
+    """Panels in rows, each with a scale of its own upwards."""
+    from matplotlib.figure import Figure
+
+    wide = size[0] if columns <= 2 else size[0] * 0.65
+    figure = Figure(figsize=(wide * columns + 1.6, size[1] * rows + 0.8), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex="col", sharey="row", squeeze=False)
+    return figure, [list(row) for row in panels]
+
+
+def _finish(figure: Figure, panels: Sequence[Axes], subjects: Sequence[str], columns: int | None = None) -> None:
     """What all panels show above them, and one legend below, every look once; long names get a line each."""
-    figure.suptitle(_short("; ".join(dict.fromkeys(subjects)), 80 * len(panels)), x=0.01, ha="left")
+    wide = columns or len(panels)
+    figure.suptitle(_short("; ".join(dict.fromkeys(subjects)), 80 * wide), x=0.01, ha="left")
     found: dict[str, Any] = {}
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    columns = 4 if found.keys() & set(ROLES) else 1
-    figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns)
+    short = all(len(label) < SHORT_LABEL for label in found)
+    figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=4 if short else 1)
 
 
 def _save(figure: Figure, path: str | Path) -> None:

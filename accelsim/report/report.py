@@ -11,8 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     import polars as pl
 
-#: Parts of a report that need hardware this version does not describe.
-NOT_MODELLED = ("traffic", "memories", "energy")
+    from accelsim.report.bandwidth import Rates
+
+#: What no report has yet; accesses of line buffers are no traffic, and are not counted.
+NOT_MODELLED = ("line_buffer_accesses", "energy")
+#: Parts of a report that need a machine with memories.
+NEED_MEMORIES = ("traffic", "memories")
 
 
 class _Part(BaseModel):
@@ -36,7 +40,7 @@ class Throughput(_Part):
         description="first input token to last output token of a frame, in the steady state under this run's source; "
         "null where there is none"
     )
-    latency_bound_cycles: int = Field(description="least possible latency, from a closed form")
+    latency_bound_cycles: int | None = Field(description="least possible latency, from a closed form; null by words")
     first_output_cycles: int | None = Field(description="first input token to first output element of a frame")
     idle_latency_cycles: int = Field(description="latency of a frame alone on the machine")
     frames_in_flight: float | None = Field(description="latency / interval")
@@ -81,11 +85,13 @@ class RoleBuffering(_Part):
     """Sums over the edges of one role; with a paced source and unbounded buffers."""
 
     edges: int
-    bound_elements: int = Field(description="least capacities of each edge alone without deadlock, one frame in flight")
+    bound_elements: int | None = Field(
+        description="least capacities of each edge alone without deadlock, one frame in flight; null by words"
+    )
     one_frame_peak_elements: int = Field(description="most present at once on each edge, one frame in the machine")
     peak_elements: int = Field(description="most present at once on each edge, steady state")
     peak_bytes: int
-    simultaneous_peak_elements: int = Field(description="peak of the sum over the edges")
+    simultaneous_peak_elements: int | None = Field(description="peak of the sum over the edges; null by words")
     stored_elements: int = Field(description="peak_elements with a tensor that several edges read counted once")
 
 
@@ -99,7 +105,8 @@ class BufferRow(_Part):
     tensor: str = Field(description="shape, channels first")
     token_elements: int
     frame_elements: int = Field(description="the whole tensor; peak / frame is how many frames wait on the edge")
-    bound_elements: int
+    home: str | None = Field(description="the memory where the buffer lies; null for the engine's own")
+    bound_elements: int | None
     one_frame_peak_elements: int
     peak_elements: int
     peak_bytes: int
@@ -124,8 +131,10 @@ class StageRow(_Part):
     busy_cycles: float
     waiting_input_cycles: float | None = Field(description="null, like all waiting, where there is no steady state")
     waiting_space_cycles: float | None
-    waiting_port_cycles: float = Field(description="0: stages of this machine share no port")
+    waiting_port_cycles: float | None = Field(description="for a port, or an array, that other stages use too")
     waiting_source_cycles: float | None
+    waiting_turn_cycles: float = Field(description="of those for input: while other segments had the engine")
+    port: str | None = Field(description="the shared port or array that the stage needs")
     slack_cycles: float | None = Field(
         description="work that could be added with unbounded buffers and the interval kept"
     )
@@ -140,12 +149,142 @@ class Work(_Part):
     excitation_macs: int = Field(description="MACs of the layers between squeeze and gate")
 
 
-class Segment(_Part):
-    """Stages that are on the engine together."""
+class SegmentDemand(_Part):
+    """Bytes of the first memory while a segment runs."""
 
-    name: str
-    stages: int
-    multipliers: int
+    weights_bytes: int = Field(description="of the tile that has most of them")
+    buffers_bytes: int = Field(description="of the tile whose buffers are largest")
+    halo_bytes: int = Field(description="points of a tile that the next needs too")
+    inputs_bytes: int = Field(description="inputs that stay for other tiles of output channels")
+    partial_sums_bytes: int = Field(description="sums that wait for other tiles of input channels")
+    held_bytes: int = Field(description="tensors and weights that other segments keep there")
+    total_bytes: int = Field(description="sum of the above: no more than the memory has")
+
+
+class Segment(_Part):
+    """Stages that are on the engine together, and their turn. Cycles and tiles are those of one visit."""
+
+    name: str = Field(description="by its first and last layer; pipeline where it is the only one")
+    stages: int = Field(description="how many")
+    multipliers: int = Field(description="how many it has been given")
+    layers: tuple[str, ...] = Field(description="that are stages of it, in order; the source and movers are none")
+    frames: int | None = Field(description="frames of a visit; null where the segment never leaves the engine")
+    cycles: int | None = Field(description="of a visit, waiting for weights included; null as above")
+    load_cycles: int | None = Field(description="of these, waiting for weights with nothing running")
+    setup_cycles: int | None = Field(description="of these, setting the engine up")
+    tiles: int = Field(description="pipelines that run one after the other a frame")
+    tile: dict[str, int] = Field(description="sizes of a tile, by axis that is tiled")
+    halo: str | None = Field(description="what happens to points that two tiles need; null without tiles in space")
+    weights: str | None = Field(description="resident, or loaded for every visit (frame) or tile")
+    demand: SegmentDemand | None = Field(description="null where memory is not modelled")
+    slowest: str = Field(description="the stage, mover or port with most to do")
+
+
+class TrafficRow(_Part):
+    """Bytes a frame of one tensor at the port of a memory."""
+
+    layer: str = Field(description="that reads or makes it")
+    tensor: str = Field(description="by the layer that makes it, or `weights of` the one that has them")
+    memory: str
+    kind: Literal["input", "output", "weight", "partial", "spill"] = Field(
+        description="map that is read, map that is stored, weights, sums of some input channels, buffer kept away"
+    )
+    read_bytes: float = Field(description="from the memory, a frame; as often as it is read")
+    written_bytes: float = Field(description="to the memory, a frame; as often as it is written")
+
+
+class MemoryRow(_Part):
+    """What a memory holds and passes. Bytes are a frame's; rates are of its port."""
+
+    size_bytes: int = Field(description="what it has")
+    used_bytes: int = Field(description="most in use at once: buffers, weights, and tensors for as long as they live")
+    off_chip: bool = Field(description="the last memory, where network inputs, outputs and weights lie")
+    read_bytes: float = Field(description="a frame: the sum of traffic rows")
+    written_bytes: float = Field(description="a frame: the sum of traffic rows")
+    average_bytes_per_second: float = Field(description="read and written, over the interval")
+    sustained_bytes_per_second: float = Field(
+        description="least rate that would still keep the interval: the most that any turn needs"
+    )
+    peak_window_bytes: int = Field(description="most in any window of peak_window_cycles")
+    peak_window_cycles: int = Field(description="cycles of that window")
+    available_bytes_per_second: float = Field(description="what the port can do, reading")
+
+
+class VirtualMapRow(_Part):
+    """A convolution whose channels are pooled. Bytes are a frame's, and of maps alone unless they say otherwise.
+
+    The closed forms move every map once: `virtual_bytes` I + S, `materialised_bytes` I + 2 f P + S.
+    """
+
+    layer: str
+    pool: str
+    operation: str
+    factor: int = Field(description="f, channels that become one")
+    mode: Literal["virtual", "streamed", "materialised"] = Field(
+        description="pooled on the way out; by a stage of its own, rows at a time; or stored whole, then pooled"
+    )
+    home: str | None = Field(description="the memory where the map lies that is pooled; null unless materialised")
+    input_bytes: int = Field(description="I, the maps that the convolution reads")
+    virtual_map_bytes: int = Field(description="f P, the map before its channels are pooled")
+    pooled_map_bytes: int = Field(description="P, the map after that")
+    stored_map_bytes: int = Field(description="S, what is stored: P, or the map behind a joined spatial pooling")
+    spatial_pooling: str | None = Field(description="the only reader, where that pools in space")
+    spatial_pooling_joined: bool = Field(description="whether it runs in the same segment, so that P is not stored")
+    weight_bytes: int = Field(description="weights of the convolution, each once")
+    virtual_bytes: int = Field(description="closed form: I + S")
+    materialised_bytes: int = Field(description="closed form: I + 2 f P + S")
+    saving: float = Field(description="1 - virtual / materialised, maps alone")
+    saving_with_weights: float = Field(description="the same with the weights once in both")
+    read_bytes: float | None = Field(description="as simulated, from all memories; null where none are modelled")
+    written_bytes: float | None = Field(description="as simulated, to all memories; null as above")
+    off_chip_bytes: float | None = Field(description="of these two, what passes the last memory")
+    weight_read_bytes: float | None = Field(description="as simulated: weights as often as they are loaded")
+
+
+class VirtualMapSaving(_Part):
+    """What virtual maps save of the bytes of a frame, with and without those of weights."""
+
+    virtual_bytes: float = Field(description="bytes of maps with every virtual map virtual")
+    materialised_bytes: float = Field(description="bytes of maps with every virtual map written and read once")
+    weight_bytes: float
+    saving: float = Field(description="1 - virtual / materialised")
+    saving_with_weights: float = Field(description="the same with weights in both")
+
+
+class VirtualMapHardware(_Part):
+    """What pools channels on the way out. Gates are equivalents of a two-input NAND."""
+
+    block_outputs: int = Field(description="pooled outputs that are made side by side, by the unrolling")
+    register_bits: int = Field(description="one register for each of these")
+    memory_bits: int | None = Field(description="all memories on chip; null where none are modelled")
+    register_share: float | None = Field(description="register / memory")
+    operators: int = Field(description="comparators, or adders for a mean or a sum")
+    gates: float | None = Field(description="operators and registers; null for operations without a count")
+    engine_gates: float = Field(description="multipliers and accumulators, at the least")
+    gate_share: float | None = Field(description="gates / engine_gates")
+    library: str = Field(description="the standard cells whose areas are taken")
+
+
+class VirtualMaps(_Part):
+    """Maps whose channels are pooled before they are stored, or could be."""
+
+    layers: tuple[VirtualMapRow, ...]
+    pooled_layers: VirtualMapSaving = Field(description="closed forms, summed over the layers above")
+    network: VirtualMapSaving | None = Field(
+        description="all that passes the last memory as simulated, with every virtual map virtual, or written there "
+        "and read once; null where no memory is modelled"
+    )
+    hardware: VirtualMapHardware | None = Field(description="null where nothing is pooled on the way out")
+    rules: tuple[str, ...] = Field(description="how all this is counted")
+
+
+class Choice(_Part):
+    """How the segments were chosen."""
+
+    objective: str = Field(description="what there was to be least of: bytes off chip, cycles or energy, a frame")
+    value: float = Field(description="of the segments chosen, as the choice counts it; cycles are estimated")
+    bound: float = Field(description="no choice of segments is below this")
+    exact: bool = Field(description="whether none is better under the same tiles")
 
 
 class Body(_Part):
@@ -168,8 +307,10 @@ class Body(_Part):
     stages: tuple[StageRow, ...]
     work: Work
     segments: tuple[Segment, ...]
-    traffic: None = Field(description="not modelled: no memories are described")
-    memories: None = Field(description="not modelled: no memories are described")
+    choice: Choice | None = Field(description="null where the segments were given or edited, or there is one")
+    traffic: tuple[TrafficRow, ...] | None = Field(description="null where the machine describes no memories")
+    memories: dict[str, MemoryRow] | None = Field(description="null as above; from the engine outwards")
+    virtual_maps: VirtualMaps | None = Field(description="null where no convolution has its channels pooled")
     energy: None = Field(description="not modelled: no technology is described")
     not_modelled: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -177,12 +318,16 @@ class Body(_Part):
 
 
 class Report:
-    """Frozen result of `simulate`: `body` has every number, the properties give tables, `str` the text."""
+    """Frozen result of `simulate`: `body` has every number, the properties give tables, `str` the text.
 
-    __slots__ = ("__dict__", "body")
+    What passed each memory over time is in `rates`, which JSON leaves out.
+    """
 
-    def __init__(self, body: Body) -> None:
+    __slots__ = ("__dict__", "body", "rates")
+
+    def __init__(self, body: Body, rates: tuple[Rates, ...] = ()) -> None:
         self.body = body
+        self.rates = rates
 
     @property
     def throughput(self) -> Throughput:
@@ -204,6 +349,39 @@ class Report:
     def buffers(self) -> pl.DataFrame:
         """One row an edge."""
         return _table([row.model_dump() for row in self.body.buffers], BufferRow)
+
+    @cached_property
+    def traffic(self) -> pl.DataFrame:
+        """One row a layer, tensor and memory; without rows where memory is not modelled."""
+        return _table([row.model_dump() for row in self.body.traffic or ()], TrafficRow)
+
+    @cached_property
+    def memories(self) -> pl.DataFrame:
+        """One row a memory, from the engine outwards; without rows where memory is not modelled."""
+        rows = [{"memory": name, **row.model_dump()} for name, row in (self.body.memories or {}).items()]
+        return _table(rows, MemoryRow, "memory")
+
+    @cached_property
+    def virtual_maps(self) -> pl.DataFrame:
+        """One row a convolution whose channels are pooled."""
+        part = self.body.virtual_maps
+        return _table([row.model_dump() for row in (part.layers if part else ())], VirtualMapRow)
+
+    @cached_property
+    def segments(self) -> pl.DataFrame:
+        """One row a segment, in turn; sizes of a tile and of what it takes of memory are columns of their own."""
+        parts = (row.model_dump() for row in self.body.segments)
+        rows = [row | {"layers": ", ".join(row["layers"]), "tile": _axes(row["tile"])} for row in parts]
+        flat = _table([{**row, "demand": None} for row in rows], Segment).drop("demand")
+        demands = [row["demand"] or dict.fromkeys(SegmentDemand.model_fields) for row in rows]
+        return flat.hstack(_table(demands, SegmentDemand))
+
+    @cached_property
+    def bandwidth(self) -> pl.DataFrame:
+        """Bytes a cycle over time, one row a memory and span of cycles."""
+        from accelsim.report.bandwidth import rates_table
+
+        return rates_table(self.rates)
 
     @cached_property
     def stages(self) -> pl.DataFrame:
@@ -240,14 +418,21 @@ def report_schema() -> dict[str, Any]:
 
 
 def _unroll(row: dict[str, Any]) -> str:
-    return " ".join(f"{axis}={factor}" for axis, factor in row["unroll"].items() if factor > 1)
+    return _axes({axis: factor for axis, factor in row["unroll"].items() if factor > 1})
 
 
-def _table(rows: list[dict[str, Any]], model: type[BaseModel]) -> pl.DataFrame:
+def _axes(sizes: dict[str, int]) -> str:
+    return " ".join(f"{axis}={size}" for axis, size in sizes.items())
+
+
+def _table(rows: list[dict[str, Any]], model: type[BaseModel], *names: str) -> pl.DataFrame:
+    """Columns of text called `names`, then those of the fields."""
     import polars as pl
 
-    types: dict[Any, Any] = {int: pl.Int64, float: pl.Float64, int | None: pl.Int64, float | None: pl.Float64}
-    schema = {name: types.get(field.annotation, pl.String) for name, field in model.model_fields.items()}
+    types: dict[Any, Any] = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean}
+    types |= {int | None: pl.Int64, float | None: pl.Float64}
+    fields = {name: types.get(field.annotation, pl.String) for name, field in model.model_fields.items()}
+    schema = dict.fromkeys(names, pl.String) | fields
     return pl.DataFrame(rows, schema=schema)
 
 

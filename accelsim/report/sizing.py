@@ -8,11 +8,11 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from accelsim.errors import InfeasibleError
+from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, Edge, with_capacities, with_interval
 from accelsim.network.reach import Granularity
 from accelsim.report.build import simulate
 from accelsim.report.tables import Table, lines_table, quantity
-from accelsim.timing.bounds import edge_bounds
 from accelsim.timing.lower import token_elements
 from accelsim.timing.occupancy import peak_tokens
 from accelsim.timing.simulate import schedule

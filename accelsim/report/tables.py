@@ -100,12 +100,18 @@ def _grid(table: Table, width: int) -> Iterator[Line]:
 
 
 def _widths(rows: Sequence[tuple[str, ...]], text: Sequence[bool], width: int) -> list[int]:
-    """Figures take what they need, then the names of the rows up to half, then the shortest text first."""
+    """Figures take what they need, then the names of the rows up to half, then the shortest text first.
+
+    Names leave the other text a fair part of its own.
+    """
     widths = [max(len(row[column]) for row in rows) for column in range(len(text))]
     left = width - len(GAP) * (len(text) - 1) - sum(w for w, folds in zip(widths, text, strict=True) if not folds)
     folding = sorted((k for k in range(len(text)) if text[k]), key=lambda k: (k > 0, widths[k]))
+    fair = max(left // (len(folding) + 1), LEAST_TEXT)
+    others = sum(min(widths[column], fair) for column in folding[1:])
     for position, column in enumerate(folding):
-        share = width // 2 if column == 0 and len(folding) > 1 else left // (len(folding) - position)
+        is_name = column == 0 and len(folding) > 1
+        share = min(width // 2, left - others) if is_name else left // (len(folding) - position)
         widths[column] = min(widths[column], max(share, LEAST_TEXT))
         left -= widths[column]
     return widths

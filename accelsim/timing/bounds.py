@@ -1,10 +1,5 @@
 """What no schedule can beat, in closed form: an oracle that knows nothing of the simulator.
 
-Capacity of one edge. Let consumer firing n need, through all paths, producer token R(n), and let H(n) be
-the oldest token it has not let go. Tokens H(n) to R(n) are then in the buffer together, so the edge
-holds at least R(n) - H(n) + 1; with all other edges unbounded and one frame in flight the greatest
-of these over n is also enough.
-
 Interval. Every stage is busy `work_cycles` a frame, and a paced source offers a frame each `pace_cycles`.
 
 Latency. No frame is through before its slowest stage has done the work that the last outputs depend on
@@ -13,109 +8,16 @@ and the result has passed the latencies of the stages behind it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
-
 import numpy as np
-from numpy.typing import NDArray
 
-from accelsim.mapping.design import Design, Edge, Stage
-from accelsim.network.layers import Inputs, Layer, Reduce
-from accelsim.network.reach import Granularity, token_reach
-from accelsim.network.tensor import Tensor
-
-Ints = NDArray[np.int64]
+from accelsim.mapping.buffers import needed_and_held, tokens_made
+from accelsim.mapping.design import Design, Edge
+from accelsim.network.reach import Granularity
 
 
 def interval_bound_cycles(design: Design, source: str) -> int:
     """Least cycles between frames: the busiest stage's work, or the pace of a paced source."""
     return max(design.bottleneck_cycles, design.pace_cycles if source == "paced" else 0)
-
-
-def edge_bounds(design: Design, granularity: Granularity) -> dict[str, int]:
-    """Least capacity of every edge alone, in tokens, by edge name."""
-    incoming: dict[str, list[Edge]] = {stage.name: [] for stage in design.stages}
-    outgoing: dict[str, list[Edge]] = {stage.name: [] for stage in design.stages}
-    for edge in design.edges:
-        incoming[edge.consumer].append(edge)
-        outgoing[edge.producer].append(edge)
-    bounds: dict[str, int] = {}
-    order = {stage.name: position for position, stage in enumerate(design.stages)}
-    for stage in design.stages:
-        readers = outgoing[stage.name]
-        if len(readers) == 1:
-            bounds[readers[0].name] = _alone(design, readers[0], granularity)
-        elif readers:
-            bounds |= _reconvergent(design, stage, readers, incoming, order, granularity)
-    return bounds
-
-
-def _alone(design: Design, edge: Edge, granularity: Granularity) -> int:
-    needed, held = _needed_and_held(design, edge, granularity)
-    return _most_held(needed, held)
-
-
-def _reconvergent(
-    design: Design,
-    fork: Stage,
-    readers: list[Edge],
-    incoming: Mapping[str, list[Edge]],
-    order: Mapping[str, int],
-    granularity: Granularity,
-) -> dict[str, int]:
-    """Bounds of all edges out of a fork: the fork's tokens that each stage's firings need, carried downstream."""
-    last_reader = max(order[edge.consumer] for edge in readers)
-    reached: dict[str, Ints] = {}
-    for stage in design.stages[order[fork.name] + 1 : last_reader + 1]:
-        arrivals = []
-        for edge in incoming[stage.name]:
-            needed, _ = _needed_and_held(design, edge, granularity)
-            if edge.producer == fork.name:
-                arrivals.append(needed)
-            elif edge.producer in reached:
-                made = _made(design.stage_by_name[edge.producer], granularity, reached[edge.producer])
-                arrivals.append(np.where(needed >= 0, made[needed], -1))
-        if arrivals:
-            reached[stage.name] = np.maximum.accumulate(np.maximum.reduce(arrivals))
-    return {
-        edge.name: _most_held(reached[edge.consumer], _needed_and_held(design, edge, granularity)[1])
-        for edge in readers
-    }
-
-
-def _most_held(needed: Ints, held: Ints) -> int:
-    return max(1, int((needed - held + 1).max()))
-
-
-def _made(stage: Stage, granularity: Granularity, by_firing: Ints) -> Ints:
-    """From a value a firing to a value a token: a reduction's token comes with its tile's last input."""
-    layer = stage.group.node.layer
-    if not isinstance(layer, Reduce):
-        return by_firing
-    output = layer.output((stage.fired,))
-    return by_firing[token_reach(layer, 0, (stage.fired,), output, granularity).last]
-
-
-def _needed_and_held(design: Design, edge: Edge, granularity: Granularity) -> tuple[Ints, Ints]:
-    node = design.stage_by_name[edge.consumer].group.node
-    net = design.network
-    together = design.stage_by_name[edge.consumer].together if granularity == "pixel" else 1
-    return _window(node.layer, edge.operand, net.sources(node), net.tensors[node.name], granularity, together)
-
-
-@lru_cache(maxsize=512)
-def _window(
-    layer: Layer, operand: int, inputs: Inputs, output: Tensor, granularity: Granularity, together: int
-) -> tuple[Ints, Ints]:
-    """Newest token needed so far and oldest still held, for each firing."""
-    if isinstance(layer, Reduce):
-        each = np.arange(inputs[0].rows if granularity == "row" else inputs[0].pixels, dtype=np.int64)
-        return each, each
-    reach = token_reach(layer, operand, inputs, output, granularity)
-    needed = np.maximum.accumulate(reach.last)
-    if together > 1:
-        needed = np.repeat(needed.reshape(-1, together).max(axis=1), together)
-    return needed, np.minimum.accumulate(reach.first[::-1])[::-1]
 
 
 def latency_bound_cycles(design: Design, granularity: Granularity) -> int:
@@ -137,10 +39,10 @@ def latency_bound_cycles(design: Design, granularity: Granularity) -> int:
         for edge in below[stage.name]:
             if edge.consumer not in required:
                 continue
-            needed, _ = _needed_and_held(design, edge, granularity)
+            needed, _ = needed_and_held(design, edge, granularity)
             token = int(needed[required[edge.consumer] - 1])
             if token >= 0:
-                firing = int(_made(stage, granularity, np.arange(firings))[token])
+                firing = int(tokens_made(stage, granularity, np.arange(firings))[token])
                 ways.append((firing + 1, drain[edge.consumer]))
         if not ways:
             continue
@@ -164,8 +66,8 @@ def _firings_without_input(design: Design, granularity: Granularity) -> dict[str
         for edge in incoming[stage.name]:
             producer = design.stage_by_name[edge.producer]
             order = np.arange(producer.fired.rows if granularity == "row" else producer.fired.pixels)
-            tokens = int(np.searchsorted(_made(producer, granularity, order), ahead[edge.producer]))
-            needed, _ = _needed_and_held(design, edge, granularity)
+            tokens = int(np.searchsorted(tokens_made(producer, granularity, order), ahead[edge.producer]))
+            needed, _ = needed_and_held(design, edge, granularity)
             free = min(free, int(np.searchsorted(needed, tokens)))
         ahead[stage.name] = free
     return ahead

@@ -51,7 +51,9 @@ class _Link(NamedTuple):
 def critical_cycle(trace: Trace) -> CriticalCycle | None:
     """The critical cycle of a steady trace; None where the trace is not steady.
 
-    A stage that is busy all the time is named first, then the source's pace, then a cycle through buffers.
+    A stage that is busy all the time is named first, then the source's pace, then a cycle through buffers. Where
+    stages wait for each other at a port there is no such cycle: who is served first hangs on all of them, and
+    a stage that takes less time may make others slower. Then it is None too.
     """
     if not trace.steady:
         return None
@@ -64,7 +66,7 @@ def critical_cycle(trace: Trace) -> CriticalCycle | None:
     if trace.source == "paced" and interval == trace.design.pace_cycles:
         step = f"the source offers a frame every {trace.design.pace_cycles:,} cycles"
         return CriticalCycle("source", interval, (), (), (step,))
-    return _walk(trace)
+    return None if trace.shared else _walk(trace)
 
 
 def slack_cycles(trace: Trace) -> dict[str, Fraction]:
@@ -166,7 +168,18 @@ class _Times:
                 return _Link(_Event(reader, freeing, then, True), edge, "space")
             if self.last(stage, making, then) == start:
                 return _Link(_Event(stage, making, then, True), edge, "space")
+        for edge, reader in self._apart(stage):
+            if self.end(reader, -1, frame - 1) - int(self.p.first_offset[reader]) == start:
+                before = _Event(reader, int(self.p.firings[reader]) - 1, frame - 1, True)
+                return _Link(before, edge, "the frame before to leave")
         return self._own_previous(event, start)
+
+    def _apart(self, stage: int) -> Iterator[tuple[int, int]]:
+        """Output edges on which frames stay apart, and their readers."""
+        for k in range(self.p.out_start[stage], self.p.out_start[stage + 1]):
+            edge = int(self.p.out_edges[k])
+            if self.p.apart[edge]:
+                yield edge, int(self.p.consumer[edge])
 
     def _own_previous(self, event: _Event, start: int) -> _Link:
         stage, n, frame, _ = event

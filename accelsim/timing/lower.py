@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import InputError, NotModelled
+from accelsim.hardware.engine import SpatialEngine
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.network.graph import Network
 from accelsim.network.layers import Inputs, Layer, Reduce
@@ -52,7 +53,7 @@ def checked_granularity(design: Design, granularity: str | None) -> Granularity:
     """
     chosen = granularity or design.mapping.granularity
     if chosen == "word":
-        raise NotModelled("granularity 'word' needs engines that move words, which are not modelled; use row or pixel")
+        raise NotModelled("word by word a design is only simulated; for this use granularity row or pixel")
     if chosen not in ("row", "pixel"):
         raise InputError(f"granularity '{chosen}' is not row or pixel")
     counted = design.mapping.granularity
@@ -83,9 +84,7 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
     flows = [_flow(design, edge, index, making, granularity) for edge in edges]
     need, need_at = _packed([flow.need for flow in flows])
     freed, freed_at = _packed([flow.freed for flow in flows])
-    offers = [
-        _offers(s, granularity, design.pace_cycles) if s.is_source and source == "paced" else None for s in stages
-    ]
+    offers = [_offers(s, granularity, design.pace_cycles) if s.is_input and source == "paced" else None for s in stages]
     offer_first, offer_at = _packed([offer[0] if offer else None for offer in offers], np.int64)
     offer_last, _ = _packed([offer[1] if offer else None for offer in offers], np.int64)
     return Pipeline(
@@ -115,13 +114,35 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
         head=np.array([_head(e, f, stages, index, granularity) for e, f in zip(edges, flows, strict=True)], np.int64),
         tail=np.array([_tail(e, f, stages, index, granularity) for e, f in zip(edges, flows, strict=True)], np.int64),
         capacity=np.array([edge.capacity or 0 for edge in edges], np.int64),
+        apart=np.array([_stays_apart(design, edge) for edge in edges], np.int64),
+        port=_ports(stages),
+        occupancy=np.array([_occupancy(s, granularity) for s in stages], np.int64),
     )
+
+
+def _stays_apart(design: Design, edge: Edge) -> bool:
+    """Whether frames come one after the other into the buffer of an edge."""
+    engine = design.accelerator.engine
+    return edge.role == "window" and isinstance(engine, SpatialEngine) and engine.window_frames == "apart"
 
 
 def _interval(stage: Stage, granularity: Granularity) -> int:
     if granularity == "pixel":
         return stage.interval_cycles
     return stage.fired.row_pixels // stage.together * stage.interval_cycles
+
+
+def _occupancy(stage: Stage, granularity: Granularity) -> int:
+    if granularity == "pixel":
+        return stage.occupancy_cycles
+    return stage.fired.row_pixels // stage.together * stage.occupancy_cycles
+
+
+def _ports(stages: Sequence[Stage]) -> Ints:
+    """Numbers of the stages' ports in order of first use, -1 for none."""
+    named = dict.fromkeys(stage.port for stage in stages if stage.port is not None)
+    number: dict[str | None, int] = {None: -1} | {name: position for position, name in enumerate(named)}
+    return np.array([number[stage.port] for stage in stages], np.int64)
 
 
 def _making(net: Network, stage: Stage, granularity: Granularity) -> tuple[Table | None, Table | None]:
@@ -143,16 +164,54 @@ def _flow(
     making: Sequence[tuple[Table | None, Table | None]],
     granularity: Granularity,
 ) -> _Flow:
-    stage = design.stages[index[edge.consumer]]
-    node = stage.group.node
-    together = stage.together if granularity == "pixel" else 1
-    flow = _token_flow(
-        node.layer, edge.operand, design.network.sources(node), design.network.tensors[node.name], granularity, together
-    )
+    consumer, producer = design.stages[index[edge.consumer]], design.stages[index[edge.producer]]
+    firings, tokens = tokens_of(consumer.fired, granularity), tokens_of(edge.tensor, granularity)
+    together = consumer.together if granularity == "pixel" else 1
+    if edge.reads == "window":
+        node = consumer.group.node
+        sources, output = design.network.sources(node), design.network.tensors[node.name]
+        flow = _token_flow(node.layer, edge.operand, sources, output, granularity, together)
+    else:
+        flow = READS[edge.reads](firings + consumer.row_offset, tokens + producer.row_offset, together)
+        flow = flow._replace(head_pixels=edge.tensor.row_pixels)
+    if flow.need.size != firings or flow.freed.size != tokens:
+        flow = _of_tile(flow, consumer.row_offset, firings, producer.row_offset, tokens)
     made = making[index[edge.producer]][1]
     if made is None:
         return flow
     return flow._replace(need=np.where(flow.need >= 0, made[flow.need], -1).astype(np.int32))
+
+
+def _each(firings: int, tokens: int, together: int) -> _Flow:
+    """A firing a token, in order; those that go together wait for the last of them.
+
+    Tokens that have no firing are let go with the last one.
+    """
+    need = np.arange(max(firings, tokens), dtype=np.int32)
+    last = np.minimum((need // together + 1) * together, need.size) - 1
+    return _Flow(last.astype(np.int32)[:firings], np.minimum(need, firings - 1)[:tokens], 1, 1)
+
+
+def _all(firings: int, tokens: int, together: int) -> _Flow:
+    """Every firing needs all tokens of a frame, and the last lets go of them."""
+    return _Flow(np.full(firings, tokens - 1, np.int32), np.full(tokens, firings - 1, np.int32), 1, 1)
+
+
+READS = {"each": _each, "all": _all}
+
+
+def _of_tile(flow: _Flow, from_firing: int, firings: int, from_token: int, tokens: int) -> _Flow:
+    """`flow` for a tile of both maps.
+
+    What the tile does not bring is there already (-1), and what later tiles need too is let go at the end. Where
+    earlier firings needed more than the tile brings (a map read backwards or round its edge), it needs it all.
+    """
+    need = flow.need[from_firing : from_firing + firings] - from_token
+    freed = flow.freed[from_token : from_token + tokens] - from_firing
+    assert need.size == firings
+    return flow._replace(
+        need=np.clip(need, -1, tokens - 1).astype(np.int32), freed=np.clip(freed, -1, firings - 1).astype(np.int32)
+    )
 
 
 @lru_cache(maxsize=512)

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, with_capacities
 from accelsim.network.reach import Granularity
-from accelsim.timing.bounds import edge_bounds
-from accelsim.timing.kernels.pipeline import Pipeline, State, run_frame
+from accelsim.timing.kernels.pipeline import THROUGH, Pipeline, State, at_rest, run
 from accelsim.timing.lower import checked_granularity, lower, token_elements
 from accelsim.timing.waits import cycle_of_waits
 
@@ -64,17 +64,8 @@ def runs(pipeline: Pipeline) -> tuple[bool, State]:
 
     One frame is enough: it leaves all buffers empty, and no firing of it depends on a later frame.
     """
-    stages, firings = pipeline.firings.size, int(pipeline.first_firing[-1])
-    times = np.zeros((1, firings), np.int64)
-    state = State(
-        first=times,
-        last=times.copy(),
-        free_at=np.zeros(stages, np.int64),
-        done=np.zeros(stages, np.int64),
-        waited=np.zeros((stages, 3), np.int64),
-        waited_on=np.zeros((pipeline.producer.size, 2), np.int64),
-    )
-    return run_frame(pipeline, state, 0, 0) == 0, state
+    state = at_rest(pipeline, 1, by_row=True)
+    return run(pipeline, state, 0, 1, 0, 0) == THROUGH, state
 
 
 def _buffers(design: Design, granularity: Granularity) -> list[_Buffer]:
@@ -101,7 +92,7 @@ def _raise_until_running(pipeline: Pipeline, buffers: list[_Buffer]) -> list[_Bu
         through, state = runs(pipeline)
         if through:
             return list(raised.values())
-        full = [of_edge[w.edge] for w in cycle_of_waits(pipeline, state, 0) if w.for_space]
+        full = [of_edge[w.edge] for w in cycle_of_waits(pipeline, state.fired) if w.for_space]
         cheapest = min(full, key=lambda b: (b.elements * int(pipeline.capacity[b.edges[0]]), int(b.edges[0])))
         pipeline.capacity[cheapest.edges] *= 2
         raised[int(cheapest.edges[0])] = cheapest

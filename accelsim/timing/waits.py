@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design
 from accelsim.network.reach import Granularity
-from accelsim.timing.bounds import edge_bounds
-from accelsim.timing.kernels.pipeline import Pipeline, State
+from accelsim.timing.kernels.pipeline import Ints, Pipeline, State
 
 
 class Wait(NamedTuple):
@@ -20,41 +20,56 @@ class Wait(NamedTuple):
     for_space: bool
 
 
-def cycle_of_waits(pipeline: Pipeline, state: State, frame: int) -> list[Wait]:
-    """The cycle that holds a stuck frame, each wait's `other` being the next wait's stage."""
-    stuck = next(s for s in range(pipeline.firings.size) if state.done[s] < pipeline.firings[s])
+def is_stuck(p: Pipeline, state: State) -> bool:
+    """Whether those that the stage furthest behind waits for wait for each other in turn."""
+    stage = int((state.fired // p.firings).argmin())
+    seen: set[int] = set()
+    while stage >= 0 and stage not in seen:
+        seen.add(stage)
+        stage = int(state.waits_for[stage])
+    return stage >= 0
+
+
+def cycle_of_waits(p: Pipeline, fired: Ints) -> list[Wait]:
+    """The cycle that holds a stuck pipeline, each wait's `other` being the next wait's stage.
+
+    `fired` are the firings so far of every stage; the first stage of those furthest behind is followed.
+    """
+    frame = fired // p.firings
+    stuck = int(frame.argmin())
     path: dict[int, Wait] = {}
     while stuck not in path:
-        path[stuck] = _wait(pipeline, state, stuck, frame)
+        path[stuck] = _wait(p, fired, stuck)
         stuck = path[stuck].other
     waits = list(path.values())
     return waits[list(path).index(stuck) :]
 
 
-def _wait(p: Pipeline, state: State, stage: int, frame: int) -> Wait:
-    n = int(state.done[stage])
+def _wait(p: Pipeline, fired: Ints, stage: int) -> Wait:
+    frame, n = divmod(int(fired[stage]), int(p.firings[stage]))
     for edge in range(p.in_start[stage], p.in_start[stage + 1]):
         needed, source = int(p.need[p.need_at[edge] + n]), int(p.producer[edge])
-        if needed >= state.done[source]:
+        if needed >= fired[source] - frame * p.firings[source]:
             token = needed if p.makes_at[source] < 0 else int(p.makes[p.makes_at[source] + needed])
             return Wait(stage, source, edge, token, for_space=False)
     made = n if p.makes_at[stage] < 0 else int(p.makes[p.makes_at[stage] + n])
     for k in range(p.out_start[stage], p.out_start[stage + 1]):
         edge = int(p.out_edges[k])
         before = frame * int(p.tokens[stage]) + made - int(p.capacity[edge])
-        if p.capacity[edge] == 0 or before < frame * p.tokens[stage]:
+        if made < 0 or p.capacity[edge] == 0 or before < 0:
             continue
-        freeing = p.freed[p.freed_at[edge] + before % p.tokens[stage]]
-        if state.done[p.consumer[edge]] <= freeing:
-            return Wait(stage, int(p.consumer[edge]), edge, made, for_space=True)
+        then, token = divmod(before, int(p.tokens[stage]))
+        freeing, reader = int(p.freed[p.freed_at[edge] + token]), int(p.consumer[edge])
+        if freeing >= 0 and fired[reader] <= then * p.firings[reader] + freeing:
+            return Wait(stage, reader, edge, made, for_space=True)
     raise AssertionError(f"stage {stage} has nothing to wait for")
 
 
-def describe_deadlock(design: Design, pipeline: Pipeline, state: State, frame: int, granularity: Granularity) -> str:
-    """One line: the cycle number, and every wait of the cycle with the buffer that would have to grow."""
-    waits = cycle_of_waits(pipeline, state, frame)
+def describe_deadlock(design: Design, pipeline: Pipeline, state: State, granularity: Granularity) -> str:
+    """One line: the cycle in which the last of those in it stopped, and every wait with the buffer that has to grow."""
+    waits = cycle_of_waits(pipeline, state.fired)
     bounds = edge_bounds(design, granularity)
-    cycle = int(state.free_at.max())
+    cycle = int(state.free_at[[wait.stage for wait in waits]].max())
     told = "; ".join(_sentence(design, wait, bounds, granularity) for wait in waits)
     return f"deadlock at cycle {cycle:,}: {told}"
 

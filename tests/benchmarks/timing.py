@@ -12,9 +12,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import accelsim as acs
+from accelsim.mapping.design import Design, Stage, with_interval
 from accelsim.mapping.mapper import map_network
 from accelsim.network.graph import Network, Node, network
 from accelsim.network.layers import Activation, Convolution, Input
@@ -46,6 +48,41 @@ def kernel_row(name: str, net: Network, granularity: str) -> tuple[float, int]:
         f"{two * 1e3:12.1f} {trace.frames:7}"
     )
     return frame, tokens
+
+
+def sharing(design: Design, users: int) -> Design:
+    """`design` with its sources and `users` more of its stages at one port, which is held for half of every frame."""
+    others = [stage for stage in design.stages if not stage.is_source]
+    chosen = {stage.name for stage in design.stages if stage.is_source}
+    chosen |= {stage.name for stage in others[:: max(1, len(others) // users)][:users]}
+    share = design.pace_cycles // 2 // len(chosen)
+
+    def held(stage: Stage) -> Stage:
+        cycles = share // (stage.fired.pixels // stage.together)
+        return replace(stage, port="dram", occupancy_cycles=max(1, min(stage.interval_cycles, cycles)))
+
+    return replace(design, stages=tuple(held(s) if s.name in chosen else s for s in design.stages))
+
+
+def frame_seconds(designs: Sequence[Design], frames: int, runs: int = 9) -> list[float]:
+    """Least processor seconds a frame of each at row granularity, taken by turns so that all see the same machine."""
+    least = [[float("inf"), float("inf")] for _ in designs]
+    for _ in range(runs):
+        for kept, design in zip(least, designs, strict=True):
+            for k, count in enumerate((2, 2 + frames)):
+                begin = time.process_time()
+                schedule(design, "row", "paced", frames=count)
+                kept[k] = min(kept[k], time.process_time() - begin)
+    return [(more - few) / frames for few, more in least]
+
+
+def shared_ports(users: int = 20) -> None:
+    print(f"\nsources and {users} stages at one port, row tokens: cost of a frame beside the same without the port")
+    for name, frames in (("resnet50", 200), ("efficientdet_d2", 30)):
+        design = map_network(acs.load_network(name), MACHINE)
+        design = with_interval(design, design.bottleneck_cycles * 6 // 5)
+        alone, shared = frame_seconds([design, sharing(design, users)], frames)
+        print(f"  {name:24} {alone * 1e3:8.3f} ms  {shared * 1e3:8.3f} ms  {shared / alone:6.2f} x")
 
 
 def chain(depth: int) -> Network:
@@ -98,6 +135,7 @@ def main() -> None:
         "chain of 3x3 convolutions by depth, row tokens",
         [(f"{depth} layers", *kernel_row(f"chain-{depth}", chain(depth), "row")) for depth in (50, 200, 800, 3200)],
     )
+    shared_ports()
     whole_commands()
     print(f"\npeak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB")
 

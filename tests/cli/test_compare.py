@@ -10,7 +10,7 @@ import pytest
 from tests.cli.conftest import SMALL
 
 TILED = ("compare", "efficientnet_b0", *SMALL, "--tile-attention", "2")
-NAMES = ("edge", "stage", "block", "name")
+NAMES = (("edge",), ("stage",), ("block",), ("name",), ("layer", "tensor", "memory", "kind"), ("layer",))
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def numbers(tree: Any, path: tuple = ()) -> Iterator[tuple[tuple, float]]:
             yield from numbers(value, (*path, key))
     elif isinstance(tree, list) and all(isinstance(row, dict) for row in tree):
         for row in tree:
-            name = next(row[field] for field in NAMES if field in row)
-            yield from numbers(row, (*path, name))
+            name = next(fields for fields in NAMES if row.keys() >= {*fields})
+            yield from numbers(row, (*path, *(row[field] for field in name)))
     elif isinstance(tree, int | float) and not isinstance(tree, bool):
         yield path, tree
 

@@ -21,10 +21,9 @@ SIMULATE = ("simulate", "resnet18", *SMALL)
         (("simulate", "resnet18", "--no-such-option"), "--no-such-option"),
         ((*SIMULATE, "--frames", "many"), "--frames"),
         ((*SIMULATE, "--frames", "0"), "frames"),
-        ((*SIMULATE, "--granularity", "word"), "not modelled"),
+        ((*SIMULATE, "--granularity", "word"), "describes none; use fpga-stream"),
         ((*SIMULATE, "--granularity", "frame"), "frame"),
-        ((*SIMULATE, "--mapping", "layer-by-layer"), "not modelled"),
-        ((*SIMULATE, "--mapping", "fused"), "not modelled"),
+        ((*SIMULATE, "--mapping", "missing"), "fused"),
         ((*SIMULATE, "--mapping", "missing.yaml"), "missing.yaml"),
         ((*SIMULATE, "--accelerator", "tpu"), "tpu"),
         ((*SIMULATE, "--source", "eager"), "source"),
@@ -145,7 +144,9 @@ TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    option=st.sampled_from(["--set", "--input-shape", "--mapping", "--accelerator", "--granularity", "--source"]),
+    option=st.sampled_from(
+        ["--set", "--input-shape", "--mapping", "--accelerator", "--granularity", "--source", "--objective"]
+    ),
     value=TEXT,
 )
 def test_no_value_of_an_option_is_our_bug(capsys, tmp_path, monkeypatch, option, value):

@@ -7,9 +7,27 @@ import polars as pl
 import pytest
 
 from accelsim import load_accelerator, load_network, map_network, simulate, tile_attention
+from accelsim.cli.main import main
 from tests.cli.conftest import SMALL
 
 TABLES = {"buffers": "buffers.parquet", "stages": "stages.parquet"}
+
+
+def test_a_network_by_words_says_what_blocks_change(tmp_path, capsys):
+    (tmp_path / "net.yaml").write_text(
+        "name: small\nlayers:\n"
+        "- {name: image, kind: input, channels: 4, spatial: [8, 8]}\n"
+        "- {name: conv, kind: convolution, inputs: [image], channels: 4, kernel: [3, 3], stride: [1, 1], "
+        "padding: [[1, 1], [1, 1]], dilation: [1, 1]}\noutputs: [conv]\n",
+        encoding="utf-8",
+    )
+    words = ["simulate", str(tmp_path / "net.yaml"), "--accelerator", "fpga-stream", "--granularity", "word", "--json"]
+    assert main([*words, "--set", "engine.multipliers=48"]) == 0
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)
+    assert report["granularity"] == "word"
+    assert report["throughput"]["steady"]
+    assert "blocks take one tap of a window or all of them" in captured.err
 
 
 def published_schema(done, kind):

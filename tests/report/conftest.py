@@ -24,3 +24,29 @@ def tiled(design):
 def sized(design):
     """The same design with the smallest buffers."""
     return size_buffers(design)
+
+
+@pytest.fixture(scope="session")
+def turns_design():
+    """A small network whose segments take turns on a machine with memories, several frames a visit."""
+    net = load_network("mobilenet_v3_small", input_shape=(1, 3, 64, 64))
+    machine = load_accelerator("feature-map-npu", {"memories.buffer.size": "640 KiB"})
+    return map_network(net, machine, mapping="layer-by-layer", frames_per_visit=2)
+
+
+@pytest.fixture(scope="session")
+def turns(turns_design):
+    return simulate(turns_design)
+
+
+@pytest.fixture(scope="session")
+def streamed(design):
+    """A pipeline whose weights and maps come through a port that its stages share."""
+    settings = {"weights": "frame", "interface": "memory"}
+    return simulate(map_network(design.network, load_accelerator("streaming-asic", settings)))
+
+
+@pytest.fixture(scope="session")
+def bare(design):
+    """The same on a machine of which no memories are known."""
+    return simulate(map_network(design.network, design.accelerator.model_copy(update={"memories": {}})))

@@ -3,12 +3,25 @@
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 
 from accelsim import InputError, load_accelerator, map_network, simulate
 from accelsim.network.graph import Node, network
 from accelsim.network.layers import Dense, Input
-from accelsim.report.folder import ACCELERATOR, MARK, NETWORK, REPORT, read_design, read_report, saved_runs, write_run
+from accelsim.report.bandwidth import MOST_BINS
+from accelsim.report.folder import (
+    ACCELERATOR,
+    MARK,
+    NETWORK,
+    REPORT,
+    TABLES,
+    read_design,
+    read_rates,
+    read_report,
+    saved_runs,
+    write_run,
+)
 
 
 @pytest.fixture
@@ -39,7 +52,7 @@ def test_capacities_come_back(tmp_path, sized):
     [
         (MARK, "{"),
         (MARK, "[]"),
-        (MARK, '{"kind": "run", "granularity": "word"}'),
+        (MARK, '{"kind": "run", "granularity": "column"}'),
         (MARK, '{"kind": "comparison", "runs": []}'),
         (MARK, '{"kind": "comparison", "runs": ["../elsewhere"]}'),
         (MARK, '{"kind": "comparison", "runs": ["missing"]}'),
@@ -92,3 +105,74 @@ def test_writing_over_a_run_leaves_no_arrays_behind(folder, design, report):
     (folder / "network.npz").write_bytes(b"of an earlier network")
     write_run(folder, design, report)
     assert not (folder / "network.npz").exists()
+
+
+@pytest.fixture
+def in_turns(tmp_path, turns_design, turns):
+    write_run(tmp_path / "turns", turns_design, turns)
+    return tmp_path / "turns"
+
+
+def test_segments_come_back(in_turns, turns_design, turns):
+    back, _ = read_design(in_turns)
+    assert back.mapping == turns_design.mapping
+    assert back.mapping.choice == turns_design.mapping.choice
+    assert simulate(back).to_json() == turns.to_json()
+    assert read_report(in_turns).model_dump() == turns.body.model_dump()
+
+
+def test_tables_are_those_of_the_report(in_turns, turns):
+    tables = {name: pl.read_parquet(in_turns / f"{name}.parquet") for name in TABLES}
+    body = turns.body
+    assert tables["traffic"].to_dicts() == [row.model_dump() for row in body.traffic]
+    assert tables["memories"]["memory"].to_list() == list(body.memories)
+    assert tables["memories"]["off_chip"].to_list() == [row.off_chip for row in body.memories.values()]
+    assert tables["segments"]["cycles"].to_list() == [segment.cycles for segment in body.segments]
+    assert tables["segments"]["total_bytes"].to_list() == [segment.demand.total_bytes for segment in body.segments]
+    assert tables["segments"]["layers"].to_list() == [", ".join(segment.layers) for segment in body.segments]
+
+
+@pytest.mark.parametrize("which", ["turns", "streamed"])
+def test_what_passes_over_time_is_all_that_passes(which, request):
+    report = request.getfixturevalue(which)
+    table = report.bandwidth
+    spans = table.with_columns(bytes=pl.col("bytes_per_cycle") * (pl.col("end_cycle") - pl.col("begin_cycle")))
+    assert set(spans["memory"]) == {name for name, row in report.body.memories.items() if row.read_bytes}
+    for (name,), part in spans.group_by("memory"):
+        row = report.body.memories[name]
+        assert part.height <= MOST_BINS
+        frames = part["end_cycle"][-1] / report.throughput.interval_cycles
+        assert frames == pytest.approx(round(frames), abs=1e-6)
+        assert part["bytes"].sum() == pytest.approx(frames * (row.read_bytes + row.written_bytes), rel=1e-9)
+        assert part["begin_cycle"][0] == 0
+
+
+def test_rates_come_back(in_turns, turns):
+    for one, back in zip(turns.rates, read_rates(in_turns), strict=True):
+        assert one.memory == back.memory
+        assert one.cycles.tolist() == back.cycles.tolist()
+        assert one.bytes_per_cycle.tolist() == back.bytes_per_cycle.tolist()
+
+
+def test_a_machine_without_memories_leaves_empty_tables(tmp_path, design, bare):
+    write_run(tmp_path / "run", design, bare)
+    assert read_rates(tmp_path / "run") == ()
+    assert pl.read_parquet(tmp_path / "run/traffic.parquet").height == 0
+    assert pl.read_parquet(tmp_path / "run/segments.parquet").height == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 is not enough", None])
+def test_damaged_rates_are_named(in_turns, damage):
+    path = in_turns / "bandwidth.parquet"
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage)
+    with pytest.raises(InputError, match="bandwidth"):
+        read_rates(in_turns)
+
+
+def test_rates_of_another_shape_are_named(in_turns):
+    pl.DataFrame({"memory": ["dram"], "begin_cycle": ["soon"]}).write_parquet(in_turns / "bandwidth.parquet")
+    with pytest.raises(InputError, match="bandwidth"):
+        read_rates(in_turns)

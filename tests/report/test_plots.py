@@ -103,3 +103,51 @@ def test_names_are_never_mathematics(figure, report):
         update={"buffers": tuple(row.model_copy(update={"consumer": "a$\\frac$b"}) for row in report.body.buffers)}
     )
     figure(plots.plot_buffers, [("$\\frac$", evil)]).savefig(BytesIO())
+
+
+def test_bars_of_traffic_hold_all_that_passes_off_the_chip(figure, turns, streamed):
+    runs = [("one", turns.body), ("two", streamed.body)]
+    for panel, (_, body) in zip(figure(plots.plot_traffic, runs).axes, runs, strict=True):
+        rows = [row for row in body.traffic if row.memory == "dram"]
+        expected = sum(row.read_bytes + row.written_bytes for row in rows) / 10**6
+        assert sum(bar.get_width() for bar in bars(panel)) == pytest.approx(expected)
+        assert len({bar.get_facecolor() for bar in bars(panel)}) == len({row.kind for row in rows})
+        assert panel.get_xlabel() == "read and written a frame, dram (MB)"
+
+
+def test_traffic_needs_memories(bare):
+    with pytest.raises(InputError, match="one: the machine describes no memories"):
+        plots.plot_traffic([("one", bare.body)], "unused.svg")
+
+
+def test_the_area_of_bandwidth_is_what_passes(figure, turns, streamed):
+    runs = [("one", turns.body, turns.rates), ("two", streamed.body, streamed.rates)]
+    drawn = figure(plots.plot_bandwidth, runs)
+    panels = np.array(drawn.axes).reshape(-1, len(runs))
+    memories = list(dict.fromkeys(one.memory for _, _, rates in runs for one in rates))
+    assert len(panels) == len(memories)
+    for row, memory in zip(panels, memories, strict=True):
+        for panel, (_, body, rates) in zip(row, runs, strict=True):
+            steps = [patch.get_data() for patch in panel.patches]
+            assert len(steps) == sum(one.memory == memory for one in rates)
+            for values, edges, _ in steps:
+                moved = body.memories[memory].read_bytes + body.memories[memory].written_bytes
+                frames = edges[-1] / body.throughput.interval_cycles
+                assert (values * np.diff(edges)).sum() == pytest.approx(moved * frames)
+                assert panel.get_ylim()[1] >= values.max()
+        assert row[0].get_ylabel() == "bytes a cycle"
+    assert all("cycles at 1,000 MHz" in panel.get_xlabel() for panel in panels[-1])
+    assert "dram, at most 20 bytes a cycle" in panels[memories.index("dram")][0].get_title(loc="left")
+
+
+def test_no_bandwidth_without_requests(report, bare):
+    with pytest.raises(InputError, match="nothing passes"):
+        plots.plot_bandwidth([("one", report.body, report.rates), ("two", bare.body, bare.rates)], "unused.svg")
+
+
+@pytest.mark.parametrize("which", ["turns", "report"])
+def test_only_pipelines_have_a_steady_state(figure, which, request):
+    runs = [("one", request.getfixturevalue(which).body)]
+    titles = [panel.get_title(loc="left") for panel in figure(plots.plot_roles, runs).axes]
+    axis = figure(plots.plot_buffers, runs).axes[0].get_xlabel()
+    assert all(("steady" in text) == (which == "report") for text in (titles[-1], axis))

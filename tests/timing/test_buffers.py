@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 import pytest
 
+from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import bind, with_interval
-from accelsim.timing.bounds import edge_bounds
 from accelsim.timing.occupancy import peak_tokens
 from accelsim.timing.simulate import schedule
 from tests.random_networks import random_case
@@ -45,8 +45,10 @@ def test_peaks_of_one_frame_and_of_the_steady_state(granularity):
         edges = range(len(design.edges))
         assert [peak_tokens(trace, edge, alone=True) for edge in edges] == peaks(case)
         if trace.growing:
-            # windows that lie in the padding altogether wait for nothing and run ahead of the source
-            assert any(reads_nothing(stage) for stage in naive_stages(case))
+            # windows that lie in the padding altogether wait for nothing and run ahead of the source; frames that
+            # stay apart take longer than the slowest stage's work, which is what the source is paced at
+            apart = case.accelerator.engine.window_frames == "apart"
+            assert apart or any(reads_nothing(stage) for stage in naive_stages(case))
             continue
         steady += 1
         latency = int(trace.last.max()) - (trace.frames - 1) * case.pace

@@ -39,7 +39,7 @@ def test_unknown_granularities_are_refused(design, granularity):
         with pytest.raises(InputError, match=granularity):
             acs.simulate(design, granularity=granularity)
     with pytest.raises(NotModelled, match="word"):
-        acs.simulate(design, granularity="word")
+        acs.schedule(design, granularity="word")
 
 
 def test_unknown_sources_are_refused(design):
@@ -169,7 +169,7 @@ def test_skipped_frames_leave_what_firing_them_one_by_one_does():
     # right after the skip the buffer is not full yet: too long a skip would show here and mend itself later
     run = simulate._Run(design, "row", "greedy", lower(design, "row", "greedy"))
     while len(run.completions) == run.frames:
-        run._frame()
+        run._frame(run.frames + 1)
         run._goes_on_for_ever(may_skip=True)
     each = acs.schedule(design, source="greedy", frames=run.frames)
     assert np.array_equal(run.state.last[(run.frames - 1) % run.ring], each.last[-1])

@@ -7,11 +7,12 @@ import pytest
 
 import accelsim as acs
 from accelsim.errors import DeadlockError, InputError
+from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, with_capacities, with_interval
 from accelsim.mapping.mapper import map_network
 from accelsim.network.graph import Node, network
 from accelsim.network.layers import Concat, Constant, Dense, Input, Slice
-from accelsim.timing.bounds import edge_bounds, interval_bound_cycles, latency_bound_cycles
+from accelsim.timing.bounds import interval_bound_cycles, latency_bound_cycles
 from accelsim.timing.critical import critical_cycle, slack_cycles
 from accelsim.timing.lower import token_elements
 from accelsim.timing.occupancy import levels, peak_tokens, slots, stored_tokens

@@ -22,6 +22,7 @@ from accelsim.network.layers import (
     Pool,
     Rearrange,
     Reduce,
+    Slice,
     TransposedConvolution,
 )
 from accelsim.network.readers.onnx.activations import recognise_activations
@@ -35,7 +36,7 @@ LOWEST = float(np.finfo(np.float32).min)
 def simplify(graph: Rewriting) -> None:
     """Replace patterns by the single layers they stand for."""
     recognise_activations(graph)
-    for pattern in (_merge_norm, _merge_affine, _merge_bias, _merge_pad, _merge_scales, _merge_stack):
+    for pattern in (_merge_norm, _merge_affine, _merge_bias, _merge_pad, _merge_scales, _merge_stack, _merge_runs):
         for name in list(graph.nodes):
             if name in graph.nodes:
                 pattern(graph, name)
@@ -270,6 +271,21 @@ def _interleaves(layer: Rearrange, pixels: int, count: int, channels: int) -> bo
         return False
     inside = np.arange(count * channels).reshape(layer.split[outer:])
     return bool((inside.transpose([axis - outer for axis in layer.order[outer:]]).ravel() == moved).all())
+
+
+def _merge_runs(graph: Rewriting, name: str) -> None:
+    """Every n-th channel from the first, from the second and so on, combined: runs of n channels, reduced."""
+    node = graph.nodes[name]
+    operations = {combined: reduced for reduced, combined in STACKED.items()}
+    if not isinstance(node.layer, Combine) or node.layer.repeat or node.layer.operation not in operations:
+        return
+    slices = [graph.nodes[source] for source in node.inputs]
+    count, channels = len(slices), graph.tensors[name].channels
+    runs = {Slice(-1, start, channels, count) for start in range(count)}
+    if count < 2 or {part.layer for part in slices} != runs or len({part.inputs for part in slices}) > 1:
+        return
+    if graph.tensors[slices[0].inputs[0]].channels == count * channels:
+        graph.replace(Node(name, ChannelPool(operations[node.layer.operation], count), slices[0].inputs))
 
 
 def _sum(one: Padding, other: Padding) -> Padding:

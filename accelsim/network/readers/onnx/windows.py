@@ -8,6 +8,7 @@ from accelsim.errors import InputError
 from accelsim.network.layers import Convolution, Padding, Pool, Reduce, TransposedConvolution
 from accelsim.network.readers.onnx.builder import Builder, Value, Weight
 from accelsim.network.readers.onnx.operator import NotReadable, Operator
+from accelsim.network.readers.onnx.reductions import reduced
 from accelsim.network.readers.onnx.tensors import Array
 from accelsim.network.readers.onnx.values import activation, optional_weight, weight_of
 from accelsim.network.readers.onnx.view import View, laid_out
@@ -21,11 +22,15 @@ Sizes = tuple[int, ...]
 
 def feature_map(build: Builder, view: View) -> View:
     """A batch of one map with its second axis as channels and the rest as space."""
+    _check_map(view)
+    return build.by_axes(view, range(2, len(view.axes)), [1])
+
+
+def _check_map(view: View) -> None:
     if len(view.axes) < 3:
         raise InputError(f"needs a map with a batch, channels and space, not shape {list(view.shape)}")
     if view.size(0) != 1:
         raise NotReadable(f"a batch of {view.size(0)} frames; give input_shape=1,... to read it for one")
-    return build.by_axes(view, range(2, len(view.axes)), [1])
 
 
 def from_map(build: Builder, node: str) -> View:
@@ -153,8 +158,9 @@ GLOBAL_POOLS = {"GlobalMaxPool": "maximum", "GlobalAveragePool": "mean", "Global
 
 
 def pool(op: Operator, inputs: Sequence[Value | None], build: Builder) -> list[Value]:
-    source = feature_map(build, activation(inputs, 0))
-    space = source.shape[2:]
+    view = activation(inputs, 0)
+    _check_map(view)
+    space = view.shape[2:]
     kernel = _sized("kernel_shape", op.integers("kernel_shape"), len(space))
     stride, dilation = _steps(op, "strides", len(space)), _steps(op, "dilations", len(space))
     padding = _padding(op, space, kernel, stride, dilation)
@@ -162,10 +168,28 @@ def pool(op: Operator, inputs: Sequence[Value | None], build: Builder) -> list[V
     counted = bool(op.integer("count_include_pad", 0))
     operation, reduction = POOLS[op.kind]
     if not any(map(sum, padding)) and _tiles(space, kernel, stride, dilation, ceil_mode and not counted):
+        runs = _channel_runs(build, view, kernel)
+        if runs is not None:
+            return [reduced(build, *runs, _lp(op, reduction)).without(runs[1])]
         tile = None if all(k >= n for k, n in zip(kernel, space, strict=True)) else kernel
-        return [from_map(build, build.add(Reduce(_lp(op, reduction), tile), (source.node,)))]
+        return [from_map(build, build.add(Reduce(_lp(op, reduction), tile), (feature_map(build, view).node,)))]
     layer = Pool(operation, kernel, stride, padding, dilation, ceil_mode, counted)
-    return [from_map(build, build.add(layer, (source.node,)))]
+    return [from_map(build, build.add(layer, (feature_map(build, view).node,)))]
+
+
+def _channel_runs(build: Builder, view: View, kernel: Sizes) -> tuple[View, Sizes] | None:
+    """The map with its tiles cut out and the axes inside them, where tiles span channels of a layer and no space.
+
+    Channels are pooled so where they stand as the depth of a volume, or as the positions of a line.
+    """
+    spans = (1, 1, *kernel)
+    tiled = [axis for axis, span in enumerate(spans) if span > 1]
+    spatial = any(factor < view.space for factor in view.factors_of(tiled))
+    if not tiled or spatial or view.node in build.inputs or any(view.size(axis) % spans[axis] for axis in tiled):
+        return None
+    sizes = ((n // span, span) if span > 1 else (n,) for n, span in zip(view.shape, spans, strict=True))
+    cut = view.reshaped([size for pair in sizes for size in pair])
+    return None if cut is None else (cut, tuple(axis + count for count, axis in enumerate(tiled, 1)))
 
 
 def _tiles(space: Sizes, kernel: Sizes, stride: Sizes, dilation: Sizes, partial: bool) -> bool:

@@ -1,0 +1,118 @@
+"""Our figures beside measured ones: a row a figure, and how far they are apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure; `predicted` is None where the prediction says that there is none."""
+
+    key: str
+    quantity: str
+    measured: float
+    predicted: float | None
+
+    @property
+    def difference(self) -> float | None:
+        """Predicted less measured, in the figure's unit."""
+        return None if self.predicted is None else self.predicted - self.measured
+
+    @property
+    def error(self) -> float | None:
+        """(predicted - measured) / measured; 0 where both are 0, None where only the measured one is."""
+        difference = self.difference
+        if difference is None or (self.measured == 0 and difference != 0):
+            return None
+        return 0.0 if difference == 0 else difference / self.measured
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The errors of one quantity: how many figures, how many equal, and the size of the others' errors.
+
+    `missing` have no error: nothing was predicted, or not 0 where 0 was measured. Without any error there is no size.
+    """
+
+    rows: int
+    equal: int
+    missing: int
+    median: float | None
+    p95: float | None
+    worst: float | None
+    worst_difference: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All rows of a set of measurements, in their order."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def quantities(self) -> dict[str, Spread]:
+        """Errors by quantity; what a quantity is of, behind a colon in its name, is left out."""
+        grouped: dict[str, list[Row]] = {}
+        for row in self.rows:
+            grouped.setdefault(row.quantity.partition(":")[0], []).append(row)
+        return {quantity: spread(rows) for quantity, rows in grouped.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Rows and summary as plain data."""
+        every = spread(self.rows)
+        return {
+            "rows": [_row(row) for row in self.rows],
+            "summary": _summary(every) | {"quantities": {k: _summary(v) for k, v in self.quantities.items()}},
+        }
+
+
+def spread(rows: Sequence[Row]) -> Spread:
+    """How far apart the figures of `rows` are."""
+    errors = [abs(row.error) for row in rows if row.error is not None]
+    differences = [abs(row.difference) for row in rows if row.difference is not None]
+    return Spread(
+        rows=len(rows),
+        equal=sum(row.difference == 0 for row in rows),
+        missing=sum(row.error is None for row in rows),
+        median=float(np.median(errors)) if errors else None,
+        p95=float(np.percentile(errors, 95)) if errors else None,
+        worst=max(errors, default=None),
+        worst_difference=max(differences, default=None),
+    )
+
+
+def comparison(rows: Iterable[Row]) -> Comparison:
+    return Comparison(tuple(rows))
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "key": row.key,
+        "quantity": row.quantity,
+        "measured": whole(row.measured),
+        "predicted": whole(row.predicted),
+        "error": row.error,
+        "difference": whole(row.difference),
+    }
+
+
+def _summary(of: Spread) -> dict[str, Any]:
+    return {
+        "rows": of.rows,
+        "equal": of.equal,
+        "missing": of.missing,
+        "median_error": of.median,
+        "p95_error": of.p95,
+        "worst_error": of.worst,
+        "worst_difference": whole(of.worst_difference),
+    }
+
+
+def whole(value: float | None) -> float | int | None:
+    """Counts as whole numbers."""
+    return int(value) if value is not None and float(value).is_integer() else value

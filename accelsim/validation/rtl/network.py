@@ -1,0 +1,265 @@
+"""A measured chain of blocks as a network and a mapping, to be simulated by rows, by pixels, or word by word.
+
+By rows and pixels a window's intake, which is what padding gives, is a stage of its own: every pixel of it takes as
+many cycles as it has words, padding included. Queues count as tokens, and what the blocks' own registers hold is
+room too. Nothing but the blocks' parameters and the library's constants goes into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
+
+from accelsim.errors import NotModelled
+from accelsim.hardware.accelerator import Accelerator
+from accelsim.hardware.streaming import StreamBlocks
+from accelsim.mapping.design import Design, bind
+from accelsim.mapping.mapping import Granularity, Mapping, Measured
+from accelsim.mapping.unrolling import Unroll
+from accelsim.network.graph import Node, network
+from accelsim.network.layers import Activation, Combine, Convolution, Dense, Input, Layer, Pad
+from accelsim.timing.words.blocks import Converter, Fifo, Fork, Join, Matrix, Padding, Tap, Threshold, Window
+from accelsim.timing.words.chain import Chain, Placed
+from accelsim.units import ceil_div
+
+#: Words that the registers of padding hold while what follows stands still.
+PADDING_WORDS = 2
+#: Pixels on their way where one comes as another leaves: in the register before, in the window's, and being sent.
+PIPELINED = 3
+
+
+class _Held(NamedTuple):
+    """What is on a link: a layer's output in words of `width` channels, and the words that blocks can hold there."""
+
+    node: str
+    shape: tuple[int, ...]
+    channels: int
+    width: int
+    queue: int = 0
+    registers: int = 0
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    window: Window | None = None
+
+    @property
+    def fold(self) -> int:
+        return self.channels // self.width
+
+
+@dataclass
+class _Raising:
+    """Layers so far and what their mapping needs; `links` says what is on each link."""
+
+    chain: Chain
+    constants: StreamBlocks
+    granularity: Granularity
+    nodes: list[Node] = field(default_factory=list)
+    unroll: dict[str, Unroll] = field(default_factory=dict)
+    measured: dict[str, Measured] = field(default_factory=dict)
+    capacities: dict[str, int] = field(default_factory=dict)
+    links: dict[str, _Held] = field(default_factory=dict)
+    stage: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def by_word(self) -> bool:
+        return self.granularity == "word"
+
+
+def raised(chain: Chain, accelerator: Accelerator, constants: StreamBlocks, granularity: Granularity) -> Design:
+    """`chain` as a design of convolutions, dense layers and additions on `accelerator`.
+
+    Raises `NotModelled` where blocks do not make up layers.
+    """
+    made = _Raising(chain, constants, granularity)
+    source = chain.sources[0].link
+    shape, channels, width = _entering(chain, source)
+    made.links[source] = _add(made, "image", Input(channels, shape), (), shape, channels, width, channels // width)
+    for placed in chain.blocks:
+        _place(made, placed)
+    last = made.links[chain.sinks[0].link]
+    ended = made.by_word and last.node in made.unroll
+    if last.window is not None or any(last.pads) or last.node == "image" or ended:
+        raise NotModelled("its last blocks are no layer")
+    net = network("chain", made.nodes, [last.node])
+    mapping = Mapping(
+        unroll=MappingProxyType(made.unroll),
+        capacities=MappingProxyType(made.capacities),
+        granularity=granularity,
+        measured=MappingProxyType({} if made.by_word else made.measured),
+    )
+    return bind(net, accelerator, mapping)
+
+
+def _entering(chain: Chain, source: str) -> tuple[tuple[int, ...], int, int]:
+    """Shape, channels and channels a word of what the source gives, told by the first window or matrix behind it."""
+    links = {source}
+    padding: Padding | None = None
+    for position, placed in enumerate(chain.blocks):
+        if not links.intersection(placed.ins):
+            continue
+        block = placed.block
+        if isinstance(block, Window):
+            top, left, bottom, right = padding.pads if padding else (0, 0, 0, 0)
+            return (block.height - top - bottom, block.width - left - right), block.channels, block.simd
+        if isinstance(block, Matrix) and not block.per_channel:
+            return _map_of(block.vectors, chain.blocks[position:]), block.columns, block.simd
+        if isinstance(block, Padding):
+            padding, links = block, set(placed.outs)
+        elif isinstance(block, Fork | Tap | Fifo):
+            links.update(placed.outs)
+        else:
+            break
+    raise NotModelled("its first blocks are no layer")
+
+
+def _map_of(pixels: int, following: Iterable[Placed]) -> tuple[int, ...]:
+    """The map that so many vectors are, where padding or a window behind them tells; else they stand in a row."""
+    for block in (placed.block for placed in following):
+        if isinstance(block, Padding | Window):
+            return (block.height, block.width) if block.height * block.width == pixels else (pixels,)
+    return (pixels,)
+
+
+def _add(
+    made: _Raising,
+    name: str,
+    layer: Layer,
+    inputs: tuple[str, ...],
+    shape: tuple[int, ...],
+    channels: int,
+    width: int,
+    cycles: int | None,
+    latency: int = 0,
+) -> _Held:
+    """A layer that is a stage, of so many cycles a pixel and of latency."""
+    made.nodes.append(Node(name, layer, inputs))
+    made.stage[name] = name
+    made.measured[name] = Measured(cycles, latency)
+    return _Held(name, shape, channels, width)
+
+
+def _place(made: _Raising, placed: Placed) -> None:
+    block, held = placed.block, made.links[placed.ins[0]]
+    whole = isinstance(block, Window | Matrix) or (held.window is None and not any(held.pads))
+    if not whole or (made.by_word and held.node in made.unroll and not isinstance(block, Threshold)):
+        raise NotModelled(f"{placed.name} is in the middle of a layer")
+    if isinstance(block, Padding):
+        result = _padded(made, placed, block, held)
+    elif isinstance(block, Window):
+        result = held._replace(window=block)
+    elif isinstance(block, Matrix):
+        result = _multiplied(made, placed, block, held)
+    elif isinstance(block, Threshold) and held.node in made.unroll:
+        made.nodes.append(Node(placed.name, Activation("relu"), (held.node,)))
+        made.stage[placed.name] = made.stage[held.node]
+        registers = block.bits + made.constants.threshold.inside_words
+        result = held._replace(node=placed.name, registers=registers)
+    elif isinstance(block, Fifo):
+        result = held._replace(queue=held.queue + block.depth)
+    elif isinstance(block, Converter):
+        result = held._replace(width=held.width * block.out_bits // block.in_bits)
+    elif isinstance(block, Fork | Tap):
+        result = held
+    elif isinstance(block, Join):
+        result = _joined(made, placed, [made.links[link] for link in placed.ins])
+    else:
+        raise NotModelled(f"{placed.name} is no layer")
+    made.links |= dict.fromkeys(placed.outs, result)
+
+
+def _padded(made: _Raising, placed: Placed, block: Padding, held: _Held) -> _Held:
+    top, left, bottom, right = block.pads
+    shape = (block.height + top + bottom, block.width + left + right)
+    if made.by_word:
+        return held._replace(pads=block.pads)
+    _queue(made, held, placed.name, PADDING_WORDS)
+    layer = Pad(((top, bottom), (left, right)))
+    return _add(made, placed.name, layer, (held.node,), shape, held.channels, held.width, block.fold, 1)
+
+
+def _multiplied(made: _Raising, placed: Placed, block: Matrix, held: _Held) -> _Held:
+    window = held.window
+    shape = held.shape if window is None else window.outputs
+    top, left, bottom, right = held.pads
+    if window is None:
+        layer: Layer = Dense(block.rows) if len(held.shape) < 2 else _pointwise(block.rows)
+    else:
+        layer = Convolution(
+            block.rows,
+            window.kernel,
+            window.stride,
+            ((top, bottom), (left, right)),
+            window.dilation,
+            held.channels if block.per_channel else 1,
+        )
+    taps = window.taps if window is not None and window.at_once else 1
+    inputs = 1 if block.per_channel else block.simd // taps
+    made.unroll[placed.name] = Unroll(inputs=inputs, outputs=block.pe, window=block.simd // inputs)
+    if window is None:
+        _queue(made, held, placed.name, block.input_fold)
+    else:
+        _windowed(made, held, window, placed.name, block.output_fold > 1 and not block.per_channel)
+    latency = _latency(made.constants, block, window)
+    return _add(made, placed.name, layer, (held.node,), shape, block.rows, block.pe, None, latency)
+
+
+def _pointwise(channels: int) -> Convolution:
+    return Convolution(channels, (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1))
+
+
+def _latency(constants: StreamBlocks, block: Matrix, window: Window | None) -> int:
+    """Cycles from the end of a vector's work to its result behind the thresholds."""
+    before = 0 if window is None else 1 if window.at_once else constants.window.store_cycles + 1
+    replayed = constants.matrix.replay_latency_cycles if block.output_fold > 1 and not block.per_channel else 0
+    return before + replayed + block.latency(constants) + 1
+
+
+def _joined(made: _Raising, placed: Placed, inputs: list[_Held]) -> _Held:
+    for held in inputs:
+        _queue(made, held, placed.name, 0)
+    first = inputs[0]
+    names = tuple(held.node for held in inputs)
+    return _add(made, placed.name, Combine("add"), names, first.shape, first.channels, first.width, first.fold, 0)
+
+
+def _queue(made: _Raising, held: _Held, consumer: str, registers: int) -> None:
+    """Room between two stages, in the tokens of the granularity."""
+    edge = f"{made.stage[held.node]} -> {consumer}"
+    if made.by_word:
+        if held.queue:
+            made.capacities[edge] = held.queue
+        return
+    words = held.queue + held.registers + registers
+    made.capacities[edge] = _tokens(made, ceil_div(words, held.fold) + 1, held)
+
+
+def _windowed(made: _Raising, held: _Held, window: Window, consumer: str, replayed: bool) -> None:
+    """Room in a window; `replayed` where a matrix unit takes the words of the next one while it repeats the last."""
+    edge = f"{made.stage[held.node]} -> {consumer}"
+    if made.by_word:
+        if held.queue:
+            made.capacities[edge] = held.queue
+    else:
+        made.capacities[edge] = _tokens(made, _window_pixels(window, made.constants, replayed), held)
+
+
+def _tokens(made: _Raising, pixels: int, held: _Held) -> int:
+    """Tokens that have begun to come while so many pixels are there: of rows one more, which is being made."""
+    if made.granularity == "pixel":
+        return pixels
+    return 1 + ceil_div(pixels, held.shape[-1] if len(held.shape) > 1 else 1)
+
+
+def _window_pixels(window: Window, constants: StreamBlocks, replayed: bool) -> int:
+    """Pixels that there is room for while a window is sent.
+
+    Word by word what the next window needs, at most a row further, comes in as what the last one needed leaves. In
+    the order of depthwise layers it does not before the last group of channels, and where windows leave whole only
+    as they leave.
+    """
+    if (window.at_once and not replayed) or (window.depthwise and window.fold > 1):
+        words = window.window_words if window.at_once else window.buffer(constants)
+        return words // window.fold + PIPELINED
+    jump = window.stride[0] * window.width - (window.outputs[1] - 1) * window.stride[1]
+    return (window.window_words if window.at_once else window.buffer(constants)) // window.fold + jump

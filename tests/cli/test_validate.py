@@ -1,0 +1,67 @@
+"""`accelsim validate`: the table, the JSON object and the exit status."""
+
+import json
+
+import pytest
+
+from accelsim.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A folder with one run of the measurements that come along."""
+    from importlib import resources
+
+    given = resources.files("accelsim.validation") / "data" / "rtl"
+    folder = tmp_path_factory.mktemp("rtl")
+    line = (given / "specs.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    key = json.loads(line)["key"]
+    (folder / "specs.jsonl").write_text(line + "\n", encoding="utf-8")
+    figures = (given / "measured.csv").read_text(encoding="utf-8").splitlines()
+    kept = [figures[0], *(figure for figure in figures if figure.startswith(f"{key},"))]
+    (folder / "measured.csv").write_text("\n".join(kept) + "\n", encoding="utf-8")
+    return folder
+
+
+def test_figures_and_errors_are_printed(small, capsys):
+    assert main(["validate", "rtl", "--data", str(small)]) == 0
+    out = capsys.readouterr().out
+    assert "steady_interval       670        670     0.00" in out
+    assert out.splitlines()[-1].split() == ["all", "4", "4", "0.00", "0.00", "0.00", "0", "0"]
+
+
+def test_json_is_one_object(small, capsys):
+    assert main(["validate", "--data", str(small), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {"rows", "summary"}
+    assert {"key", "quantity", "measured", "predicted", "error"} <= set(found["rows"][0])
+    assert found["summary"]["rows"] == found["summary"]["equal"] == len(found["rows"]) == 4
+
+
+def test_another_library_has_other_cycles(small, capsys):
+    assert main(["validate", "--data", str(small), "--json", "--set", "blocks.window.store_cycles=2"]) == 0
+    rows = {row["quantity"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert rows["first_out"]["difference"] == 1
+
+
+def test_what_rows_do_not_predict_has_no_error(small, capsys):
+    assert main(["validate", "--data", str(small), "--granularity", "row"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["all", "4", "0", "-", "-", "-", "-", "4"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["validate", "rtx"], "validate rtx: measurements are of rtl"),
+        (["validate", "--data", "nowhere"], "nowhere/specs.jsonl: No such file or directory"),
+        (["validate", "--accelerator", "streaming-asic"], "streaming-asic describes no blocks; use fpga-stream"),
+        (["validate", "--set", "blocks.matrix.latency=3"], "unknown name blocks.matrix.latency"),
+        (["validate", "--set", "blocks.matrix.output_words=0"], "blocks.matrix.output_words = 0"),
+        (["validate", "--granularity", "bit"], "--granularity bit: use row, pixel, word"),
+    ],
+)
+def test_what_cannot_be_compared(arguments, said, capsys):
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.out == ""
