@@ -34,8 +34,8 @@ Fetch = Callable[[int, int], Array]
 def run_streaming(inet: IntegerNetwork, design: Design, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """One frame by way of the design's buffers: outputs as their ports shape them.
 
-    Raises `InputError` where the design is of another network or counts its buffers in other tokens than rows, and
-    `DeadlockError` with the buffers that are too small.
+    Raises `InputError` where the design is of another network or counts its buffers in other tokens than rows,
+    `NotModelled` where it is not one pipeline, and `DeadlockError` with the buffers that are too small.
     """
     check_design(inet, design)
     return _Pipeline(inet, design, feeds).run()
@@ -45,6 +45,12 @@ def check_design(inet: IntegerNetwork, design: Design) -> None:
     if design.mapping.granularity != "row" and any(edge.capacity is not None for edge in design.edges):
         raise InputError(
             f"streaming runs row by row; the buffers of this design are counted in {design.mapping.granularity}s"
+        )
+    whole = all(stage.transfer is None and not stage.row_offset for stage in design.stages)
+    if len(design.mapping.segments) > 1 or not whole or any(edge.reads != "window" for edge in design.edges):
+        raise NotModelled(
+            f"{inet.name}: streaming runs designs of one pipeline; this one has {len(design.mapping.segments)} segments "
+            "or moves parts of maps"
         )
     mine, theirs = inet.network, design.network
     own = {node.name: (node.layer, node.inputs) for node in mine.nodes}

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 import accelsim as acs
 from accelsim.errors import InputError, NotModelled
-from accelsim.network.graph import network
+from accelsim.network.graph import Node, network
+from accelsim.network.layers import ChannelPool, Convolution, Input
 from tests.arithmetic.models import FAMILIES, images, quantised
 from tests.arithmetic.test_quantise import frames, small
 from tests.materials import material
@@ -124,3 +125,28 @@ def test_buffers_counted_in_pixels():
     design = acs.size_buffers(acs.map_network(inet.network, MACHINES["shared"]), "pixel")
     with pytest.raises(InputError, match="counted in pixels"):
         acs.execute(inet, frames(1), streaming=design)
+
+
+def test_a_design_in_segments():
+    inet = acs.quantise(small(), frames())
+    design = acs.map_network(inet.network, acs.load_accelerator("systolic-npu"), mapping="layer-by-layer")
+    with pytest.raises(NotModelled, match="streaming runs designs of one pipeline"):
+        acs.execute(inet, frames(1), streaming=design)
+
+
+@pytest.mark.slow
+def test_channels_pooled_on_the_way_out():
+    """A stage whose results pass a pooling of channels puts out rows of fewer channels."""
+    nodes = [
+        Node("x", Input(3, (9, 8))),
+        Node("conv", Convolution(8, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)), ("x",)),
+        Node("pooled", ChannelPool("maximum", 2), ("conv",)),
+        Node("y", Convolution(4, (3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1)), ("pooled",)),
+    ]
+    bare = network("pooled", nodes, ["y"])
+    x = np.random.default_rng(0).normal(size=(2, 3, 9, 8)).astype(np.float32)
+    inet = acs.quantise(network("pooled", nodes, ["y"], (), random_weights(bare)), x)
+    machine = acs.load_accelerator("streaming-asic").model_copy(update={"channel_pooling": True})
+    design = acs.size_buffers(acs.map_network(inet.network, machine), "row")
+    assert any(stage.group.fused for stage in design.stages)
+    assert same(acs.execute(inet, x, streaming=design), acs.execute(inet, x))
