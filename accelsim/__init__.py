@@ -13,6 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from accelsim.arithmetic.execute import execute
+    from accelsim.arithmetic.formats import Accumulator, Format, IntegerType
+    from accelsim.arithmetic.load import load_integer_network
+    from accelsim.arithmetic.network import IntegerNetwork
+    from accelsim.arithmetic.quantise import Recipe, fidelity, quantise
     from accelsim.errors import AccelsimError, DeadlockError, InfeasibleError, InputError, NotModelled, UnsupportedError
     from accelsim.hardware.accelerator import Accelerator, load_accelerator
     from accelsim.mapping.blocks import in_blocks
@@ -31,6 +36,11 @@ if TYPE_CHECKING:
     from accelsim.timing.size import size_buffers
 
 _HOMES = {
+    "accelsim.arithmetic.execute": ("execute",),
+    "accelsim.arithmetic.formats": ("Accumulator", "Format", "IntegerType"),
+    "accelsim.arithmetic.load": ("load_integer_network",),
+    "accelsim.arithmetic.network": ("IntegerNetwork",),
+    "accelsim.arithmetic.quantise": ("Recipe", "fidelity", "quantise"),
     "accelsim.errors": (
         "AccelsimError", "DeadlockError", "InfeasibleError", "InputError", "NotModelled", "UnsupportedError",
     ),
@@ -55,23 +65,32 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "Accelerator",
     "AccelsimError",
+    "Accumulator",
     "DeadlockError",
     "Design",
+    "Format",
     "InfeasibleError",
     "InputError",
+    "IntegerNetwork",
+    "IntegerType",
     "Mapping",
     "Measured",
     "Network",
     "NotModelled",
+    "Recipe",
     "Report",
     "Unroll",
     "UnsupportedError",
     "bind",
+    "execute",
+    "fidelity",
     "fold",
     "in_blocks",
     "load_accelerator",
+    "load_integer_network",
     "load_network",
     "map_network",
+    "quantise",
     "read_mapping",
     "registered_networks",
     "schedule",

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from accelsim.cli.compare import compare_command
+from accelsim.cli.execute import accuracy_command, execute_command
 from accelsim.cli.inspect import inspect_command
 from accelsim.cli.map import map_command
 from accelsim.cli.plot import plot_command
@@ -48,6 +49,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plot": plot_command,
     "validate": validate_command,
     "schema": schema_command,
+    "execute": execute_command,
+    "accuracy": accuracy_command,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)

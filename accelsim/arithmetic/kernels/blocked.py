@@ -1,0 +1,191 @@
+"""Whole layers out of tiles: every block of output channels, and in it every run of output points.
+
+A job is a block of output channels and a tile of points; a range of jobs can be given to each of several threads.
+Points are counted from the last when fewer than a tile is left, so that some are computed twice and none apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from accelsim.arithmetic.kernels.tiles import DEPTHWISE_ROWS, Form, depthwise_tile_of, kept_in_cache, tile_of
+
+Values = NDArray[Any]
+
+#: Points of a tile, and of one where the layer has fewer.
+ROWS = 7
+#: Vectors of output channels in a tile, by the lanes of a vector.
+WIDTHS = {16: (4, 2, 1), 8: (2, 1, 1)}
+
+
+class Packed(NamedTuple):
+    """Weights in words, block after block.
+
+    `blocks` holds (first channel, channels, vectors, first word, byte offset of its group's inputs); for depthwise
+    layers (first channel, channels, lanes, first word, first bias).
+    """
+
+    words: NDArray[np.int32]
+    blocks: NDArray[np.int64]
+    bias: NDArray[np.int32]
+    scale: NDArray[np.float32]
+
+
+class Geometry(NamedTuple):
+    """Byte offsets of every output point's window and of a window's segments; `steps` words in each segment."""
+
+    points: NDArray[np.int64]
+    segments: NDArray[np.int64]
+    steps: int
+
+
+@njit(cache=True, nogil=True)
+def padded(source: Values, before: Any, flip: Any, filling: Any, out: Values) -> None:
+    """Copies bytes (d, h, w, c) into `out` (D, H, W, c) at `before`, exclusive-or `flip`, the rest `filling`."""
+    depth, height, width, channels = source.shape
+    left, right = before[2] * channels, (before[2] + width) * channels
+    for z in range(out.shape[0]):
+        for y in range(out.shape[1]):
+            line = out[z, y].reshape(-1)
+            iz, iy = z - before[0], y - before[1]
+            if iz < 0 or iz >= depth or iy < 0 or iy >= height:
+                line[:] = filling
+                continue
+            inner = source[iz, iy].reshape(-1)
+            line[:left] = filling
+            line[right:] = filling
+            middle = line[left:right]
+            for k in range(inner.size):
+                middle[k] = inner[k] ^ flip
+
+
+@njit(cache=True, nogil=True)
+def padded_words(source: Values, before: Any, zero: Any, out: Values) -> None:
+    """The same for 16-bit numbers: `source` less `zero`, surrounded by zeros."""
+    depth, height, width, _ = source.shape
+    out[:] = 0
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                for k in range(source.shape[3]):
+                    out[z + before[0], y + before[1], x + before[2], k] = np.int32(source[z, y, x, k]) - zero
+
+
+#: Runs jobs of a layer on a number of threads: (source, geometry, packed, out, least, most, zero, jobs, threads).
+Driver = Callable[..., None]
+
+
+@cache
+def driver(form: Form, whole: bool) -> Driver:
+    """What writes sums (`whole`) or bytes with one instruction, compiled when first used."""
+    wide, middle, narrow = (tile_of(form, ROWS, width, whole) for width in WIDTHS[form.lanes])
+    wide_one, middle_one, narrow_one = (tile_of(form, 1, width, whole) for width in WIDTHS[form.lanes])
+    four, two, _ = WIDTHS[form.lanes]
+    lanes, rows_of, size = form.lanes, ROWS, 4 if whole else 1
+
+    @njit(cache=True, nogil=True)
+    def run(
+        source: Any, geometry: Any, packed: Any, out: Any, least: Any, most: Any, zero: Any, first: Any, last: Any
+    ) -> None:
+        points, channels = out.shape
+        rows = rows_of if points >= rows_of else 1
+        tiles = (points + rows - 1) // rows
+        spare = np.empty((rows, four * lanes), out.dtype)
+        for job in range(first, last):
+            block, tile = job // tiles, job % tiles
+            start, count, vectors, word, group = packed.blocks[block]
+            point = min(tile * rows, points - rows)
+            direct = count == vectors * lanes
+            to = out.ctypes.data + (point * channels + start) * size if direct else spare.ctypes.data
+            stride = (channels if direct else four * lanes) * size
+            where, at = geometry.points.ctypes.data + 8 * point, source.ctypes.data + group
+            parts, many, steps = geometry.segments.ctypes.data, geometry.segments.size, geometry.steps
+            weights = packed.words.ctypes.data + 4 * word
+            bias, scale = packed.bias.ctypes.data + 4 * start, packed.scale.ctypes.data + 4 * start
+            if rows == rows_of:
+                if vectors == four:
+                    wide(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
+                elif vectors == two:
+                    middle(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
+                else:
+                    narrow(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
+            elif vectors == four:
+                wide_one(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
+            elif vectors == two:
+                middle_one(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
+            else:
+                narrow_one(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
+            if not direct:
+                for row in range(rows):
+                    for k in range(count):
+                        out[point + row, start + k] = spare[row, k]
+
+    return _threaded(kept_in_cache(run, "driver", form.instruction, whole))
+
+
+@cache
+def depthwise_driver(forms: tuple[Form, Form, Form], whole: bool) -> Driver:
+    """The same for depthwise layers, with the forms of an instruction from widest to narrowest."""
+    wide, middle, narrow = (depthwise_tile_of(form, DEPTHWISE_ROWS, whole) for form in forms)
+    wide_one, middle_one, narrow_one = (depthwise_tile_of(form, 1, whole) for form in forms)
+    most_lanes, rows_of, size = forms[0].lanes, DEPTHWISE_ROWS, 4 if whole else 1
+
+    @njit(cache=True, nogil=True)
+    def run(
+        source: Any, geometry: Any, packed: Any, out: Any, least: Any, most: Any, zero: Any, first: Any, last: Any
+    ) -> None:
+        points, channels = out.shape
+        rows = rows_of if points >= rows_of else 1
+        for job in range(first, last):
+            tile, block = job // packed.blocks.shape[0], job % packed.blocks.shape[0]
+            start, _, lanes, word, along = packed.blocks[block]
+            point = min(tile * rows, points - rows)
+            to = out.ctypes.data + (point * channels + start) * size
+            stride = channels * size
+            where, at = geometry.points.ctypes.data + 8 * point, source.ctypes.data + start
+            parts, many = geometry.segments.ctypes.data, geometry.segments.size // 4
+            weights = packed.words.ctypes.data + 4 * word
+            bias, scale = packed.bias.ctypes.data + 4 * along, packed.scale.ctypes.data + 4 * along
+            if rows == rows_of:
+                if lanes == most_lanes:
+                    wide(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
+                elif 2 * lanes == most_lanes:
+                    middle(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
+                else:
+                    narrow(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
+            elif lanes == most_lanes:
+                wide_one(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
+            elif 2 * lanes == most_lanes:
+                middle_one(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
+            else:
+                narrow_one(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
+
+    return _threaded(kept_in_cache(run, "depthwise driver", forms[0].instruction, whole))
+
+
+def _threaded(run: Callable[..., None]) -> Driver:
+    """All jobs on one thread, or cut into as many ranges as there are threads."""
+
+    @njit(cache=True, parallel=True, nogil=True)
+    def parallel(
+        source: Any, geometry: Any, packed: Any, out: Any, least: Any, most: Any, zero: Any, jobs: Any, threads: Any
+    ) -> None:
+        for part in prange(threads):
+            run(source, geometry, packed, out, least, most, zero, part * jobs // threads, (part + 1) * jobs // threads)
+
+    def drive(
+        source: Values, geometry: Geometry, packed: Packed, out: Values, least: Any, most: Any, zero: Any, jobs: int,
+        threads: int,
+    ) -> None:  # fmt: skip
+        if threads > 1:
+            parallel(source, geometry, packed, out, least, most, zero, jobs, threads)
+        else:
+            run(source, geometry, packed, out, least, most, zero, 0, jobs)
+
+    return drive

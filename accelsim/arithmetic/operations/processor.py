@@ -1,0 +1,41 @@
+"""Which instructions the processor at hand has for products of integers."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import numba
+
+from accelsim.arithmetic.kernels.tiles import PAIRS_256, PAIRS_512, VNNI_128, VNNI_256, VNNI_512, Form
+
+
+class Instructions(NamedTuple):
+    """Forms for 8-bit and for 16-bit values, and from widest to narrowest for depthwise layers; None where none."""
+
+    name: str
+    bytes: Form | None
+    pairs: Form | None
+    depthwise: tuple[Form, Form, Form] | None
+
+
+PORTABLE = Instructions("portable", None, None, None)
+AVX2 = Instructions("avx2", None, PAIRS_256, None)
+AVX512 = Instructions("avx512", None, PAIRS_512, None)
+AVX512_VNNI = Instructions("avx512-vnni", VNNI_512, PAIRS_512, (VNNI_512, VNNI_256, VNNI_128))
+
+
+@cache
+def instructions() -> Instructions:
+    """The best there are; portable code where kernels are interpreted or compiled for a processor given by name."""
+    if numba.config.DISABLE_JIT or numba.config.CPU_NAME:
+        return PORTABLE
+    from llvmlite import binding
+
+    features = binding.get_host_cpu_features()
+    has = {name for name, present in features.items() if present}
+    if {"avx512bw", "avx512vl", "avx512vnni"} <= has:
+        return AVX512_VNNI
+    if {"avx512f", "avx512bw"} <= has:
+        return AVX512
+    return AVX2 if "avx2" in has else PORTABLE

@@ -1,0 +1,535 @@
+"""ONNX files in integers: QOperator, QDQ and QONNX, read by the reader of real networks with roundings in it.
+
+What is stored in integers is read as such, what is rounded on the way becomes a layer of its own, and operators
+between them are read as ever; `assembly` then turns roundings into formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from accelsim.arithmetic.formats import Array, Format, IntegerType
+from accelsim.arithmetic.network import IntegerNetwork
+from accelsim.arithmetic.readers.assembly import ROUNDING, assembled
+from accelsim.errors import InputError
+from accelsim.network.graph import Network, network
+from accelsim.network.layers import Constant, Convolution, Dense, Input, TransposedConvolution
+from accelsim.network.readers.onnx.builder import Unknown, Value, Weight
+from accelsim.network.readers.onnx.elementwise import applied
+from accelsim.network.readers.onnx.file import load_model
+from accelsim.network.readers.onnx.operator import NotReadable, Operator
+from accelsim.network.readers.onnx.operators import OPERATORS
+from accelsim.network.readers.onnx.reader import Scope, _Reading
+from accelsim.network.readers.onnx.values import Values, optional, present
+from accelsim.network.readers.onnx.view import View
+
+#: Integer types by the name of the array type that holds them.
+TYPES = {
+    "int8": IntegerType(8), "uint8": IntegerType(8, signed=False), "int16": IntegerType(16),
+    "uint16": IntegerType(16, signed=False), "int4": IntegerType(4), "uint4": IntegerType(4, signed=False),
+    "int2": IntegerType(2), "uint2": IntegerType(2, signed=False), "int32": IntegerType(32),
+}  # fmt: skip
+#: Types by their number in the file format.
+NUMBERED = {
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    6: "int32",
+    21: "uint4",
+    22: "int4",
+    25: "uint2",
+    26: "int2",
+}
+INT32 = IntegerType(32)
+
+#: Operators on integers whose result is some of them.
+KEEPING = frozenset((
+    "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GlobalMaxPool", "Identity", "MaxPool", "Pad", "Reshape",
+    "Resize", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+))  # fmt: skip
+#: Operators that say nothing about their input's values.
+BLIND = frozenset(("Shape", "Size"))
+#: Operators whose weights stay integers.
+WEIGHTED = frozenset(("Conv", "ConvTranspose", "Gemm", "MatMul"))
+#: Relative difference of a bias's scale from input times weight scale that is rounding.
+BIAS_SCALE_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Quantised(Weight):
+    """A constant in integers: `array` holds its real values, `integers` what is stored, `axis` that of the scales."""
+
+    integers: Array = field(default_factory=lambda: np.empty(0))
+    format: Format | None = None
+    axis: int = 0
+
+
+def read_integer_onnx(path: Path, input_shape: Any = None) -> IntegerNetwork:
+    """An integer network of an ONNX file. Raises as `read_onnx` does, and for scales or zero points that are none."""
+    path = Path(path)
+    return _IntegerReading(path, load_model(path)).integer_network(input_shape)
+
+
+@dataclass
+class _IntegerReading(_Reading):
+    """`held` says which values of the file are integers, of what format where that is known yet.
+
+    `roundings` are the layers that round, `weight_formats` those of arrays, `constants` those of constant operands,
+    whose integers are put in place when all patterns have been recognised. `biases` are those stored with a scale.
+    """
+
+    held: dict[str, Format | None] = field(default_factory=dict)
+    roundings: dict[str, Format] = field(default_factory=dict)
+    weight_formats: dict[str, Format] = field(default_factory=dict)
+    constants: dict[str, Format] = field(default_factory=dict)
+    biases: dict[str, Quantised] = field(default_factory=dict)
+
+    def integer_network(self, given: Any) -> IntegerNetwork:
+        for entry in self.model.graph.input:
+            if entry.type.tensor_type.elem_type in NUMBERED:
+                self.held[entry.name] = None
+        net = self._with_constants(self.network(given))
+        declared = {port.name: self.held.get(port.name) for port in (*net.inputs, *net.outputs)}
+        try:
+            made = assembled(net, self.roundings, self.weight_formats, declared, "float")
+            apart = self._apart(made)
+            if apart:
+                net = network(net.name, net.nodes, net.outputs, net.inputs, {**net.parameters, **apart})
+                made = assembled(net, self.roundings, self.weight_formats, declared, "float")
+        except InputError as error:
+            raise InputError(f"{self.path}: {error}") from None
+        if not made.formats:
+            hint = "load_network reads it, quantise makes it so"
+            raise InputError(f"{self.path}: nothing in this network is quantised; {hint}")
+        return made
+
+    def _apart(self, made: IntegerNetwork) -> dict[str, Array]:
+        """Real values of the biases whose scale is not that of the sums they start."""
+        reals = {}
+        for node in made.network.nodes:
+            bias = self.biases.get(node.name)
+            source, weight = (
+                made.formats.get(node.inputs[0]) if node.inputs else None,
+                made.weight_formats.get(f"{node.name}.weight"),
+            )
+            if bias is None or bias.format is None or source is None or weight is None:
+                continue
+            units = source.scales * weight.scales
+            if not np.allclose(bias.format.scales, units, rtol=BIAS_SCALE_TOLERANCE, atol=0):
+                reals[f"{node.name}.bias"] = bias.array.reshape(-1)
+        return reals
+
+    def _with_constants(self, net: Network) -> Network:
+        """`net` with constant operands in integers."""
+        arrays = dict(net.parameters)
+        for node in net.nodes:
+            kind = self.constants.get(node.name)
+            if kind is not None and isinstance(node.layer, Constant):
+                key = f"{node.name}.value"
+                arrays[key] = kind.integers(arrays[key])
+                self.roundings[node.name] = self.weight_formats[key] = kind
+        present_nodes = net.by_name
+        self.roundings = {name: kind for name, kind in self.roundings.items() if name in present_nodes}
+        return network(net.name, net.nodes, net.outputs, net.inputs, arrays)
+
+    def _converted(self, op: Operator, inputs: list[Value | None], scope: Scope) -> list[Value]:
+        special = SPECIAL.get(op.kind)
+        if special is not None and op.kind not in OPERATORS:
+            unknown = [value for value in inputs if isinstance(value, Unknown)]
+            if unknown:
+                return self._unread(unknown)
+            self.build.place = op.name
+            return special(self, op, inputs)
+        integers = [name for name in op.inputs if name in self.held and isinstance(scope.get(name), View)]
+        if integers and op.kind not in KEEPING | BLIND:
+            raise NotReadable(f"on the integers of {integers[0]} as they are; DequantizeLinear has to come before it")
+        results = super()._converted(op, self._in_integers(op, inputs, integers), scope)
+        if integers and op.kind in KEEPING:
+            self._keep(op, integers)
+        return results
+
+    def _in_integers(self, op: Operator, inputs: list[Value | None], integers: Sequence[str]) -> list[Value | None]:
+        """The inputs of an operator that keeps integers; what it pads with is no real number then."""
+        kind = self.held[integers[0]] if integers else None
+        if op.kind != "Pad" or kind is None or len(inputs) < 3 or not isinstance(inputs[2], Weight):
+            return inputs
+        return [*inputs[:2], Weight(kind.real(np.atleast_1d(inputs[2].array))), *inputs[3:]]
+
+    def _keep(self, op: Operator, integers: Sequence[str]) -> None:
+        kinds = {self.held[name] for name in integers}
+        if len(kinds) > 1 or len(integers) < sum(
+            bool(name) for name in op.inputs[: 1 if op.kind != "Concat" else None]
+        ):
+            raise NotReadable("joins integers of different formats")
+        if op.kind == "Resize" and op.text("mode", "nearest") != "nearest":
+            raise NotReadable("interpolates integers as they are")
+        for name in op.outputs:
+            if name:
+                self.held[name] = next(iter(kinds))
+
+    def _known(self, op: Operator, inputs: Sequence[Value | None]) -> list[Value]:
+        if op.kind in WEIGHTED and op.domain == "" and any(isinstance(value, View) for value in inputs):
+            weight = optional(inputs, 1)
+            if isinstance(weight, Quantised) and weight.format is not None:
+                return self.weighted(op, inputs, None)
+        before = set(self.build.nodes)
+        results = super()._known(op, inputs)
+        formats = {id(v): v.format for v in inputs if isinstance(v, Quantised) and v.format is not None}
+        if len(formats) == 1:
+            (kind,) = formats.values()
+            self._note_constants(before, kind)
+        return results
+
+    def _note_constants(self, before: set[str], kind: Format) -> None:
+        for name in set(self.build.nodes) - before:
+            if isinstance(self.build.nodes[name].layer, Constant) and kind.channels == 1:
+                self.constants[name] = kind
+
+    def weighted(self, op: Operator, inputs: Values, source: Format | None) -> list[Value]:
+        """Conv, ConvTranspose, Gemm or MatMul with integer weights; a bias stays integer in units of the sums."""
+        weight = present(inputs, 1)
+        assert isinstance(weight, Quantised)
+        kind = weight.format
+        assert kind is not None
+        plain: list[Value | None] = [inputs[0], Weight(weight.integers), *inputs[2:]]
+        if len(plain) > 2:
+            plain[2] = self._bias(inputs[2])
+        scaled = any(op.real(name, 1.0) != 1.0 for name in ("alpha", "beta")) if op.kind == "Gemm" else False
+        axis = _output_axis(op, weight.integers.ndim)
+        if scaled or (kind.channels > 1 and weight.axis != axis):
+            return super()._known(op, inputs)
+        before = set(self.build.nodes)
+        results = super()._known(op, plain)
+        for name in set(self.build.nodes) - before:
+            if isinstance(self.build.nodes[name].layer, Convolution | TransposedConvolution | Dense):
+                self.weight_formats[f"{name}.weight"] = kind
+                if len(inputs) > 2 and isinstance(inputs[2], Quantised):
+                    self.biases[name] = inputs[2]
+            elif isinstance(self.build.nodes[name].layer, Constant):
+                self.build.parameters[f"{name}.value"] = _real_of(self.build.parameters[f"{name}.value"], kind)
+        return results
+
+    def _bias(self, bias: Value | None) -> Value | None:
+        """A stored int32 bias as it is: its scale is that of the sums, which files repeat or leave out."""
+        if isinstance(bias, Quantised) and bias.integers.dtype == np.int32:
+            return Weight(bias.integers)
+        return bias
+
+    def take(self, name: str, value: Value, kind: Format) -> View:
+        """An integer activation read with the format that the reader of it states."""
+        if not isinstance(value, View):
+            raise NotReadable("on nothing but constants")
+        if name not in self.held:
+            raise InputError(f"{name} holds no integers")
+        known = self.held[name]
+        if known is None:
+            if not isinstance(self.build.nodes[value.node].layer, Input):
+                raise NotReadable(f"integers of {name}, whose scale is not known")
+            self.roundings[value.node] = self.held[name] = kind
+        elif (known.scale, known.zero_point) != (kind.scale, kind.zero_point):
+            raise NotReadable(f"{name} is {known.label} where it is made and {kind.label} where it is read")
+        return value
+
+    def give(self, name: str, value: Value, kind: Format) -> list[Value]:
+        """The integers that a value is rounded to."""
+        assert isinstance(value, View)
+        if value.node in self.roundings and self.roundings[value.node] == kind:
+            rounded = value
+        else:
+            rounded = applied(self.build, ROUNDING, value, "rounded")
+            self.roundings[rounded.node] = kind
+        self.held[name] = kind
+        return [rounded]
+
+
+def _real_of(array: Array, kind: Format) -> Array:
+    if kind.channels > 1:
+        raise NotReadable("weights of a product of two activations with a scale a channel")
+    return kind.real(array)
+
+
+def _output_axis(op: Operator, rank: int) -> int:
+    if op.kind == "Gemm":
+        return 0 if op.integer("transB", 0) else 1
+    return {"Conv": 0, "ConvTranspose": 1, "MatMul": rank - 1}[op.kind]
+
+
+def numbers(inputs: Values, position: int, what: str) -> Array | None:
+    """A constant scale or zero point, flat; None where it is left out."""
+    value = optional(inputs, position)
+    if value is None:
+        return None
+    if not isinstance(value, Weight):
+        raise NotReadable(f"{what} computed from the network's input")
+    return value.array.reshape(-1)
+
+
+def format_of(scale: Array | None, zero: Array | None, kind: IntegerType | None) -> Format:
+    """A format from arrays of the file; without a zero point it is 0, unsigned unless `kind` says otherwise."""
+    if scale is None:
+        raise InputError("a scale is missing")
+    if zero is not None:
+        if zero.dtype.name not in TYPES:
+            raise NotReadable(f"rounding to {zero.dtype}")
+        kind = TYPES[zero.dtype.name]
+    kind = TYPES["uint8"] if kind is None else kind
+    zeros = np.zeros(scale.size, np.int64) if zero is None else zero.astype(np.int64)
+    if 1 in (zeros.size, scale.size):
+        zeros, scale = np.broadcast_arrays(zeros, scale)
+    single = [float(np.float32(s)) for s in scale]
+    if len(set(single)) == 1 and len({int(z) for z in zeros}) == 1:
+        return Format(kind, (single[0],), (int(zeros[0]),))
+    return Format(kind, tuple(single), tuple(int(z) for z in zeros))
+
+
+def constant_of(weight: Weight, scale: Array | None, zero: Array | None, axis: int) -> Quantised:
+    """Stored integers with what they stand for."""
+    if weight.array.dtype.name not in TYPES:
+        raise NotReadable(f"constants of type {weight.array.dtype}")
+    kind = format_of(scale, zero, TYPES[weight.array.dtype.name])
+    integers = weight.array.astype(kind.type.dtype)
+    axis = axis + integers.ndim if axis < 0 else axis
+    count = 1 if scale is None else scale.size
+    if count > 1 and (not 0 <= axis < integers.ndim or integers.shape[axis] != count):
+        raise InputError(f"{count} scales on axis {axis} of shape {list(integers.shape)}")
+    return Quantised(_reals(integers, kind, axis), weight.stored, integers, kind, axis)
+
+
+def _reals(integers: Array, kind: Format, axis: int) -> Array:
+    shape = [-1 if a == axis and kind.channels > 1 else 1 for a in range(integers.ndim)]
+    shifted = integers.astype(np.int64) - kind.zeros.reshape(shape)
+    return (shifted.astype(np.float32) * kind.scales.reshape(shape)).reshape(integers.shape)
+
+
+def _blocked(op: Operator) -> None:
+    if op.integer("block_size", 0):
+        raise NotReadable("scales a block")
+
+
+def _declared(op: Operator) -> IntegerType | None:
+    number = op.integer("output_dtype", 0)
+    if number and number not in NUMBERED:
+        raise NotReadable(f"rounding to element type {number}")
+    return TYPES[NUMBERED[number]] if number else None
+
+
+def _per_channel(read: _IntegerReading, view: View, kind: Format, axis: int) -> View:
+    """`view` with the axis of several scales as its channels."""
+    if kind.channels == 1:
+        return view
+    axis = axis + len(view.axes) if axis < 0 else axis
+    if not 0 <= axis < len(view.axes) or view.size(axis) != kind.channels:
+        raise InputError(f"{kind.channels} scales on axis {axis} of shape {list(view.shape)}")
+    return read.build.pixelwise(view, [axis])
+
+
+def quantise_linear(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
+    _blocked(op)
+    kind = format_of(numbers(inputs, 1, "a scale"), numbers(inputs, 2, "a zero point"), _declared(op))
+    value = present(inputs, 0)
+    axis = op.integer("axis", 1)
+    if isinstance(value, Weight):
+        shape = [
+            -1 if a == axis % max(value.array.ndim, 1) and kind.channels > 1 else 1 for a in range(value.array.ndim)
+        ]
+        quotient = np.rint(value.array.astype(np.float32) / kind.scales.reshape(shape)) + kind.zeros.reshape(shape)
+        integers = np.clip(quotient, kind.type.low, kind.type.high).astype(kind.type.dtype)
+        return [Weight(integers.reshape(value.shape), stored=True)]
+    assert isinstance(value, View)
+    if op.inputs[0] in read.held:
+        raise NotReadable("of integers")
+    return read.give(op.outputs[0], _per_channel(read, value, kind, axis), kind)
+
+
+def dequantise_linear(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
+    _blocked(op)
+    scale, zero, axis = numbers(inputs, 1, "a scale"), numbers(inputs, 2, "a zero point"), op.integer("axis", 1)
+    value = present(inputs, 0)
+    if isinstance(value, Weight):
+        return [constant_of(value, scale, zero, axis)]
+    known = read.held.get(op.inputs[0])
+    kind = format_of(scale, zero, known.type if known is not None else _input_type(read, op.inputs[0]))
+    view = _per_channel(read, value, kind, axis) if isinstance(value, View) else value
+    return [read.take(op.inputs[0], view, kind)]
+
+
+def _input_type(read: _IntegerReading, name: str) -> IntegerType | None:
+    """The declared type of an input of the network."""
+    for entry in read.model.graph.input:
+        if entry.name == name:
+            number = entry.type.tensor_type.elem_type
+            if number not in NUMBERED:
+                raise NotReadable(f"{name} has element type {number}, no integers of up to 32 bits")
+            return TYPES[NUMBERED[number]]
+    return None
+
+
+@dataclass(frozen=True)
+class Sourced:
+    """Positions of an integer operand, its scale and its zero point among an operator's inputs."""
+
+    value: int
+    scale: int
+    zero: int
+
+
+def operand(read: _IntegerReading, op: Operator, inputs: Values, at: Sourced, axis: int = 0) -> Value:
+    """An integer operand as the real value it stands for: an activation, or a constant."""
+    scale = np.ones(1, np.float32) if at.scale < 0 else numbers(inputs, at.scale, "a scale")
+    zero = numbers(inputs, at.zero, "a zero point")
+    value = present(inputs, at.value)
+    if isinstance(value, Weight):
+        return constant_of(value, scale, zero, axis)
+    name = op.inputs[at.value]
+    known = read.held.get(name)
+    return read.take(name, value, format_of(scale, zero, known.type if known else _input_type(read, name)))
+
+
+def result_format(inputs: Values, scale: int, zero: int, like: IntegerType | None = None) -> Format:
+    return format_of(numbers(inputs, scale, "a scale"), numbers(inputs, zero, "a zero point"), like)
+
+
+def qlinear_conv(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
+    source, weight = operand(read, op, inputs, Sourced(0, 1, 2)), operand(read, op, inputs, Sourced(3, 4, 5))
+    kind = result_format(inputs, 6, 7)
+    made = read.weighted(replace(op, kind="Conv", domain=""), [source, weight, optional(inputs, 8)], kind)
+    return read.give(op.outputs[0], made[0], kind)
+
+
+def qlinear_matmul(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
+    second = present(inputs, 3)
+    axis = len(second.array.shape) - 1 if isinstance(second, Weight) else 0
+    pair = [operand(read, op, inputs, Sourced(0, 1, 2)), operand(read, op, inputs, Sourced(3, 4, 5), axis)]
+    return _product(read, op, pair, result_format(inputs, 6, 7))
+
+
+def _product(read: _IntegerReading, op: Operator, pair: list[Value], kind: Format) -> list[Value]:
+    plain = replace(op, kind="MatMul", domain="")
+    both = read.weighted(plain, pair, kind) if isinstance(pair[1], Quantised) else read._known(plain, pair)
+    return read.give(op.outputs[0], both[0], kind)
+
+
+def conv_integer(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
+    pair = [operand(read, op, inputs, Sourced(0, -1, 2)), operand(read, op, inputs, Sourced(1, -1, 3))]
+    kind = Format(INT32)
+    made = read.weighted(replace(op, kind="Conv", domain=""), pair, kind)
+    return read.give(op.outputs[0], made[0], kind)
+
+
+def matmul_integer(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
+    second = present(inputs, 1)
+    axis = len(second.array.shape) - 1 if isinstance(second, Weight) else 0
+    pair = [operand(read, op, inputs, Sourced(0, -1, 2)), operand(read, op, inputs, Sourced(1, -1, 3), axis)]
+    return _product(read, op, pair, Format(INT32))
+
+
+def qgemm(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
+    axis = 0 if op.integer("transB", 0) else 1
+    pair = [operand(read, op, inputs, Sourced(0, 1, 2)), operand(read, op, inputs, Sourced(3, 4, 5), axis)]
+    made = read.weighted(replace(op, kind="Gemm", domain=""), [*pair, optional(inputs, 6)], None)
+    if optional(inputs, 7) is None:
+        return made
+    return read.give(op.outputs[0], made[0], result_format(inputs, 7, 8))
+
+
+def _elementwise(kind: str) -> Special:
+    def special(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
+        pair: list[Value | None] = [operand(read, op, inputs, Sourced(k, k + 1, k + 2)) for k in (0, 3)]
+        made = read._known(replace(op, kind=kind, domain=""), pair)
+        return read.give(op.outputs[0], made[0], result_format(inputs, 6, 7))
+
+    return special
+
+
+def _unary(kind: str) -> Special:
+    def special(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
+        source = operand(read, op, inputs, Sourced(0, 1, 2))
+        if op.integer("channels_last", 0):
+            raise NotReadable("channels last")
+        plain = replace(op, kind=kind, domain="", opset=max(op.opset, op.integer("opset", 17)))
+        if kind != "Softmax":
+            plain = replace(plain, opset=max(read.versions.get("", 17), 7))
+        made = read._known(plain, [source])
+        return read.give(op.outputs[0], made[0], result_format(inputs, 3, 4))
+
+    return special
+
+
+def qlinear_concat(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
+    sources: list[Value | None] = [
+        operand(read, op, inputs, Sourced(k, k + 1, k + 2)) for k in range(2, len(inputs), 3)
+    ]
+    made = read._known(replace(op, kind="Concat", domain=""), sources)
+    return read.give(op.outputs[0], made[0], result_format(inputs, 0, 1))
+
+
+def qonnx_quant(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
+    """Rounds to integers of any width; its result stays in real numbers, of which only those remain."""
+    bits = numbers(inputs, 3, "a bit width")
+    if bits is None or bits.size != 1 or float(bits[0]) != int(bits[0]):
+        raise NotReadable("a bit width that is no whole number")
+    if op.text("rounding_mode", "ROUND") not in ("ROUND", "ROUND_TO_EVEN", "HALF_EVEN"):
+        raise NotReadable(f"rounding mode {op.text('rounding_mode', '')}")
+    kind = IntegerType(int(bits[0]), bool(op.integer("signed", 1)), bool(op.integer("narrow", 0)))
+    scale, zero = present(inputs, 1), present(inputs, 2)
+    value = present(inputs, 0)
+    if not isinstance(scale, Weight) or not isinstance(zero, Weight):
+        raise NotReadable("a scale or zero point computed from the network's input")
+    return _rounded(read, op, value, scale.array, zero.array, kind)
+
+
+def bipolar_quant(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
+    """Minus or plus one scale, as two bits."""
+    scale, value = present(inputs, 1), present(inputs, 0)
+    if not isinstance(scale, Weight) or not isinstance(value, Weight):
+        raise NotReadable("of an activation: a sign has no value at 0")
+    signs = np.where(value.array >= 0, np.float32(1), np.float32(-1)) * scale.array
+    return _rounded(read, op, Weight(signs), scale.array, np.zeros(1, np.float32), IntegerType(2, narrow=True))
+
+
+def _rounded(
+    read: _IntegerReading, op: Operator, value: Value, scale: Array, zero: Array, kind: IntegerType
+) -> list[Value]:
+    axes = [axis for axis, size in enumerate(scale.shape) if size > 1]
+    if len(axes) > 1:
+        raise NotReadable(f"scales of shape {list(scale.shape)}")
+    if not np.array_equal(zero, np.rint(zero)):
+        raise NotReadable("a zero point that is no whole number")
+    flat = np.broadcast_to(zero, scale.shape).reshape(-1).astype(np.int64)
+    scales = tuple(float(np.float32(s)) for s in scale.reshape(-1))
+    whole = Format(kind, scales, tuple(int(z) for z in flat))
+    rank = len(value.array.shape) if isinstance(value, Weight) else len(value.axes) if isinstance(value, View) else 0
+    axis = axes[0] + rank - scale.ndim if axes else 0
+    if isinstance(value, View):
+        return _real_result(read, op, _per_channel(read, value, whole, axis), whole)
+    assert isinstance(value, Weight)
+    shape = [-1 if a == axis and whole.channels > 1 else 1 for a in range(value.array.ndim)]
+    reals = value.array.astype(np.float32) / whole.scales.reshape(shape) + whole.zeros.reshape(shape)
+    integers = np.clip(np.rint(reals), kind.low, kind.high).astype(kind.dtype).reshape(value.shape)
+    return [Quantised(_reals(integers, whole, axis), value.stored, integers, whole, axis)]
+
+
+def _real_result(read: _IntegerReading, op: Operator, view: View, kind: Format) -> list[Value]:
+    """A rounded activation whose readers take it for real numbers."""
+    made = read.give(op.outputs[0], view, kind)
+    del read.held[op.outputs[0]]
+    return made
+
+
+Special = Callable[[_IntegerReading, Operator, Values], list[Value]]
+
+SPECIAL: Mapping[str, Special] = {
+    "QuantizeLinear": quantise_linear, "DequantizeLinear": dequantise_linear, "QLinearConv": qlinear_conv,
+    "QLinearMatMul": qlinear_matmul, "ConvInteger": conv_integer, "MatMulInteger": matmul_integer, "QGemm": qgemm,
+    "QLinearAdd": _elementwise("Add"), "QLinearMul": _elementwise("Mul"), "QLinearConcat": qlinear_concat,
+    "QLinearAveragePool": _unary("AveragePool"), "QLinearGlobalAveragePool": _unary("GlobalAveragePool"),
+    "QLinearSigmoid": _unary("Sigmoid"), "QLinearLeakyRelu": _unary("LeakyRelu"), "QLinearSoftmax": _unary("Softmax"),
+    "QLinearReduceMean": _unary("ReduceMean"), "Quant": qonnx_quant, "IntQuant": qonnx_quant,
+    "BipolarQuant": bipolar_quant,
+}  # fmt: skip

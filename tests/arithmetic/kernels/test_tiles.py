@@ -1,0 +1,105 @@
+"""Tiles of instructions against the same in plain loops, and on numbers that overflow what lies between."""
+
+import numba
+import numpy as np
+import pytest
+
+from accelsim.arithmetic.kernels import blocked
+from accelsim.arithmetic.kernels.tiles import (
+    PAIRS_256,
+    PAIRS_512,
+    VNNI_512,
+    depthwise_order,
+    portable_depthwise_tile,
+    portable_tile,
+)
+from accelsim.arithmetic.operations.processor import AVX2, AVX512, AVX512_VNNI, instructions
+
+HELD = {AVX512_VNNI: (VNNI_512, PAIRS_512, PAIRS_256), AVX512: (PAIRS_512, PAIRS_256), AVX2: (PAIRS_256,)}
+FORMS = HELD.get(instructions(), ())
+needs_instructions = pytest.mark.skipif(
+    not FORMS, reason="kernels are interpreted, or this processor has no instructions for products of integers"
+)
+NOTHING = (np.float32(0), np.float32(0), np.int32(0))
+
+
+def operands(form, rng, points, segments, steps, channels, extreme):
+    depth, kind = (4, np.uint8) if form.bits == 8 else (2, np.int16)
+    size = 40 * points + 40 * segments + steps * depth
+    low, high = np.iinfo(kind).min, np.iinfo(kind).max
+    weight_kind = np.int8 if form.bits == 8 else np.int16
+    ends = np.iinfo(weight_kind)
+    if extreme:
+        source = np.full(size, high, kind)
+        weights = rng.choice([ends.min, ends.max], (segments, steps, channels, depth)).astype(weight_kind)
+    else:
+        source = rng.integers(low, high + 1, size).astype(kind)
+        weights = rng.integers(ends.min, ends.max + 1, (segments, steps, channels, depth)).astype(weight_kind)
+    bias = rng.integers(-(2**30), 2**30, channels).astype(np.int32)
+    return source, weights, bias, np.arange(points) * 7, np.arange(segments) * 11
+
+
+@needs_instructions
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.instruction)
+@pytest.mark.parametrize("points", [1, 7, 20])
+@pytest.mark.parametrize("extreme", [False, True])
+def test_sums_are_those_of_plain_loops(form, points, extreme):
+    rng = np.random.default_rng(points)
+    for vectors in set(blocked.WIDTHS[form.lanes]):
+        channels, segments, steps = vectors * form.lanes, 3, 5
+        source, weights, bias, starts, offsets = operands(form, rng, points, segments, steps, channels, extreme)
+        expected = np.empty((points, channels), np.int64)
+        portable_tile(source, starts, offsets, steps, weights.shape[-1], weights, bias, expected)
+        size = source.itemsize
+        geometry = blocked.Geometry(starts * size, offsets * size, steps)
+        words = np.ascontiguousarray(weights).reshape(-1).view(np.int32)
+        blocks = np.array([[0, channels, vectors, 0, 0]])
+        packed = blocked.Packed(
+            words, blocks, np.concatenate([bias, np.zeros(64, np.int32)]), np.zeros(256, np.float32)
+        )
+        out = np.empty((points, channels), np.int32)
+        jobs = -(-points // blocked.ROWS) if points >= blocked.ROWS else points
+        blocked.driver(form, True)(source.view(np.uint8), geometry, packed, out, *NOTHING, jobs, 1)
+        # Both keep the low 32 bits of what may not fit them.
+        assert np.array_equal(out, expected.astype(np.int32))
+
+
+@pytest.mark.skipif(
+    VNNI_512 not in FORMS, reason="this processor has no dot products of bytes, or kernels are interpreted"
+)
+@pytest.mark.parametrize("points", [1, 4, 9])
+def test_depthwise_sums_are_those_of_plain_loops(points):
+    rng = np.random.default_rng(points)
+    forms = instructions().depthwise
+    for form in forms:
+        channels, taps = 4 * form.lanes, 8
+        source = rng.integers(0, 256, 300 * points + 400).astype(np.uint8)
+        weights = rng.integers(-128, 128, (taps, channels)).astype(np.int8)
+        bias = rng.integers(-(2**20), 2**20, channels).astype(np.int32)
+        starts, offsets = np.arange(points) * 3, np.arange(taps) * 17
+        expected = np.empty((points, channels), np.int64)
+        portable_depthwise_tile(source, starts, offsets, weights, bias, expected)
+        order = depthwise_order(form.lanes)
+        assert sorted(order) == list(range(channels))
+        quads = weights.reshape(taps // 4, 4, channels)[:, :, order].swapaxes(1, 2)
+        words = np.ascontiguousarray(quads).reshape(-1).view(np.int32)
+        room = np.concatenate([bias[order], np.zeros(64, np.int32)])
+        packed = blocked.Packed(words, np.array([[0, channels, form.lanes, 0, 0]]), room, np.zeros(256, np.float32))
+        out = np.empty((points, channels), np.int32)
+        jobs = -(-points // 4) if points >= 4 else points
+        run = blocked.depthwise_driver(forms, True)
+        run(source, blocked.Geometry(starts, offsets, 0), packed, out, *NOTHING, jobs, 1)
+        assert np.array_equal(out, expected)
+
+
+def test_the_plain_loops_are_a_matrix_product():
+    rng = np.random.default_rng(0)
+    source, weights = rng.integers(-9, 9, 24), rng.integers(-9, 9, (1, 3, 5, 4))
+    sums = np.empty((2, 5), np.int64)
+    portable_tile(source, np.array([0, 12]), np.array([0]), 3, 4, weights, np.arange(5), sums)
+    expected = source.reshape(2, 12) @ weights[0].swapaxes(0, 1).reshape(5, 12).T + np.arange(5)
+    assert np.array_equal(sums, expected)
+
+
+def test_interpreted_kernels_use_no_instructions():
+    assert not numba.config.DISABLE_JIT or not FORMS

@@ -1,0 +1,159 @@
+"""Networks that ONNX Runtime's tool quantised give its integers, bit for bit."""
+
+from contextlib import suppress
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import accelsim as acs
+from accelsim.errors import InputError
+from accelsim.network.layers import Activation
+from tests.arithmetic.models import FAMILIES, images, quantised, runtime
+from tests.materials import material
+
+pytest.importorskip("onnxruntime.quantization", reason="ONNX Runtime's quantiser is not installed")
+
+#: Input of the classifier of text lines.
+TEXT_LINE = (1, 3, 48, 192)
+
+#: Forms the tool writes: (format, scale a channel, type of activations, of weights).
+FORMS = [
+    ("QOperator", False, "QUInt8", "QInt8"),
+    ("QOperator", True, "QUInt8", "QInt8"),
+    ("QOperator", False, "QInt8", "QInt8"),
+    ("QOperator", False, "QUInt8", "QUInt8"),
+    ("QDQ", False, "QUInt8", "QInt8"),
+    ("QDQ", True, "QUInt8", "QInt8"),
+    ("QDQ", False, "QInt8", "QInt8"),
+    ("QDQ", False, "QUInt8", "QUInt8"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: "-".join(map(str, form)))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_equal_bit_for_bit(family, form, tmp_path):
+    path = quantised(FAMILIES[family](), tmp_path / "net.onnx", *form)
+    inet, session = acs.load_integer_network(path), runtime(path, exact="QInt8" not in form[2])
+    assert inet.real_nodes == ()
+    x = images(6, seed=50)
+    expected = np.concatenate([session.run(None, {"x": image[None]})[0] for image in x])
+    (made,) = acs.execute(inet, x).values()
+    assert made.dtype == expected.dtype
+    assert np.array_equal(made, expected)
+
+
+def test_the_graph_is_that_of_the_real_network(tmp_path):
+    model = FAMILIES["squeeze_excite"]()
+    path = quantised(model, tmp_path / "net.onnx", "QDQ")
+    real = acs.load_network(path.with_suffix(".float.onnx"))
+    inet = acs.load_integer_network(path)
+    # The tool leaves out activations that clamp nothing that the integers of their output do not clamp as well.
+    clamps = {node.name for node in real.nodes if node.name not in inet.network.by_name}
+    assert {real.by_name[name].layer for name in clamps} <= {Activation("relu")}
+    for node in inet.network.nodes:
+        assert node.layer == real.by_name[node.name].layer
+        assert inet.network.tensors[node.name] == real.tensors[node.name]
+
+
+def test_weights_are_integers(tmp_path):
+    inet = acs.load_integer_network(quantised(FAMILIES["resnet"](), tmp_path / "net.onnx", "QOperator", True))
+    for key, array in inet.network.parameters.items():
+        if key.endswith(".weight"):
+            kind = inet.weight_formats[key]
+            assert array.dtype == np.int8
+            assert kind.channels in (1, array.shape[0])
+        elif key.endswith(".bias"):
+            assert array.dtype == np.int32
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["QOperator", "QDQ"])
+def test_a_trained_squeeze_excite_classifier(form, tmp_path):
+    """Every quantised tensor on the way is ONNX Runtime's; hard-swishes and gates are real numbers in between."""
+    model = onnx.load(material("ch_ppocr_mobile_v2.0_cls_infer.onnx"))
+    (entry,) = model.graph.input
+    for dimension, size in zip(entry.type.tensor_type.shape.dim, TEXT_LINE, strict=True):
+        dimension.dim_value = size
+    path = quantised(model, tmp_path / "net.onnx", form, shape=TEXT_LINE)
+    inet, session = acs.load_integer_network(path), runtime(path)
+    x = images(3, seed=50, shape=TEXT_LINE)
+    expected = np.concatenate([session.run(None, {entry.name: image[None]})[0] for image in x])
+    (made,) = acs.execute(inet, x).values()
+    assert np.array_equal(made, expected)
+
+
+def with_bias_scale(factor):
+    """A fully connected layer in QDQ form whose bias has `factor` times the scale of its sums."""
+    stored = {
+        "xs": np.float32(0.5), "xz": np.int8(0), "w": np.array([[2, -3]], np.int8), "ws": np.float32(0.25),
+        "wz": np.int8(0), "b": np.array([4, 8], np.int32), "bs": np.float32(0.125 * factor), "bz": np.int32(0),
+        "ys": np.float32(0.125), "yz": np.int8(0),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "xs", "xz"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "xs", "xz"], ["xr"]),
+        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["wr"]),
+        helper.make_node("DequantizeLinear", ["b", "bs", "bz"], ["br"]),
+        helper.make_node("Gemm", ["xr", "wr", "br"], ["sum"]),
+        helper.make_node("QuantizeLinear", ["sum", "ys", "yz"], ["yq"]),
+        helper.make_node("DequantizeLinear", ["yq", "ys", "yz"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "net", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in stored.items()],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=9)
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_a_bias_keeps_its_own_scale(factor, tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(with_bias_scale(factor).SerializeToString())
+    made = acs.execute(acs.load_integer_network(path), np.array([[1.5]], np.float32))["y"]
+    sums = np.array([3 * 2, 3 * -3]) + np.array([4, 8]) * factor
+    assert made.ravel().tolist() == (sums * 0.125).tolist()
+
+
+def test_a_network_in_real_numbers_is_refused(tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(FAMILIES["resnet"]().SerializeToString())
+    with pytest.raises(InputError, match=r"net\.onnx: nothing in this network is quantised"):
+        acs.load_integer_network(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("xs", np.float32(0), "scale = 0.0 is not a positive number"),
+        ("ws", np.float32("nan"), "scale = nan is not a positive number"),
+        ("ys", np.float32(-1), "scale = -1.0 is not a positive number"),
+        ("xz", np.float32(0), "rounding to float32"),
+        ("ws", np.ones(3, np.float32), "3 scales on axis 1"),
+    ],
+)
+def test_scales_that_are_none(name, value, words, tmp_path):
+    model = with_bias_scale(1)
+    kept = [tensor for tensor in model.graph.initializer if tensor.name != name]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend([*kept, numpy_helper.from_array(np.asarray(value), name)])
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match=words):
+        acs.load_integer_network(path)
+
+
+def test_damage_is_told_or_harmless(tmp_path):
+    """A byte changed anywhere gives a network or an `InputError`, never another fault."""
+    content = with_bias_scale(1).SerializeToString()
+    rng = np.random.default_rng(0)
+    path = tmp_path / "net.onnx"
+    for position in range(len(content)):
+        damaged = bytearray(content)
+        damaged[position] ^= int(rng.integers(1, 256))
+        path.write_bytes(damaged)
+        with suppress(InputError):
+            acs.load_integer_network(path)

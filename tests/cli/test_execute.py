@@ -1,0 +1,95 @@
+"""Integer execution from the command line."""
+
+import json
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from accelsim.cli.main import main
+
+
+@pytest.fixture
+def identity(tmp_path):
+    """A fully connected layer that repeats its 4 int8 inputs as scores."""
+    stored = {
+        "s": np.float32(1), "z": np.int8(0), "w": np.eye(4, dtype=np.int8), "ws": np.float32(1), "wz": np.int8(0),
+        "ys": np.float32(1), "yz": np.int8(0),
+    }  # fmt: skip
+    graph = helper.make_graph(
+        [helper.make_node("QLinearMatMul", ["x", *stored], ["y"])], "net",
+        [helper.make_tensor_value_info("x", TensorProto.INT8, [1, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.INT8, [1, 4])],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in stored.items()],
+    )  # fmt: skip
+    path = tmp_path / "net.onnx"
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]).SerializeToString())
+    return path
+
+
+def test_outputs_are_written(identity, tmp_path, capsys):
+    x = np.array([[3, -4, 5, 127], [0, 1, 2, -128]], np.int8)
+    np.save(tmp_path / "x.npy", x)
+    assert main(["execute", str(identity), "--input", str(tmp_path / "x.npy"), "-o", str(tmp_path / "y.npz")]) == 0
+    with np.load(tmp_path / "y.npz") as made:
+        assert np.array_equal(made["y"], x)
+    assert "y: 2x4 int8, -128 to 127" in capsys.readouterr().out
+
+
+def test_as_json(identity, tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.array([[3, -4, 5, 1]], np.int8))
+    assert main(["execute", str(identity), "--input", f"x={tmp_path / 'x.npy'}", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["outputs"] == {"y": {"shape": [1, 4], "type": "int8", "least": -4, "most": 5}}
+    assert told["real_nodes"] == []
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_accuracy(identity, tmp_path, capsys, folder):
+    x = np.array([[9, 0, 0, 0], [0, 9, 0, 0], [0, 0, 0, 9], [1, 1, 0, 0]], np.int8)
+    labels = np.array([0, 1, 2, 0])
+    data = tmp_path / "data"
+    if folder:
+        data.mkdir()
+        np.save(data / "x.npy", x)
+        np.save(data / "y.npy", labels)
+    else:
+        data = tmp_path / "data.npz"
+        np.savez(data, x=x, y=labels)
+    assert main(["accuracy", str(identity), "--data", str(data), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"network": "net", "right": 3, "frames": 4, "top1": 0.75}
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((1, 5), np.int8), "shape (1, 5), declared is (1, 4)"),
+        (np.zeros((1, 4), np.float32), "values of type float32 where int8 is expected"),
+        (np.full((1, 4), 200), "values from 200 to 200; int8 holds -128 to 127"),
+        (np.array([[None] * 4]), "cannot be read as an array"),
+    ],
+)
+def test_arrays_that_do_not_fit(identity, tmp_path, capsys, array, words):
+    np.save(tmp_path / "x.npy", array)
+    assert main(["execute", str(identity), "--input", str(tmp_path / "x.npy")]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"x": np.zeros((2, 4), np.int8)}, "needs the arrays x and y"),
+        ({"x": np.zeros((2, 4), np.int8), "y": np.zeros(3, int)}, "2 frames with 3 labels"),
+        ({"x": np.zeros((2, 4), np.int8), "y": np.zeros(2)}, "one whole number a frame is expected"),
+    ],
+)
+def test_data_that_do_not_fit(identity, tmp_path, capsys, arrays, words):
+    np.savez(tmp_path / "data.npz", **arrays)
+    assert main(["accuracy", str(identity), "--data", str(tmp_path / "data.npz")]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["execute", "--input", "x.npy"], ["accuracy", "--data", "d.npz"]])
+def test_files_that_are_not_there(tmp_path, capsys, command):
+    assert main([command[0], str(tmp_path / "no.onnx"), *command[1:]]) == 2
+    assert "no.onnx: no such file" in capsys.readouterr().err
