@@ -10,9 +10,9 @@ from accelsim.errors import InfeasibleError, InputError
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.design import Design, bind
 from accelsim.mapping.mapping import Mapping
-from accelsim.mapping.segment import Segment, Tile
+from accelsim.mapping.segments.segment import Segment, Tile
+from accelsim.mapping.segments.visits import visits
 from accelsim.mapping.unrolling import Unroll
-from accelsim.mapping.visits import visits
 from accelsim.network.graph import Network
 from accelsim.network.layers import Convolution, Dense
 from tests.random_networks import random_network, random_unrolling

@@ -168,7 +168,7 @@ def _check_target(request: Request, accelerator: Accelerator) -> None:
 
 def _segment_options(request: Request, accelerator: Accelerator) -> dict[str, Any]:
     """Those options of the mapper that were given, checked."""
-    from accelsim.mapping.objective import OBJECTIVES
+    from accelsim.mapping.search.objective import OBJECTIVES
 
     given = {name: getattr(request, name) for name in SEGMENT_OPTIONS if getattr(request, name) is not None}
     if not given:

@@ -13,7 +13,7 @@ from typing import get_args
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.mapping import MOST_CYCLES, Mapping
 from accelsim.mapping.roles import Link
-from accelsim.mapping.segment import Halo, Segment, Weights
+from accelsim.mapping.segments.segment import Halo, Segment, Weights
 from accelsim.mapping.stages import Group
 from accelsim.mapping.work import LoopNest, loop_nest
 from accelsim.network.graph import Network

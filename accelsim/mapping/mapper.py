@@ -14,7 +14,7 @@ from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.design import ARRAY, Design, bind
 from accelsim.mapping.mapping import Mapping, read_mapping
 from accelsim.mapping.pace import moving_work_cycles
-from accelsim.mapping.segmenting import segmented
+from accelsim.mapping.search.segmenting import segmented
 from accelsim.mapping.stages import group_layers, pooled_layers
 from accelsim.mapping.unrolling import (
     Folded,

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ruamel.yaml import YAML
 
 from accelsim.errors import collected
-from accelsim.mapping.segment import Halo, Segment, Tile, Weights
+from accelsim.mapping.segments.segment import Halo, Segment, Tile, Weights
 from accelsim.mapping.unrolling import Unroll
 from accelsim.yaml_file import Document, dotted_name, read_document, validated
 

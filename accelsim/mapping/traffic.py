@@ -9,8 +9,8 @@ from fractions import Fraction
 
 from accelsim.mapping.design import Design, Stage
 from accelsim.mapping.movers import map_bytes, weight_bytes
+from accelsim.mapping.segments.visits import Visits
 from accelsim.mapping.transfer import TrafficKind, Transfer
-from accelsim.mapping.visits import Visits
 
 
 @dataclass(frozen=True, slots=True)

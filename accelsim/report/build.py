@@ -18,8 +18,8 @@ from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, Stage, with_capacities, with_interval
 from accelsim.mapping.mapping import Choice, Granularity
 from accelsim.mapping.movers import weight_bytes
-from accelsim.mapping.passes import element_bits
 from accelsim.mapping.roles import ROLES
+from accelsim.mapping.segments.passes import element_bits
 from accelsim.mapping.streams import FRAMES_OF_WEIGHTS, streamed
 from accelsim.mapping.traffic import pipeline_traffic, visit_traffic
 from accelsim.network.attention import attention_buffering, find_attention

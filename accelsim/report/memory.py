@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from accelsim.hardware.accelerator import Accelerator
-from accelsim.mapping.allotment import held_bytes
+from accelsim.mapping.segments.allotment import held_bytes
 from accelsim.mapping.traffic import Traffic
 from accelsim.report import report as parts
 from accelsim.timing.bandwidth import Passed

@@ -9,9 +9,9 @@ from fractions import Fraction
 
 from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, Edge
-from accelsim.mapping.passes import element_bits
 from accelsim.mapping.roles import ROLES
-from accelsim.mapping.segment import Segment
+from accelsim.mapping.segments.passes import element_bits
+from accelsim.mapping.segments.segment import Segment
 from accelsim.report import report as parts
 from accelsim.report.waiting import worst_edges
 from accelsim.timing.bounds import interval_bound_cycles

@@ -10,8 +10,8 @@ from functools import cached_property
 from accelsim.errors import DeadlockError, InfeasibleError, InputError
 from accelsim.mapping.design import Design, with_capacities
 from accelsim.mapping.movers import rows_under_way
-from accelsim.mapping.passes import buffer_bytes
-from accelsim.mapping.visits import Step, Visit, Visits, visits
+from accelsim.mapping.segments.passes import buffer_bytes
+from accelsim.mapping.segments.visits import Step, Visit, Visits, visits
 from accelsim.timing.simulate import Trace, schedule
 from accelsim.timing.size import size_buffers
 

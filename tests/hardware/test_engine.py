@@ -12,9 +12,9 @@ from accelsim.hardware.engine import SystolicEngine
 from accelsim.mapping.design import ARRAY, Stage, bind
 from accelsim.mapping.mapping import Mapping, Measured
 from accelsim.mapping.pace import array_cycles, array_pace
-from accelsim.mapping.segment import Segment, Tile
+from accelsim.mapping.segments.segment import Segment, Tile
+from accelsim.mapping.segments.visits import visits
 from accelsim.mapping.unrolling import Unroll
-from accelsim.mapping.visits import visits
 from accelsim.mapping.work import LoopNest
 from accelsim.network.graph import Node, network
 from accelsim.network.layers import Convolution, Dense, Input, Product, TransposedConvolution

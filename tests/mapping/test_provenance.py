@@ -8,7 +8,7 @@ import pytest
 from accelsim import bind, load_accelerator, load_network, map_network, read_mapping
 from accelsim.errors import InputError
 from accelsim.mapping.mapping import Choice, Mapping, mapping_text
-from accelsim.mapping.segment import Segment, Tile
+from accelsim.mapping.segments.segment import Segment, Tile
 
 SHAPE = (1, 3, 32, 32)
 MACHINE = load_accelerator("feature-map-npu")

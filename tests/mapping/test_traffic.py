@@ -14,10 +14,10 @@ from accelsim.errors import InfeasibleError
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.design import Design, bind
 from accelsim.mapping.mapping import Mapping
-from accelsim.mapping.segment import Segment, Tile
+from accelsim.mapping.segments.segment import Segment, Tile
+from accelsim.mapping.segments.visits import Visits, visits
 from accelsim.mapping.streams import streamed
 from accelsim.mapping.traffic import pipeline_traffic, visit_traffic
-from accelsim.mapping.visits import Visits, visits
 from accelsim.network.graph import Network, Node, network
 from accelsim.network.layers import (
     Activation,

@@ -13,7 +13,7 @@ import accelsim as acs
 from accelsim.hardware.gates import EQUIVALENTS, multiplier_gates, register_gates, selector_gates
 from accelsim.mapping.mapping import Mapping
 from accelsim.mapping.pooling_unit import block_of, engine_gates, pooling_unit, touched
-from accelsim.mapping.segment import Segment
+from accelsim.mapping.segments.segment import Segment
 from accelsim.mapping.stages import group_layers, pooled_layers
 from accelsim.mapping.work import loop_nest
 from accelsim.network.graph import Network, network

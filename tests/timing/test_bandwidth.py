@@ -13,7 +13,7 @@ import accelsim as acs
 from accelsim.errors import InfeasibleError
 from accelsim.mapping.design import bind
 from accelsim.mapping.mapping import Mapping
-from accelsim.mapping.segment import Segment, Tile
+from accelsim.mapping.segments.segment import Segment, Tile
 from accelsim.mapping.streams import streamed
 from accelsim.mapping.traffic import pipeline_traffic, visit_traffic
 from accelsim.network.layers import Dense, Input

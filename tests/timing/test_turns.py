@@ -14,8 +14,8 @@ from accelsim.errors import DeadlockError, InfeasibleError, InputError, NotModel
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.design import Design, bind
 from accelsim.mapping.mapping import Mapping
-from accelsim.mapping.segment import Segment, Tile
-from accelsim.mapping.visits import visits
+from accelsim.mapping.segments.segment import Segment, Tile
+from accelsim.mapping.segments.visits import visits
 from accelsim.network.graph import Node, network
 from accelsim.network.layers import (
     Activation,

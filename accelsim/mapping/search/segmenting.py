@@ -10,17 +10,17 @@ from types import MappingProxyType
 
 from accelsim.errors import InfeasibleError
 from accelsim.hardware.accelerator import Accelerator
-from accelsim.mapping.allotment import Life, crossing_lives
-from accelsim.mapping.channels import tile_unroll
-from accelsim.mapping.cuts import Found, Search, Way
 from accelsim.mapping.design import Design, Stage, bind
-from accelsim.mapping.downsets import all_downsets, bits, given_order, prefixes, thrifty_order
 from accelsim.mapping.mapping import Choice, Mapping
-from accelsim.mapping.objective import Cost, Objective, objective_of
-from accelsim.mapping.parts import Part, Parts
-from accelsim.mapping.segment import Segment, Tile
+from accelsim.mapping.search.cuts import Found, Search, Way
+from accelsim.mapping.search.downsets import all_downsets, bits, given_order, prefixes, thrifty_order
+from accelsim.mapping.search.objective import Cost, Objective, objective_of
+from accelsim.mapping.search.parts import Part, Parts
+from accelsim.mapping.search.tiles import stage_options
+from accelsim.mapping.segments.allotment import Life, crossing_lives
+from accelsim.mapping.segments.channels import tile_unroll
+from accelsim.mapping.segments.segment import Segment, Tile
 from accelsim.mapping.stages import group_layers
-from accelsim.mapping.tiles import stage_options
 from accelsim.mapping.unrolling import Folded, Unroll, fastest_multipliers, multiplier_choices, unroll
 from accelsim.mapping.work import loop_nest
 from accelsim.network.graph import Network

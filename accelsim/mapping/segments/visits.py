@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from accelsim.errors import InfeasibleError
-from accelsim.mapping.allotment import Life, allotted, crossing_lives, held_bytes
 from accelsim.mapping.buffers import segment_bounds
 from accelsim.mapping.design import Design, Stage
 from accelsim.mapping.movers import load_weights, weight_bytes
-from accelsim.mapping.passes import Pass, Sources, passes_of
-from accelsim.mapping.segment import Segment, Weights
+from accelsim.mapping.segments.allotment import Life, allotted, crossing_lives, held_bytes
+from accelsim.mapping.segments.passes import Pass, Sources, passes_of
+from accelsim.mapping.segments.segment import Segment, Weights
+from accelsim.mapping.segments.tiling import named
 from accelsim.mapping.streams import assembled
-from accelsim.mapping.tiling import named
 from accelsim.mapping.transfer import TrafficKind, Transfer
 from accelsim.units import ceil_div
 

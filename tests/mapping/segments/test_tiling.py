@@ -8,8 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from accelsim.errors import InfeasibleError, InputError
-from accelsim.mapping.segment import Segment, Tile
-from accelsim.mapping.visits import visits
+from accelsim.mapping.segments.segment import Segment, Tile
+from accelsim.mapping.segments.visits import visits
 from accelsim.network.graph import Node, network
 from accelsim.network.layers import (
     Combine,

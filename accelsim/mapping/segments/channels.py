@@ -10,7 +10,7 @@ from accelsim.hardware.engine import SystolicEngine
 from accelsim.mapping.design import Design, Stage
 from accelsim.mapping.movers import weight_bytes
 from accelsim.mapping.pace import array_pace, channel_groups
-from accelsim.mapping.segment import Segment, Tile
+from accelsim.mapping.segments.segment import Segment, Tile
 from accelsim.mapping.unrolling import Unroll, multiplier_choices, unroll
 from accelsim.mapping.work import LoopNest, loop_nest
 from accelsim.network.tensor import Tensor

@@ -8,17 +8,17 @@ import pytest
 
 from accelsim.errors import InfeasibleError, InputError
 from accelsim.hardware.accelerator import Accelerator, load_accelerator
-from accelsim.mapping.cuts import Search
 from accelsim.mapping.design import Design
-from accelsim.mapping.downsets import all_downsets, bits
 from accelsim.mapping.mapper import map_network
 from accelsim.mapping.mapping import mapping_text
 from accelsim.mapping.movers import weight_bytes
-from accelsim.mapping.objective import OBJECTIVES, objective_of
-from accelsim.mapping.parts import Part, Parts
-from accelsim.mapping.segmenting import _draft
+from accelsim.mapping.search.cuts import Search
+from accelsim.mapping.search.downsets import all_downsets, bits
+from accelsim.mapping.search.objective import OBJECTIVES, objective_of
+from accelsim.mapping.search.parts import Part, Parts
+from accelsim.mapping.search.segmenting import _draft
+from accelsim.mapping.segments.visits import visits
 from accelsim.mapping.streams import streamed
-from accelsim.mapping.visits import visits
 from accelsim.network.graph import Network, Node, network
 from accelsim.network.layers import Combine, Convolution, Dense, Input, Reduce
 from accelsim.network.load import load_network
@@ -262,7 +262,7 @@ def test_layers_take_turns_on_a_systolic_array_unless_one_pipeline_is_asked_for(
 def test_a_search_along_few_orders_tells_how_far_off_it_may_be(monkeypatch):
     nets = [small_network(seed, "general", 12) for seed in range(8)]
     exact = [map_network(net, small_machine(1, (260,)), mapping="fused").mapping.choice for net in nets]
-    monkeypatch.setattr("accelsim.mapping.segmenting.MOST_DOWNSETS", 3)
+    monkeypatch.setattr("accelsim.mapping.search.segmenting.MOST_DOWNSETS", 3)
     rough = [map_network(net, small_machine(1, (260,)), mapping="fused") for net in nets]
     assert not all(design.mapping.choice.exact for design in rough)
     for known, design in zip(exact, rough, strict=True):

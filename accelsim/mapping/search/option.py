@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.mapping.segment import Halo, Tile, Weights
+from accelsim.mapping.segments.segment import Halo, Tile, Weights
 
 Ints = NDArray[np.int64]
 

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from accelsim.hardware.engine import SystolicEngine
 from accelsim.mapping.buffers import segment_bounds
-from accelsim.mapping.channels import ChannelTile, narrowed, tile_unroll
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.movers import weight_bytes
-from accelsim.mapping.option import Ints, Options, joined
 from accelsim.mapping.pace import array_cycles, channel_groups
-from accelsim.mapping.passes import SPARE_TOKENS
-from accelsim.mapping.segment import Halo, Tile, Weights
-from accelsim.mapping.tiling import ranges, spatial_axes
+from accelsim.mapping.search.option import Ints, Options, joined
+from accelsim.mapping.segments.channels import ChannelTile, narrowed, tile_unroll
+from accelsim.mapping.segments.passes import SPARE_TOKENS
+from accelsim.mapping.segments.segment import Halo, Tile, Weights
+from accelsim.mapping.segments.tiling import ranges, spatial_axes
 from accelsim.mapping.work import LoopNest, loop_nest
 from accelsim.network.layers import Convolution, Dense, TransposedConvolution
 from accelsim.network.tensor import Tensor

@@ -12,7 +12,7 @@ import numpy as np
 
 from accelsim.errors import InputError
 from accelsim.hardware.accelerator import Accelerator
-from accelsim.mapping.option import Option, Options
+from accelsim.mapping.search.option import Option, Options
 
 ObjectiveName = Literal["bytes", "cycles", "energy"]
 OBJECTIVES: tuple[str, ...] = get_args(ObjectiveName)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 import accelsim as acs
 from accelsim.errors import InfeasibleError, InputError
-from accelsim.mapping.allotment import held_bytes
 from accelsim.mapping.design import Design, bind
 from accelsim.mapping.mapping import Mapping
-from accelsim.mapping.segment import Segment, Tile
+from accelsim.mapping.segments.allotment import held_bytes
+from accelsim.mapping.segments.segment import Segment, Tile
+from accelsim.mapping.segments.visits import Visits, visits
 from accelsim.mapping.traffic import visit_traffic
-from accelsim.mapping.visits import Visits, visits
 from accelsim.network.graph import Node, network
 from accelsim.network.layers import Combine, Input
 from tests.mapping.test_traffic import chain, conv, each_alone, machine

@@ -20,14 +20,14 @@ from accelsim.mapping.buffers import (
     tokens_made,
 )
 from accelsim.mapping.design import Design, Edge, Stage
-from accelsim.mapping.downsets import StageGraph, bits
 from accelsim.mapping.movers import weight_bytes
-from accelsim.mapping.option import Ints, Option, Options, columns
 from accelsim.mapping.pace import array_pace, channel_groups
-from accelsim.mapping.passes import SPARE_TOKENS
-from accelsim.mapping.segment import Halo, Segment, Tile
-from accelsim.mapping.tiles import stage_options
-from accelsim.mapping.tiling import ranges, spatial_axes
+from accelsim.mapping.search.downsets import StageGraph, bits
+from accelsim.mapping.search.option import Ints, Option, Options, columns
+from accelsim.mapping.search.tiles import stage_options
+from accelsim.mapping.segments.passes import SPARE_TOKENS
+from accelsim.mapping.segments.segment import Halo, Segment, Tile
+from accelsim.mapping.segments.tiling import ranges, spatial_axes
 from accelsim.mapping.unrolling import multiplier_choices
 from accelsim.mapping.work import loop_nest
 from accelsim.network.layers import ChannelPool, Reduce

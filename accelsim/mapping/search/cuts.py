@@ -16,10 +16,10 @@ from math import prod
 
 import numpy as np
 
-from accelsim.mapping.downsets import Downsets, bits
-from accelsim.mapping.objective import NOTHING, Cost, Costs, Objective
-from accelsim.mapping.option import Option, Options
-from accelsim.mapping.parts import Part, Parts
+from accelsim.mapping.search.downsets import Downsets, bits
+from accelsim.mapping.search.objective import NOTHING, Cost, Costs, Objective
+from accelsim.mapping.search.option import Option, Options
+from accelsim.mapping.search.parts import Part, Parts
 
 #: Where the live maps that are on chip lie: positions of map and memory.
 Places = tuple[tuple[int, int], ...]

@@ -15,7 +15,7 @@ import numpy as np
 
 from accelsim.errors import InputError
 from accelsim.mapping.design import Design, Stage
-from accelsim.mapping.segment import Segment
+from accelsim.mapping.segments.segment import Segment
 from accelsim.network.layers import Inputs, Layer, Product, Rearrange, Reduce
 from accelsim.network.reach import spans
 from accelsim.network.tensor import Tensor

@@ -11,13 +11,13 @@ import numpy as np
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.engine import SystolicEngine
 from accelsim.mapping.buffers import needed_and_held
-from accelsim.mapping.channels import ChannelTile, channel_tiles, input_channels, narrowed
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.movers import load_map, map_bytes, rows_under_way, store_map
 from accelsim.mapping.pace import Pace, array_pace, channel_groups
 from accelsim.mapping.roles import Role
-from accelsim.mapping.segment import Segment
-from accelsim.mapping.tiling import Cut, Range, crossing, cuts
+from accelsim.mapping.segments.channels import ChannelTile, channel_tiles, input_channels, narrowed
+from accelsim.mapping.segments.segment import Segment
+from accelsim.mapping.segments.tiling import Cut, Range, crossing, cuts
 from accelsim.mapping.work import loop_nest
 from accelsim.network.tensor import Tensor
 from accelsim.units import ceil_div

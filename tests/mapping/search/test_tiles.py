@@ -7,14 +7,14 @@ from random import Random
 import numpy as np
 import pytest
 
-from accelsim.mapping.allotment import crossing_lives
 from accelsim.mapping.buffers import segment_bounds
-from accelsim.mapping.downsets import bits
-from accelsim.mapping.option import Option
-from accelsim.mapping.parts import Part, Parts
-from accelsim.mapping.segment import Segment
-from accelsim.mapping.segmenting import _draft
-from accelsim.mapping.visits import Plan, planned
+from accelsim.mapping.search.downsets import bits
+from accelsim.mapping.search.option import Option
+from accelsim.mapping.search.parts import Part, Parts
+from accelsim.mapping.search.segmenting import _draft
+from accelsim.mapping.segments.allotment import crossing_lives
+from accelsim.mapping.segments.segment import Segment
+from accelsim.mapping.segments.visits import Plan, planned
 from tests.mapping.small_networks import FORMS, small_machine, small_network
 
 PLENTY = 2**40
