@@ -173,7 +173,6 @@ class Search:
     def _parts_after(self, done: int, followed: Sequence[tuple[Places, Way]]) -> Iterator[Part]:
         """Segments that can come next, one stage and ever more."""
         room = self.sizes[0] - min(sum(self.held[p] for p, m in places if m == 0) for places, _ in followed)
-        most = self.parts.most_multiplying
         waiting = [self.parts.empty(done)]
         seen = {done}
         while waiting:
@@ -182,10 +181,8 @@ class Search:
                 if after in seen:
                     continue
                 seen.add(after)
-                larger = part
-                for position in bits(after & ~part.after):
-                    larger = self.parts.grown(larger, position)
-                if larger.multiplying > most or self.parts.is_apart(part, position):
+                larger = self.parts.extended(part, after)
+                if larger is None:
                     continue
                 fits = self.parts.fits(larger, room)
                 fits = fits or self._fits_in_tiles(larger, room)

@@ -131,15 +131,10 @@ class Parts:
         """Whether some segment has room for the maker of a map, a reader, and all that is between them."""
         above = self._above
         members = sum(1 << k for k in bits(above[reader] & (self._below[maker] | 1 << maker)))
-        part = self.empty(self._needed_before(members))
-        for k in bits(members):
-            if self.is_apart(part, k):
-                return False
-            part = self.grown(part, k)
+        done = self._needed_before(members)
+        part = self.extended(self.empty(done), done | members)
         room = next(iter(self.design.accelerator.memories.values())).size - self.resident_bytes
-        return part.multiplying <= self.most_multiplying and (
-            self.fits(part, room) or self.tiled(part, room) is not None
-        )
+        return part is not None and (self.fits(part, room) or self.tiled(part, room) is not None)
 
     def _needed_before(self, members: int) -> int:
         """Stages that must have run before `members`."""
@@ -178,6 +173,14 @@ class Parts:
             multipliers=multipliers,
             filling=part.filling + (self._fill(position, part.members) if self.timed else 0.0),
         )
+
+    def extended(self, part: Part, after: int) -> Part | None:
+        """`part` with all further stages of `after`, None where no segment may have them together."""
+        for position in bits(after & ~part.after):
+            if self.is_apart(part, position):
+                return None
+            part = self.grown(part, position)
+        return part if part.multiplying <= self.most_multiplying else None
 
     def is_apart(self, part: Part, position: int) -> bool:
         """Whether a stage pools the channels of a map that is to be stored, and that a stage of `part` makes."""

@@ -70,14 +70,10 @@ def segmented(
 
 def _endless(parts: Parts, aim: Objective) -> Cost | None:
     """What a frame costs in one segment that never leaves the engine, and so never drains; None if it does not fit."""
-    part = parts.empty(0)
-    for position in range(parts.graph.count):
-        if parts.is_apart(part, position):
-            return None
-        part = parts.grown(part, position)
+    part = parts.extended(parts.empty(0), parts.graph.everything)
     memories = parts.design.accelerator.memories
     room = next(iter(memories.values())).size - parts.resident_bytes
-    if not parts.fits(part, room) or part.multiplying > parts.most_multiplying:
+    if part is None or not parts.fits(part, room):
         return None
     away = next(reversed(memories))
     option = parts.whole(replace(part, filling=0.0))
@@ -142,8 +138,8 @@ def _longest(parts: Parts, room: int) -> list[int]:
     while begin < len(order):
         grown = [parts.empty((1 << begin) - 1)]
         for position in order[begin:]:
-            larger = parts.grown(grown[-1], position)
-            if larger.buffer_bytes + larger.weight_bytes > room or larger.multiplying > parts.most_multiplying:
+            larger = parts.extended(grown[-1], (1 << position + 1) - 1)
+            if larger is None or larger.buffer_bytes + larger.weight_bytes > room:
                 break
             grown.append(larger)
         fitting = bisect_left(grown, True, lo=1, key=lambda part: not parts.fits(part, room)) - 1
