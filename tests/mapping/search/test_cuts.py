@@ -8,6 +8,7 @@ import pytest
 
 from accelsim.errors import InfeasibleError, InputError
 from accelsim.hardware.accelerator import Accelerator, load_accelerator
+from accelsim.mapping.buffers import segment_bounds
 from accelsim.mapping.design import Design
 from accelsim.mapping.mapper import map_network
 from accelsim.mapping.mapping import mapping_text
@@ -20,8 +21,9 @@ from accelsim.mapping.search.segmenting import _draft
 from accelsim.mapping.segments.visits import visits
 from accelsim.mapping.streams import streamed
 from accelsim.network.graph import Network, Node, network
-from accelsim.network.layers import Combine, Convolution, Dense, Input, Reduce
+from accelsim.network.layers import Combine, Convolution, Dense, Input, Product, Reduce
 from accelsim.network.load import load_network
+from accelsim.timing.turns import take_turns
 from tests.mapping.small_networks import FORMS, small_machine, small_network
 
 
@@ -283,3 +285,25 @@ def test_downsets_hold_all_that_their_stages_read():
     assert isinstance(
         Search(parts, objective_of("bytes", parts.design.accelerator, 1), downsets, False, 9).least(), int
     )
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("seed", range(12))
+def test_no_segment_that_is_chosen_gets_stuck(form, seed):
+    design = map_network(small_network(seed, form, 14), small_machine(seed, (900,)), mapping="fused")
+    for turn in take_turns(design).turns if design.mapping.segments else ():
+        for run in turn.runs:
+            given, held = ([edge.capacity for edge in d.edges] for d in (run.step.design, run.trace.design))
+            assert held == given
+
+
+def test_what_feeds_both_operands_of_a_product_waits_for_the_slower_one():
+    nodes = [
+        Node("x", Input(8, (12,))), Node("embed", Dense(8), ("x",)), Node("query", Dense(8), ("embed",)),
+        Node("key", Dense(8), ("embed",)), Node("scores", Product(transposed=True), ("query", "key")),
+    ]  # fmt: skip
+    net = network("attention", nodes, ["scores"])
+    bounds = segment_bounds(_draft(net, small_machine(0, (9000,)), 1, frozenset()), {"embed", "query", "key", "scores"})
+    assert bounds["key -> scores"] == 12
+    assert bounds["embed -> query"] == 12
+    assert bounds["embed -> key"] == 1
