@@ -48,9 +48,9 @@ def check_design(inet: IntegerNetwork, design: Design) -> None:
         )
     whole = all(stage.transfer is None and not stage.row_offset for stage in design.stages)
     if len(design.mapping.segments) > 1 or not whole or any(edge.reads != "window" for edge in design.edges):
+        count = len(design.mapping.segments)
         raise NotModelled(
-            f"{inet.name}: streaming runs designs of one pipeline; this one has {len(design.mapping.segments)} segments "
-            "or moves parts of maps"
+            f"{inet.name}: streaming runs designs of one pipeline; this one has {count} segments or moves parts of maps"
         )
     mine, theirs = inet.network, design.network
     own = {node.name: (node.layer, node.inputs) for node in mine.nodes}
