@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.arithmetic.formats import Accumulator, Format, IntegerType
@@ -57,6 +57,7 @@ formats = st.builds(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(formats, st.sampled_from(["even", "away"]), st.lists(st.floats(-1e9, 1e9, width=32), min_size=1, max_size=20))
 def test_rounding_is_that_of_exact_quotients_rounded_to_single_precision(kind, rounding, reals):
     nearest = half_even if rounding == "even" else half_away
@@ -74,6 +75,7 @@ def test_rounding_is_that_of_exact_quotients_rounded_to_single_precision(kind, r
     assert made.tolist() == expected
 
 
+@settings(deadline=None)
 @given(formats)
 def test_every_integer_survives_being_real(kind):
     integers = np.arange(kind.type.low, kind.type.high + 1)
@@ -92,6 +94,7 @@ def test_values_outside_a_format_are_named():
         Format(IntegerType(4)).checked("x", np.array([1.0]))
 
 
+@settings(deadline=None)
 @given(st.integers(2, 64), st.sampled_from(["error", "wrap"]), st.lists(st.integers(-(2**62), 2**62), min_size=1))
 def test_accumulators_wrap_or_refuse(bits, overflow, sums):
     accumulator = Accumulator(bits, overflow)

@@ -39,7 +39,9 @@ _KINDS: dict[int, np.dtype[Any]] = {8: np.dtype(np.int8), 16: np.dtype(np.int16)
 class Shape:
     """All that depends on the shape of the input: that of the padded copy, where windows lie, and the output's."""
 
+    source: tuple[int, int, int, int]
     padded: tuple[int, int, int, int]
+    padded_bytes: int
     before: tuple[int, int, int]
     copies: bool
     geometry: Geometry
@@ -140,18 +142,21 @@ class Blocked:
         """The map with its padding as the tiles read it, or itself where nothing has to be done to it."""
         if not shape.copies:
             return np.ascontiguousarray(values).view(np.uint8).reshape(-1)
-        count = prod(shape.padded) * self.size
         buffer = self._rooms.pop() if self._rooms else np.empty(0, np.uint8)
-        if buffer.size < count + SLACK:
-            buffer = np.empty(count + SLACK, np.uint8)
-        room = buffer[:count].view(np.uint8 if self.size == 1 else np.int16).reshape(shape.padded)
-        source = np.ascontiguousarray(values).reshape(*three(values.shape[:-1]), values.shape[-1])
+        if buffer.size < shape.padded_bytes + SLACK:
+            buffer = np.empty(shape.padded_bytes + SLACK, np.uint8)
+        room = buffer[: shape.padded_bytes].view(np.uint8 if self.size == 1 else np.int16).reshape(shape.padded)
+        source = np.ascontiguousarray(values).reshape(shape.source)
         if self.size == 1:
-            flip = np.uint8(128 if self.offset else 0)
-            blocked.padded(source.view(np.uint8), shape.before, flip, np.uint8(self.filling), room)
+            blocked.padded(source.view(np.uint8), shape.before, *self._bytes, room)
         else:
             blocked.padded_words(source, shape.before, np.int32(self.source.zero_point[0]), room)
         return buffer
+
+    @cached_property
+    def _bytes(self) -> tuple[np.uint8, np.uint8]:
+        """What bytes are exclusive-or'd with, and what surrounds them."""
+        return np.uint8(128 if self.offset else 0), np.uint8(self.filling)
 
     def _shape(self, layer: Layer, values: Array) -> Shape:
         key = (layer, values.shape)
@@ -178,7 +183,9 @@ class Blocked:
         words = self.size * values.shape[-1] % 4 == 0 and self.size == 1
         copies = bool(any(before) or any(after) or self.offset or not words or self.depthwise is not None)
         width = (padded[0], padded[1], padded[2], values.shape[-1])
-        return Shape(width, before, copies, Geometry(points, segments, steps), spatial, len(points))
+        source = (*below, values.shape[-1])
+        count = prod(width) * self.size
+        return Shape(source, width, count, before, copies, Geometry(points, segments, steps), spatial, len(points))
 
     def _segments(self, strides: Ints, dilation: tuple[int, int, int]) -> tuple[Ints, int]:
         _, depth, height, width, inputs, _ = self.weights.shape
