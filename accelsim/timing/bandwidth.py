@@ -62,12 +62,18 @@ _Lines = defaultdict[tuple[str, str], list[_Requests]]
 
 
 def pipeline_passed(trace: Trace) -> dict[str, Passed]:
-    """By memory, over one period of a pipeline; requests of one period may end in the next."""
+    """By memory, over one period of a pipeline; requests of one period may end in the next.
+
+    Where there is no steady state only the last frame is known: it counts alone, and never with frames like it.
+    """
     lines: _Lines = defaultdict(list)
     origin = int(trace.first.min())
+    period = trace.period_cycles
     for line, one in _requests(trace, trace.first):
         lines[line].append(one._replace(begin=one.begin - origin))
-    return _by_memory(lines, trace.period_cycles)
+        if not trace.steady and one.begin.size:
+            period = max(period, int((one.begin + one.held).max()) - origin)
+    return _by_memory(lines, period)
 
 
 def turns_passed(turns: Turns) -> dict[str, Passed]:

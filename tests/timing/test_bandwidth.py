@@ -169,3 +169,12 @@ def test_memories_that_nothing_passes_are_still():
     report = acs.simulate(design).body
     assert set(turns_passed(take_turns(design))) == {"far"}
     assert report.memories["near"].peak_window_bytes == report.memories["near"].read_bytes == 0
+
+
+def test_a_frame_that_does_not_repeat_passes_no_faster_than_its_port():
+    machine = acs.load_accelerator("feature-map-npu")
+    running = streamed(acs.map_network(acs.load_network("mobilenet_v2"), machine, mapping="pipeline"), "row")
+    trace = schedule(running, "row", frames=3)
+    assert not trace.steady
+    rate = machine.memories["dram"].bytes_per_cycle(write=False)
+    assert 0 < pipeline_passed(trace)["dram"].most_in(1024) <= 1024 * rate + 1
