@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 from types import MappingProxyType
+from typing import Any
+
+from hypothesis import assume
 
 from accelsim.errors import InfeasibleError, InputError
 from accelsim.hardware.accelerator import Accelerator
@@ -149,3 +153,18 @@ def _crosses(design: Design, segments: tuple[Segment, ...], name: str) -> bool:
     turn = {layer: k for k, segment in enumerate(segments) for layer in segment.layers}
     readers = {turn[edge.consumer] for edge in design.edges if edge.producer == name}
     return name in design.output_stages or readers != {turn[name]}
+
+
+def drawn(seed: int) -> Design:
+    """A random design; hypothesis draws again where there is none."""
+    design = random_design(Random(seed))
+    assume(design is not None)
+    return design
+
+
+def fitting(run: Callable[[Design], Any], design: Design) -> Any:
+    """What `run` makes of a design; hypothesis draws again where it does not fit its memories."""
+    try:
+        return run(design)
+    except InfeasibleError:
+        assume(False)

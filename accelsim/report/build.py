@@ -26,6 +26,7 @@ from accelsim.network.attention import attention_buffering, find_attention
 from accelsim.network.reach import Granularity as TokenGranularity
 from accelsim.report import report as parts
 from accelsim.report.bandwidth import binned
+from accelsim.report.buffers import edge_columns
 from accelsim.report.memory import memory_rows, traffic_rows, turns_sustained, turns_used
 from accelsim.report.turns import crossing_rows, inner_rows, role_rows, segment_rows
 from accelsim.report.turns import stage_rows as turns_stage_rows
@@ -434,13 +435,7 @@ def _buffer(trace: Trace, peaks: _Peaks, k: int) -> parts.BufferRow:
     edge, machine = trace.design.edges[k], trace.design.accelerator
     size = token_elements(edge.tensor, trace.granularity)
     return parts.BufferRow(
-        edge=edge.name,
-        producer=edge.producer,
-        consumer=edge.consumer,
-        role=edge.role,
-        tensor=edge.tensor.label,
-        token_elements=size,
-        frame_elements=edge.tensor.elements,
+        **edge_columns(edge, size),
         home=edge.home,
         bound_elements=peaks.bound[k],
         one_frame_peak_elements=peaks.alone[k],

@@ -13,6 +13,7 @@ from accelsim.mapping.roles import ROLES
 from accelsim.mapping.segments.passes import element_bits
 from accelsim.mapping.segments.segment import Segment
 from accelsim.report import report as parts
+from accelsim.report.buffers import edge_columns
 from accelsim.report.waiting import worst_edges
 from accelsim.timing.bounds import interval_bound_cycles
 from accelsim.timing.kernels.pipeline import PORT, SPACE
@@ -234,13 +235,7 @@ def _inner_row(design: Design, run: StepRun, k: int, edge: Edge, bounds: dict[st
     size = token_elements(edge.tensor, "row")
     peak = peak_tokens(run.trace, k, alone=True) * size
     return parts.BufferRow(
-        edge=edge.name,
-        producer=edge.producer,
-        consumer=edge.consumer,
-        role=edge.role,
-        tensor=edge.tensor.label,
-        token_elements=size,
-        frame_elements=edge.tensor.elements,
+        **edge_columns(edge, size),
         home=None,
         bound_elements=bounds[edge.name] * size,
         one_frame_peak_elements=peak,
@@ -255,13 +250,7 @@ def _crossing_row(turns: Turns, edge: Edge) -> parts.BufferRow:
     """What crosses a cut lies whole in its home, for all frames of a visit."""
     elements = edge.tensor.elements
     return parts.BufferRow(
-        edge=edge.name,
-        producer=edge.producer,
-        consumer=edge.consumer,
-        role=edge.role,
-        tensor=edge.tensor.label,
-        token_elements=token_elements(edge.tensor, "row"),
-        frame_elements=elements,
+        **edge_columns(edge, token_elements(edge.tensor, "row")),
         home=turns.visits.homes[edge.producer],
         bound_elements=elements,
         one_frame_peak_elements=elements,

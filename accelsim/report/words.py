@@ -13,6 +13,7 @@ from accelsim.errors import NotModelled
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.roles import ROLES
 from accelsim.report import report as parts
+from accelsim.report.buffers import edge_columns
 from accelsim.report.build import bytes_of, number, pipeline_segment, report_head, unroll_of
 from accelsim.timing.words.simulate import WordTrace, schedule_words
 
@@ -157,13 +158,7 @@ def _buffer(edge: Edge, trace: WordTrace, free: WordTrace, lone: WordTrace) -> p
     design, size = trace.lowered.design, _word(edge, trace)
     peak = _peak(edge, free)
     return parts.BufferRow(
-        edge=edge.name,
-        producer=edge.producer,
-        consumer=edge.consumer,
-        role=edge.role,
-        tensor=edge.tensor.label,
-        token_elements=size,
-        frame_elements=edge.tensor.elements,
+        **edge_columns(edge, size),
         home=None,
         bound_elements=None,
         one_frame_peak_elements=_peak(edge, lone),

@@ -2,15 +2,13 @@
 
 from collections import defaultdict
 from fractions import Fraction
-from random import Random
 from types import MappingProxyType
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import accelsim as acs
-from accelsim.errors import InfeasibleError
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.design import Design, bind
 from accelsim.mapping.mapping import Mapping
@@ -31,7 +29,7 @@ from accelsim.network.layers import (
     Reduce,
 )
 from tests.naive_traffic import naive_traffic
-from tests.random_segments import ones, random_design, segmented
+from tests.random_segments import drawn, fitting, ones, segmented
 
 seeds = st.integers(0, 10**6)
 LEVEL = {"port": {"read_bits": 64, "write_bits": 64, "shared": True}}
@@ -86,12 +84,8 @@ def naively(design: Design, planned: Visits):
 @settings(max_examples=120, deadline=None)
 @given(seeds)
 def test_traffic_is_that_of_loops_over_every_point(seed):
-    design = random_design(Random(seed))
-    assume(design is not None)
-    try:
-        planned = visits(design)
-    except InfeasibleError:
-        assume(False)
+    design = drawn(seed)
+    planned = fitting(visits, design)
     counted = naively(design, planned)
     assert rows(visit_traffic(design, planned)) == {key: tuple(both) for key, both in counted.rows.items() if any(both)}
 
@@ -99,12 +93,8 @@ def test_traffic_is_that_of_loops_over_every_point(seed):
 @settings(max_examples=60, deadline=None)
 @given(seeds)
 def test_what_is_stored_covers_every_tensor_once_and_what_is_loaded_was_stored(seed):
-    design = random_design(Random(seed))
-    assume(design is not None)
-    try:
-        planned = visits(design)
-    except InfeasibleError:
-        assume(False)
+    design = drawn(seed)
+    planned = fitting(visits, design)
     counted = naively(design, planned)
     stages = design.stage_by_name
     for name in planned.lives:

@@ -1,16 +1,14 @@
 """Bytes over time at a port: all that moves passes, never faster than it can, and windows see the most of it."""
 
 from collections import defaultdict
-from random import Random
 from types import MappingProxyType
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import accelsim as acs
-from accelsim.errors import InfeasibleError
 from accelsim.mapping.design import bind
 from accelsim.mapping.mapping import Mapping
 from accelsim.mapping.segments.segment import Segment, Tile
@@ -21,7 +19,7 @@ from accelsim.timing.bandwidth import Passed, pipeline_passed, turns_passed
 from accelsim.timing.simulate import schedule
 from accelsim.timing.turns import take_turns
 from tests.mapping.test_traffic import chain, conv, each_alone, excited, machine
-from tests.random_segments import ones, random_design, segmented
+from tests.random_segments import drawn, fitting, ones, segmented
 
 seeds = st.integers(0, 10**6)
 
@@ -53,12 +51,8 @@ def most_by_cycle(passed: Passed, window: int) -> float:
 @settings(max_examples=60, deadline=None)
 @given(seeds)
 def test_all_traffic_of_turns_passes_and_never_faster_than_the_port(seed):
-    design = random_design(Random(seed))
-    assume(design is not None)
-    try:
-        turns = take_turns(design)
-    except InfeasibleError:
-        assume(False)
+    design = drawn(seed)
+    turns = fitting(take_turns, design)
     wanted, passed = by_memory(visit_traffic(design, turns.visits)), turns_passed(turns)
     # weights that load ahead are spread over tiles and frames in whole bytes
     spread = sum(2 * run.step.times for turn in turns.turns for run in turn.runs)
@@ -76,12 +70,8 @@ def test_all_traffic_of_turns_passes_and_never_faster_than_the_port(seed):
 @settings(max_examples=40, deadline=None)
 @given(seeds, st.integers(1, 3000))
 def test_the_most_in_a_window_is_that_of_counting_every_cycle(seed, window):
-    design = random_design(Random(seed))
-    assume(design is not None)
-    try:
-        turns = take_turns(design)
-    except InfeasibleError:
-        assume(False)
+    design = drawn(seed)
+    turns = fitting(take_turns, design)
     for one in turns_passed(turns).values():
         assert abs(one.most_in(window) - most_by_cycle(one, window)) <= 1
 

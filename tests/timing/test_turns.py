@@ -6,11 +6,11 @@ from random import Random
 from types import MappingProxyType
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import accelsim as acs
-from accelsim.errors import DeadlockError, InfeasibleError, InputError, NotModelled
+from accelsim.errors import DeadlockError, InputError, NotModelled
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.design import Design, bind
 from accelsim.mapping.mapping import Mapping
@@ -31,23 +31,10 @@ from accelsim.network.layers import (
 )
 from accelsim.timing.turns import Turns, take_turns
 from tests.mapping.test_traffic import chain, conv, each_alone, excited, machine
-from tests.random_segments import random_design, segmented
+from tests.random_segments import drawn, fitting, random_design, segmented
 
 seeds = st.integers(0, 10**6)
 few = settings(max_examples=40, deadline=None)
-
-
-def drawn(seed: int) -> Design:
-    design = random_design(Random(seed))
-    assume(design is not None)
-    return design
-
-
-def run(design: Design) -> Turns:
-    try:
-        return take_turns(design)
-    except InfeasibleError:
-        assume(False)
 
 
 def with_machine(design: Design, **fields) -> Design:
@@ -70,7 +57,7 @@ def placed_alike(one: Turns, other: Turns) -> bool:
 @few
 @given(seeds)
 def test_a_turn_is_no_shorter_than_its_busiest_stage_mover_or_port(seed):
-    turns = run(drawn(seed))
+    turns = fitting(take_turns, drawn(seed))
     for turn in turns.turns:
         for one in turn.runs:
             stages = one.step.design.stages
@@ -87,7 +74,7 @@ def test_a_turn_is_no_shorter_than_its_busiest_stage_mover_or_port(seed):
 @given(seeds)
 def test_turns_add_up_to_the_interval_and_so_do_the_cycles_of_every_stage(seed):
     design = drawn(seed)
-    turns = run(design)
+    turns = fitting(take_turns, design)
     report = acs.simulate(design).body
     interval = Fraction(sum(turn.cycles for turn in turns.turns), design.mapping.frames_per_visit)
     assert turns.interval_cycles == interval
@@ -115,7 +102,7 @@ def test_turns_add_up_to_the_interval_and_so_do_the_cycles_of_every_stage(seed):
 def test_all_multiplications_are_done(seed):
     """No fewer than the network's where nothing is rounded away; what is recomputed comes on top."""
     design = drawn(seed)
-    visited = run(design)
+    visited = fitting(take_turns, design)
     done = {stage.name: 0 for stage in design.stages}
     for turn in visited.turns:
         for one in turn.runs:
@@ -143,7 +130,7 @@ def test_a_better_memory_is_never_slower(change, seed):
     """With a port each (`slots`), so that no one overtakes another."""
     design = with_levels(drawn(seed), arbitration="slots")
     worse, better = (with_levels(design, **fields) for fields in LATER[change])
-    slow, fast = run(worse), run(better)
+    slow, fast = fitting(take_turns, worse), fitting(take_turns, better)
     assert fast.cycles <= slow.cycles
 
 
@@ -151,10 +138,10 @@ def test_a_better_memory_is_never_slower(change, seed):
 @given(seeds)
 def test_a_larger_first_memory_moves_no_more_off_chip_and_runs_what_ran(seed):
     design = drawn(seed)
-    before = run(design)
+    before = fitting(take_turns, design)
     near, *others = design.accelerator.memories.items()
     larger = near[1].model_copy(update={"size": 4 * near[1].size})
-    after = run(with_machine(design, memories={near[0]: larger, **dict(others)}))
+    after = fitting(take_turns, with_machine(design, memories={near[0]: larger, **dict(others)}))
     assert [t.visit.segment for t in after.turns] == [t.visit.segment for t in before.turns]
     for old, new in zip(before.turns, after.turns, strict=True):
         assert new.visit.ahead_bytes >= old.visit.ahead_bytes or not placed_alike(before, after)
@@ -165,7 +152,7 @@ def test_a_larger_first_memory_moves_no_more_off_chip_and_runs_what_ran(seed):
 def test_loading_weights_ahead_is_never_slower_but_for_rounding(seed):
     """With slots a requester beside it slows a mover by less than a cycle a request, and its share of the port."""
     design = with_levels(drawn(seed), arbitration="slots")
-    ahead, waiting = (run(with_machine(design, weights_ahead=choice)) for choice in (True, False))
+    ahead, waiting = (fitting(take_turns, with_machine(design, weights_ahead=choice)) for choice in (True, False))
     requests = 0
     for turn in ahead.turns:
         for one in turn.runs:

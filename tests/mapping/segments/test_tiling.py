@@ -1,13 +1,12 @@
 """Tiles: what each makes, keeps and computes again, from the arithmetic of windows."""
 
 from collections import Counter
-from random import Random
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.errors import InfeasibleError, InputError
+from accelsim.errors import InputError
 from accelsim.mapping.segments.segment import Segment, Tile
 from accelsim.mapping.segments.visits import visits
 from accelsim.network.graph import Node, network
@@ -28,7 +27,7 @@ from accelsim.network.layers import (
 )
 from tests.mapping.test_traffic import chain, conv, machine
 from tests.naive_traffic import naive_traffic
-from tests.random_segments import random_design, segmented
+from tests.random_segments import drawn, fitting, segmented
 
 
 def pixels(design) -> Counter:
@@ -51,12 +50,8 @@ def macs(design) -> Counter:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6))
 def test_tiles_compute_what_loops_over_every_point_compute(seed):
-    design = random_design(Random(seed))
-    assume(design is not None)
-    try:
-        turns = visits(design)
-    except InfeasibleError:
-        assume(False)
+    design = drawn(seed)
+    turns = fitting(visits, design)
     counted = naive_traffic(design, turns.homes)
     tileable = [s for s in design.stages if not s.is_source and not isinstance(s.group.node.layer, Reduce)]
     found = pixels(design)

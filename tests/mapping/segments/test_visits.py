@@ -2,36 +2,25 @@
 
 from collections import defaultdict
 from fractions import Fraction
-from random import Random
 from types import MappingProxyType
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import accelsim as acs
 from accelsim.errors import InfeasibleError, InputError
-from accelsim.mapping.design import Design, bind
+from accelsim.mapping.design import bind
 from accelsim.mapping.mapping import Mapping
 from accelsim.mapping.segments.allotment import held_bytes
 from accelsim.mapping.segments.segment import Segment, Tile
-from accelsim.mapping.segments.visits import Visits, visits
+from accelsim.mapping.segments.visits import visits
 from accelsim.mapping.traffic import visit_traffic
 from accelsim.network.graph import Node, network
 from accelsim.network.layers import Combine, Input
 from tests.mapping.test_traffic import chain, conv, each_alone, machine
 from tests.naive_traffic import tiles_of, weights_held
-from tests.random_segments import ones, random_design, segmented
-
-
-def drawn(seed: int) -> tuple[Design, Visits]:
-    design = random_design(Random(seed))
-    assume(design is not None)
-    try:
-        return design, visits(design)
-    except InfeasibleError:
-        assume(False)
-
+from tests.random_segments import drawn, fitting, ones, segmented
 
 seeds = st.integers(0, 10**6)
 few = settings(max_examples=60, deadline=None)
@@ -40,7 +29,8 @@ few = settings(max_examples=60, deadline=None)
 @few
 @given(seeds)
 def test_tensors_live_from_their_making_to_their_last_reading(seed):
-    design, planned = drawn(seed)
+    design = drawn(seed)
+    planned = fitting(visits, design)
     turn = {name: k for k, segment in enumerate(design.mapping.segments) for name in segment.layers}
     for stage in design.stages:
         readers = [turn[edge.consumer] for edge in design.edges if edge.producer == stage.name]
@@ -59,7 +49,8 @@ def test_tensors_live_from_their_making_to_their_last_reading(seed):
 @given(seeds)
 def test_nothing_takes_more_than_there_is(seed):
     """Of every memory while every segment runs; all that lies in the first one counted again from its parts."""
-    design, planned = drawn(seed)
+    design = drawn(seed)
+    planned = fitting(visits, design)
     machine_, segments = design.accelerator, design.mapping.segments
     near, *others = machine_.memories
     resident = {
@@ -83,7 +74,8 @@ def test_nothing_takes_more_than_there_is(seed):
 @few
 @given(seeds)
 def test_homes_are_the_mappings_or_the_nearest_with_room(seed):
-    design, planned = drawn(seed)
+    design = drawn(seed)
+    planned = fitting(visits, design)
     names = list(design.accelerator.memories)
     for tensor, home in planned.homes.items():
         life = planned.lives[tensor]
@@ -101,7 +93,8 @@ def test_homes_are_the_mappings_or_the_nearest_with_room(seed):
 @few
 @given(seeds)
 def test_what_movers_move_is_what_traffic_says(seed):
-    design, planned = drawn(seed)
+    design = drawn(seed)
+    planned = fitting(visits, design)
     moved: dict = defaultdict(Fraction)
     weights = Fraction(0)
     for turn in planned.turns:
@@ -125,7 +118,8 @@ def test_what_movers_move_is_what_traffic_says(seed):
 @few
 @given(seeds)
 def test_inputs_outputs_and_loaded_weights_pass_the_last_memory(seed):
-    design, planned = drawn(seed)
+    design = drawn(seed)
+    planned = fitting(visits, design)
     far = list(design.accelerator.memories)[-1]
     bits = design.accelerator.activation_bits
     turn = {name: k for k, segment in enumerate(design.mapping.segments) for name in segment.layers}
@@ -152,7 +146,8 @@ def _is_tiled(design, segments) -> bool:
 @few
 @given(seeds)
 def test_every_tile_runs_once(seed):
-    design, planned = drawn(seed)
+    design = drawn(seed)
+    planned = fitting(visits, design)
     for turn in planned.turns:
         assert sum(step.times for step in turn.steps) == len(tiles_of(design, turn.segment))
 
