@@ -11,10 +11,9 @@ from typing import Literal
 from accelsim.arithmetic.formats import Accumulator, Array, Format
 from accelsim.errors import InputError, collected
 from accelsim.network.graph import Network, Node
-from accelsim.network.layers import BatchNorm, Convolution, Dense, TransposedConvolution
+from accelsim.network.layers import BatchNorm
 
 Requantiser = Literal["float", "fixed_point"]
-Weighted = Convolution | TransposedConvolution | Dense
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,19 @@ from numpy.typing import NDArray
 from accelsim.arithmetic.calibrate import Method, Range, RealProgram, ranges, scale_and_zero
 from accelsim.arithmetic.execute import checked_feeds, each_frame, program_of
 from accelsim.arithmetic.formats import INT8, Accumulator, Array, Format, IntegerType
-from accelsim.arithmetic.network import IntegerNetwork, Requantiser, Weighted, integer_network
+from accelsim.arithmetic.network import IntegerNetwork, Requantiser, integer_network
 from accelsim.arithmetic.operations.place import as_real
 from accelsim.arithmetic.readers.assembly import CLAMPS, keeps_format
 from accelsim.errors import InputError
 from accelsim.network.graph import Network, Node, network, rebuilt
-from accelsim.network.layers import Activation, Constant, Convolution, Dense, Input, Softmax, TransposedConvolution
+from accelsim.network.layers import (
+    Activation,
+    Constant,
+    Input,
+    Softmax,
+    TransposedConvolution,
+    Weighted,
+)
 from accelsim.network.rewrites.fold import fold
 
 Calibration = Array | Mapping[str, Array] | Iterable["Array | Mapping[str, Array]"]
@@ -145,7 +152,7 @@ def _quantised(
     node: Node, own: Mapping[str, Array], source: Format, recipe: Recipe
 ) -> tuple[Array, Format, Array | None]:
     layer = node.layer
-    assert isinstance(layer, Convolution | TransposedConvolution | Dense)
+    assert isinstance(layer, Weighted)
     by_channel = _by_channel(layer, own["weight"])
     reach = np.abs(by_channel).max(axis=1)
     bias = own.get("bias")

@@ -17,7 +17,7 @@ from accelsim.mapping.segments.segment import Halo, Segment, Weights
 from accelsim.mapping.stages import Group
 from accelsim.mapping.work import LoopNest, loop_nest
 from accelsim.network.graph import Network
-from accelsim.network.layers import Convolution, Dense, Input, TransposedConvolution
+from accelsim.network.layers import Dense, Input, Weighted
 from accelsim.units import divisors
 from accelsim.yaml_file import dotted_name
 
@@ -221,7 +221,7 @@ def _tile_problems(net: Network, stages: ReadOnly[str, Group], k: int, segment: 
 def _channel_problems(net: Network, group: Group, k: int, segment: Segment, mapping: Mapping) -> list[str]:
     layer, tile = group.node.layer, segment.tile
     path = ("segments", k, "tile")
-    if not isinstance(layer, Convolution | TransposedConvolution | Dense):
+    if not isinstance(layer, Weighted):
         rule = (
             f"tiles channels of {group.name}, a {group.node.kind}; only convolutions and dense layers have such tiles"
         )

@@ -173,6 +173,10 @@ class Dense(Layer):
         return output.elements * inputs[0].channels
 
 
+#: Layers that multiply by weights of their own.
+Weighted = Convolution | TransposedConvolution | Dense
+
+
 @dataclass(frozen=True, slots=True)
 class Product(Layer):
     """Matrix product of two activations: the first streams its last spatial axis, the second is stationary.

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from accelsim.arithmetic.formats import Array, Format
 from accelsim.arithmetic.kernels import convolution as kernels
 from accelsim.arithmetic.kernels.convolution import Window
-from accelsim.arithmetic.network import Weighted
 from accelsim.arithmetic.operations import fast
 from accelsim.arithmetic.operations.place import Operation, Place, output_of
 from accelsim.arithmetic.operations.pooling import three
 from accelsim.arithmetic.requantise import FloatMultiplier, Multiplier, fixed_point, float_multiplier
-from accelsim.network.layers import Convolution, Dense, Layer, Product, TransposedConvolution
+from accelsim.network.layers import Convolution, Dense, Layer, Product, TransposedConvolution, Weighted
 
 INT32 = np.iinfo(np.int32)
 INT64 = np.iinfo(np.int64)
@@ -74,9 +73,10 @@ def _byte_multiplier(place: Place, source: Format, kind: Format) -> FloatMultipl
 
 def _weights(place: Place, source: Format, kind: Format) -> Weights:
     layer = place.layer
+    assert isinstance(layer, Weighted)
     raw = place.arrays["weight"].astype(np.int64)
-    kernel = () if isinstance(layer, Dense) else layer.kernel  # type: ignore[attr-defined]
-    groups = 1 if isinstance(layer, Dense) else layer.groups  # type: ignore[attr-defined]
+    kernel = () if isinstance(layer, Dense) else layer.kernel
+    groups = 1 if isinstance(layer, Dense) else layer.groups
     ones = (1,) * len(kernel)
     if isinstance(layer, TransposedConvolution):
         zeros = _by_channel(kind, groups, raw.shape[1])

@@ -18,7 +18,7 @@ from accelsim.arithmetic.network import IntegerNetwork
 from accelsim.arithmetic.readers.assembly import ROUNDING, assembled
 from accelsim.errors import InputError
 from accelsim.network.graph import Network, network
-from accelsim.network.layers import Constant, Convolution, Dense, Input, TransposedConvolution
+from accelsim.network.layers import Constant, Input, Weighted
 from accelsim.network.readers.onnx.builder import Unknown, Value, Weight
 from accelsim.network.readers.onnx.elementwise import applied
 from accelsim.network.readers.onnx.file import load_model
@@ -207,7 +207,7 @@ class _IntegerReading(_Reading):
         before = set(self.build.nodes)
         results = super()._known(op, plain)
         for name in set(self.build.nodes) - before:
-            if isinstance(self.build.nodes[name].layer, Convolution | TransposedConvolution | Dense):
+            if isinstance(self.build.nodes[name].layer, Weighted):
                 self.weight_formats[f"{name}.weight"] = kind
                 if len(inputs) > 2 and isinstance(inputs[2], Quantised):
                     self.biases[name] = inputs[2]

@@ -34,6 +34,7 @@ from accelsim.network.layers import (
     Slice,
     Softmax,
     TransposedConvolution,
+    Weighted,
 )
 from accelsim.network.tensor import Tensor
 from accelsim.units import ceil_div
@@ -226,7 +227,7 @@ def _weights(
                        np.ascontiguousarray(entry.data.transpose(order)))  # fmt: skip
 
 
-def _weighted(read: _Reading, operator: OperatorEntry, layer: Layer, weights: TensorEntry, bias: int, fused: int,
+def _weighted(read: _Reading, operator: OperatorEntry, layer: Weighted, weights: TensorEntry, bias: int, fused: int,
               source: str) -> None:  # fmt: skip
     """Adds a layer with weights and, at position `bias` of the operator's inputs, a bias."""
     assert weights.data is not None
@@ -238,14 +239,10 @@ def _weighted(read: _Reading, operator: OperatorEntry, layer: Layer, weights: Te
         given = read.constant(operator, bias, "bias").data
         assert given is not None
         arrays["bias"] = given.reshape(-1)
-        layer = _with_bias(layer)
+        layer = replace(layer, bias=True)
     name = read.add(operator, layer, (source,), arrays, fused)
     if kind is not None:
         read.weight_formats[f"{name}.weight"] = kind
-
-
-def _with_bias(layer: Layer) -> Layer:
-    return replace(layer, bias=True)  # type: ignore[call-arg]
 
 
 def _convolution(read: _Reading, operator: OperatorEntry) -> None:

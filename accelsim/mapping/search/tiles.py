@@ -26,7 +26,7 @@ from accelsim.mapping.segments.passes import SPARE_TOKENS
 from accelsim.mapping.segments.segment import Halo, Tile, Weights
 from accelsim.mapping.segments.tiling import ranges, spatial_axes
 from accelsim.mapping.work import LoopNest, loop_nest
-from accelsim.network.layers import Convolution, Dense, TransposedConvolution
+from accelsim.network.layers import Weighted
 from accelsim.network.tensor import Tensor
 from accelsim.units import ceil_div, divisors
 
@@ -149,7 +149,7 @@ class _StageTiles:
     def nest(self) -> LoopNest | None:
         """The loops of a layer whose channels can be tiled."""
         layer = self.stage.group.node.layer
-        tileable = isinstance(layer, Convolution | TransposedConvolution | Dense)
+        tileable = isinstance(layer, Weighted)
         return loop_nest(self.design.network, self.stage.group.node) if tileable else None
 
     @cached_property

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.network.graph import Network, Node, network
-from accelsim.network.layers import BatchNorm, Convolution, Dense, TransposedConvolution
+from accelsim.network.layers import BatchNorm, TransposedConvolution, Weighted
 
 Array = NDArray[np.generic]
-Weighted = Convolution | TransposedConvolution | Dense
 
 
 def fold(net: Network) -> Network:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from math import prod
 
-from onnx import AttributeProto, GraphProto, NodeProto, ValueInfoProto
+from onnx import AttributeProto, GraphProto, NodeProto, TensorShapeProto, ValueInfoProto
 
 from accelsim.errors import InputError, collected
 from accelsim.network.graph import LARGEST_TENSOR
@@ -65,12 +65,11 @@ def _declared(place: str, entry: ValueInfoProto) -> Dimensions | None:
     raise InputError(f"{place}: {entry.name}: an input that is no tensor cannot be read")
 
 
-def _dimension(dimension: object) -> int | str:
+def _dimension(dimension: TensorShapeProto.Dimension) -> int | str:
     # Some exporters write -1 for a dimension that is open.
-    value = getattr(dimension, "dim_value", 0)
-    if getattr(dimension, "HasField")("dim_value") and value != -1:  # noqa: B009
-        return int(value)
-    return str(getattr(dimension, "dim_param", "")) or "?"
+    if dimension.HasField("dim_value") and dimension.dim_value != -1:
+        return int(dimension.dim_value)
+    return str(dimension.dim_param) or "?"
 
 
 def _by_name(

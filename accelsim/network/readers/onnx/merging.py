@@ -14,7 +14,6 @@ from accelsim.network.layers import (
     Combine,
     Concat,
     Convolution,
-    Dense,
     Layer,
     Normalise,
     Pad,
@@ -23,7 +22,7 @@ from accelsim.network.layers import (
     Rearrange,
     Reduce,
     Slice,
-    TransposedConvolution,
+    Weighted,
 )
 from accelsim.network.readers.onnx.activations import recognise_activations
 from accelsim.network.readers.onnx.rewriting import Rewriting
@@ -178,7 +177,7 @@ def _merge_bias(graph: Rewriting, name: str) -> None:
         return
     source, vector = found
     node = graph.nodes[source]
-    if not isinstance(node.layer, Convolution | TransposedConvolution | Dense) or node.layer.bias:
+    if not isinstance(node.layer, Weighted) or node.layer.bias:
         return
     if graph.sole_reader(source) and graph.tensors[source] == graph.tensors[name]:
         graph.replace(Node(source, replace(node.layer, bias=True), node.inputs), {"bias": vector})
