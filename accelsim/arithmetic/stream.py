@@ -290,10 +290,11 @@ class _Pipeline:
         """What a token reads of an operand; where the layer works on the whole, in its place among what it does not."""
         name, source = node.inputs[operand], plan.inputs[operand]
         reads = plan.reads(operand, token)
+        wanted = reads.tokens.reshape(-1)
         if name in self._fixed:
-            rows = self._fixed[name].reshape(source.rows, *row_shape(source))
-            fetch = lambda k, wanted: np.asarray(rows[wanted])  # noqa: E731 - constants stand in for a buffer
-        found = [fetch(operand, int(wanted)) for wanted in reads.tokens.reshape(-1)]
+            found = list(self._fixed[name].reshape(source.rows, *row_shape(source))[wanted])
+        else:
+            found = [fetch(operand, int(token)) for token in wanted]
         if plan.by_rows:
             return stacked(found, reads, row_shape(source), self._dtype(name))
         return self._in_place(found, reads, source, self._inet.formats.get(name))
