@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from accelsim.arithmetic.kernels.requantise import scaled
@@ -34,6 +35,28 @@ def add_by_float(
     for k in range(out.size):
         inner = np.float32(np.float64(b[k]) * inner_wide + start)
         value = np.float32(np.float64(a[k]) * wide + np.float64(inner))
+        value = min(max(value, least), most)
+        out[k] = np.int32(np.float32(value + MAGIC) - MAGIC)
+
+
+@intrinsic
+def fused(typing: Any, first: Any, second: Any, third: Any) -> Any:
+    """First * second + third, single precision, rounded once: one instruction where the processor has it."""
+    number = types.float32
+    return number(number, number, number), lambda _, builder, __, values: builder.fma(*values)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def add_fused(
+    first: Values, second: Values, one: float, other: float, fixed: float, first_last: bool, low: int, high: int,
+    out: Values,
+) -> None:  # fmt: skip
+    """`add_by_float` for a processor that has fused multiply-adds."""
+    a, b = (first, second) if first_last else (second, first)
+    factor, inner_factor = (one, other) if first_last else (other, one)
+    least, most = np.float32(low), np.float32(high)
+    for k in range(out.size):
+        value = fused(np.float32(a[k]), factor, fused(np.float32(b[k]), inner_factor, fixed))
         value = min(max(value, least), most)
         out[k] = np.int32(np.float32(value + MAGIC) - MAGIC)
 

@@ -25,10 +25,13 @@ from accelsim.arithmetic.operations.processor import Instructions, instructions
 from accelsim.arithmetic.requantise import FloatMultiplier
 from accelsim.network.layers import Convolution, Dense, Layer
 from accelsim.network.tensor import Tensor
+from accelsim.units import ceil_div
 
 Ints = NDArray[np.int64]
 #: Bytes that tiles may read behind the last value, weight, bias or multiplier.
 SLACK = 256
+#: Bytes of a cache line: vectors that start with one are read from one.
+LINE = 64
 #: Shapes of a layer that are remembered; streaming has a few a layer.
 MOST_SHAPES = 64
 
@@ -37,7 +40,7 @@ _KINDS: dict[int, np.dtype[Any]] = {8: np.dtype(np.int8), 16: np.dtype(np.int16)
 
 @dataclass(frozen=True)
 class Shape:
-    """All that depends on the shape of the input: that of the padded copy, where windows lie, and the output's."""
+    """All that depends on the shape of the input: its padded copy, where windows lie, the output and its tiles."""
 
     source: tuple[int, int, int, int]
     padded: tuple[int, int, int, int]
@@ -47,6 +50,7 @@ class Shape:
     geometry: Geometry
     spatial: tuple[int, ...]
     points: int
+    tiles: int
 
 
 @dataclass
@@ -69,7 +73,7 @@ class Blocked:
     def finished(self) -> bool:
         return self.multiplier is not None
 
-    @property
+    @cached_property
     def channels(self) -> int:
         return int(self.weights.shape[0] * self.weights.shape[-1])
 
@@ -101,28 +105,24 @@ class Blocked:
 
     def __call__(self, layer: Layer, values: Array) -> Array:
         shape = self._shape(layer, values)
-        kind = np.int32 if self.multiplier is None else np.uint8
-        out = np.empty((shape.points, self.channels), kind)
-        side_by_side = not isinstance(layer, Convolution) or three(layer.dilation)[-1] == 1
+        out = np.empty((shape.points, self.channels), self._kind)
+        side_by_side = not isinstance(layer, Convolution) or layer.dilation[-1:] in ((), (1,))
         packed = self.packed if side_by_side else self.packed_by_tap
-        least, most, zero = self._limits
-        rows = DEPTHWISE_ROWS if self.depthwise else blocked.ROWS
-        tiles = -(-shape.points // rows) if shape.points >= rows else shape.points
-        run = self._driver
-        run(
-            self._copied(values, shape),
-            shape.geometry,
-            packed,
-            out,
-            least,
-            most,
-            zero,
-            tiles * len(packed.blocks),
-            self.threads,
-        )
-        if self.output is not None and self.multiplier is not None:
-            out = out.view(self.output.type.dtype)
-        return out.reshape(*shape.spatial, self.channels)
+        copy = self._copied(values, shape)
+        jobs = shape.tiles * len(packed.blocks)
+        self._driver(copy, shape.geometry, packed, out, *self._limits, jobs, self.threads)
+        if shape.copies:
+            self._rooms.append(copy)
+        return out.view(self._type).reshape(*shape.spatial, self.channels)
+
+    @cached_property
+    def _kind(self) -> np.dtype[Any]:
+        """What tiles write: bytes, whatever their sign, or sums."""
+        return np.dtype(np.int32 if self.multiplier is None else np.uint8)
+
+    @cached_property
+    def _type(self) -> np.dtype[Any]:
+        return self._kind if self.output is None or self.multiplier is None else self.output.type.dtype
 
     @cached_property
     def _driver(self) -> Callable[..., None]:
@@ -144,7 +144,7 @@ class Blocked:
             return np.ascontiguousarray(values).view(np.uint8).reshape(-1)
         buffer = self._rooms.pop() if self._rooms else np.empty(0, np.uint8)
         if buffer.size < shape.padded_bytes + SLACK:
-            buffer = np.empty(shape.padded_bytes + SLACK, np.uint8)
+            buffer = _aligned(shape.padded_bytes + SLACK)
         room = buffer[: shape.padded_bytes].view(np.uint8 if self.size == 1 else np.int16).reshape(shape.padded)
         source = np.ascontiguousarray(values).reshape(shape.source)
         if self.size == 1:
@@ -185,7 +185,10 @@ class Blocked:
         width = (padded[0], padded[1], padded[2], values.shape[-1])
         source = (*below, values.shape[-1])
         count = prod(width) * self.size
-        return Shape(source, width, count, before, copies, Geometry(points, segments, steps), spatial, len(points))
+        rows = DEPTHWISE_ROWS if self.depthwise else blocked.ROWS
+        tiles = ceil_div(len(points), rows) if len(points) >= rows else len(points)
+        geometry = Geometry(points, segments, steps)
+        return Shape(source, width, count, before, copies, geometry, spatial, len(points), tiles)
 
     def _segments(self, strides: Ints, dilation: tuple[int, int, int]) -> tuple[Ints, int]:
         _, depth, height, width, inputs, _ = self.weights.shape
@@ -254,6 +257,13 @@ class Blocked:
         factors = np.ones(1, np.float32) if self.multiplier is None else self.multiplier.multiplier
         scale = np.broadcast_to(factors, (self.channels,))[order]
         return np.concatenate([bias, np.zeros(SLACK, np.int32)]), np.concatenate([scale, np.zeros(SLACK, np.float32)])
+
+
+def _aligned(size: int) -> NDArray[np.uint8]:
+    """Memory that starts with a cache line."""
+    room = np.empty(size + LINE, np.uint8)
+    start = -room.ctypes.data % LINE
+    return room[start : start + size]
 
 
 def _blocks(outputs: int, lanes: int) -> list[tuple[int, int, int]]:

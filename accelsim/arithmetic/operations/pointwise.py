@@ -12,6 +12,7 @@ from accelsim.arithmetic.kernels import pointwise as kernels
 from accelsim.arithmetic.moving import combined_operands
 from accelsim.arithmetic.operations.hard_swish import hard_swish_table
 from accelsim.arithmetic.operations.place import Operation, Place, as_real, output_of
+from accelsim.arithmetic.operations.processor import fuses
 from accelsim.arithmetic.requantise import fixed_point
 from accelsim.errors import InputError
 from accelsim.network.layers import Activation, Combine, Layer
@@ -97,12 +98,16 @@ def combination(place: Place) -> Operation | None:
 
     def combine(layer: Layer, operands: Sequence[Array]) -> Array:
         assert isinstance(layer, Combine)
-        tensor = output_of(layer, operands)
-        shape = (*tensor.spatial, tensor.channels)
-        spread = combined_operands(layer, operands, tensor)
-        first, second = (np.ascontiguousarray(np.broadcast_to(x, shape)).reshape(-1) for x in spread)
+        shape, repeated = operands[0].shape, False
+        if layer.repeat or operands[1].shape != shape:
+            tensor = output_of(layer, operands)
+            shape = (*tensor.spatial, tensor.channels)
+            operands = combined_operands(layer, operands, tensor)
+            repeated = _is_repeated(operands[0], shape)
+            operands = [np.broadcast_to(x, shape) for x in operands]
+        first, second = (np.ascontiguousarray(x).reshape(-1) for x in operands)
         out = np.empty(first.shape, output.type.dtype)
-        run(first, second, _is_repeated(spread[0], shape), out)
+        run(first, second, repeated, out)
         return out.reshape(shape)
 
     return combine
@@ -128,9 +133,8 @@ def _add_by_float(place: Place) -> Pairwise:
     folded = np.float32(np.float64(one) * first.zero_point[0] + np.float64(inner))
     fixed = np.float32(output.zero_point[0]) - folded
     low, high = output.type.low, output.type.high
-    return lambda a, b, first_repeated, out: kernels.add_by_float(
-        a, b, one, other, fixed, not first_repeated, low, high, out
-    )
+    add = kernels.add_fused if fuses() else kernels.add_by_float
+    return lambda a, b, first_repeated, out: add(a, b, one, other, fixed, not first_repeated, low, high, out)
 
 
 def _multiply_by_float(place: Place) -> Pairwise:

@@ -26,16 +26,25 @@ AVX512_VNNI = Instructions("avx512-vnni", VNNI_512, PAIRS_512, (VNNI_512, VNNI_2
 
 
 @cache
+def fuses() -> bool:
+    """Whether a product and a sum are one instruction, rounded once."""
+    return instructions() is not PORTABLE and "fma" in _features()
+
+
+@cache
 def instructions() -> Instructions:
     """The best there are; portable code where kernels are interpreted or compiled for a processor given by name."""
     if numba.config.DISABLE_JIT or numba.config.CPU_NAME:
         return PORTABLE
-    from llvmlite import binding
-
-    features = binding.get_host_cpu_features()
-    has = {name for name, present in features.items() if present}
+    has = _features()
     if {"avx512bw", "avx512vl", "avx512vnni"} <= has:
         return AVX512_VNNI
     if {"avx512f", "avx512bw"} <= has:
         return AVX512
     return AVX2 if "avx2" in has else PORTABLE
+
+
+def _features() -> set[str]:
+    from llvmlite import binding
+
+    return {name for name, present in binding.get_host_cpu_features().items() if present}

@@ -32,6 +32,7 @@ def test_random_chains_move_every_word_in_the_same_cycle(spec, tmp_path):
     assert {name: found.peaks[name] for name in expected.peaks} == expected.peaks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", GIVEN)
 def test_given_runs_begin_alike(key, tmp_path):
     spec = GIVEN[key]

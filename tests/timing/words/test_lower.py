@@ -56,6 +56,7 @@ def test_chains_and_residual_blocks_are_networks():
     assert len(layers) > 150
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", STEADY)
 def test_a_network_that_is_a_measured_chain_gives_its_figures(key):
     design, frames = STEADY[key], SPECS[key].frames
