@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from accelsim.arithmetic.execute import execute
     from accelsim.arithmetic.formats import Accumulator, Format, IntegerType
-    from accelsim.arithmetic.load import load_integer_network
+    from accelsim.arithmetic.load import load_integer_network, load_network
     from accelsim.arithmetic.network import IntegerNetwork
     from accelsim.arithmetic.quantise import Recipe, fidelity, quantise
+    from accelsim.arithmetic.statistics import statistics
     from accelsim.errors import AccelsimError, DeadlockError, InfeasibleError, InputError, NotModelled, UnsupportedError
     from accelsim.hardware.accelerator import Accelerator, load_accelerator
     from accelsim.mapping.blocks import in_blocks
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     from accelsim.mapping.mapping import Mapping, Measured, read_mapping
     from accelsim.mapping.unrolling import Unroll
     from accelsim.network.graph import Network
-    from accelsim.network.load import load_network, registered_networks
+    from accelsim.network.load import registered_networks
     from accelsim.network.rewrites.fold import fold
     from accelsim.network.rewrites.tile_attention import tile_attention
     from accelsim.network.rewrites.virtual_maps import virtual_maps
+    from accelsim.network.statistics import LayerStatistics
     from accelsim.report.build import simulate
     from accelsim.report.report import Report
     from accelsim.timing.simulate import schedule
@@ -38,9 +40,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "accelsim.arithmetic.execute": ("execute",),
     "accelsim.arithmetic.formats": ("Accumulator", "Format", "IntegerType"),
-    "accelsim.arithmetic.load": ("load_integer_network",),
+    "accelsim.arithmetic.load": ("load_integer_network", "load_network"),
     "accelsim.arithmetic.network": ("IntegerNetwork",),
     "accelsim.arithmetic.quantise": ("Recipe", "fidelity", "quantise"),
+    "accelsim.arithmetic.statistics": ("statistics",),
     "accelsim.errors": (
         "AccelsimError", "DeadlockError", "InfeasibleError", "InputError", "NotModelled", "UnsupportedError",
     ),
@@ -51,10 +54,11 @@ _HOMES = {
     "accelsim.mapping.mapping": ("Mapping", "Measured", "read_mapping"),
     "accelsim.mapping.unrolling": ("Unroll",),
     "accelsim.network.graph": ("Network",),
-    "accelsim.network.load": ("load_network", "registered_networks"),
+    "accelsim.network.load": ("registered_networks",),
     "accelsim.network.rewrites.fold": ("fold",),
     "accelsim.network.rewrites.tile_attention": ("tile_attention",),
     "accelsim.network.rewrites.virtual_maps": ("virtual_maps",),
+    "accelsim.network.statistics": ("LayerStatistics",),
     "accelsim.report.build": ("simulate",),
     "accelsim.report.report": ("Report",),
     "accelsim.timing.simulate": ("schedule",),
@@ -73,6 +77,7 @@ __all__ = [
     "InputError",
     "IntegerNetwork",
     "IntegerType",
+    "LayerStatistics",
     "Mapping",
     "Measured",
     "Network",
@@ -96,6 +101,7 @@ __all__ = [
     "schedule",
     "simulate",
     "size_buffers",
+    "statistics",
     "tile_attention",
     "virtual_maps",
     "widen",

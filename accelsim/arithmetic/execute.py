@@ -14,7 +14,7 @@ from accelsim.arithmetic.network import IntegerNetwork
 from accelsim.arithmetic.operations.place import Operation, as_real, place_of
 from accelsim.arithmetic.operations.prepare import prepared
 from accelsim.errors import InputError, collected
-from accelsim.network.graph import Port
+from accelsim.network.graph import Node, Port
 from accelsim.network.layers import Input
 
 if TYPE_CHECKING:
@@ -68,20 +68,23 @@ class Program:
         return {port.name: handed_over(self.inet, port, values[port.node]) for port in self.inet.network.outputs}
 
     def tensors(self, feeds: Arrays, kept: set[str]) -> dict[str, Array]:
-        """Tensors (*spatial, channels) of the nodes in `kept`; others are let go after their last reader."""
+        """Tensors (*spatial, channels) of the nodes in `kept`."""
+        return {node.name: value for node, _, value in self.steps(feeds) if node.name in kept}
+
+    def steps(self, feeds: Arrays) -> Iterator[tuple[Node, list[Array], Array]]:
+        """Every node with its operands and output, in topological order; tensors are let go after their last reader."""
         net = self.inet.network
         values: dict[str, Array] = {}
         left = {node.name: len(net.consumers[node.name]) for node in net.nodes}
         for node in net.nodes:
-            if isinstance(node.layer, Input):
-                values[node.name] = feeds[node.name]
-                continue
-            values[node.name] = self.operations[node.name](node.layer, [values[name] for name in node.inputs])
+            operands = [values[name] for name in node.inputs]
+            given = isinstance(node.layer, Input)
+            values[node.name] = feeds[node.name] if given else self.operations[node.name](node.layer, operands)
+            yield node, operands, values[node.name]
             for name in node.inputs:
                 left[name] -= 1
-                if not left[name] and name not in kept:
+                if not left[name]:
                     values.pop(name, None)
-        return values
 
 
 def program_of(inet: IntegerNetwork, threads: int = 1) -> Program:

@@ -1,4 +1,4 @@
-"""Integer networks from files, whatever their dialect."""
+"""Networks by name or from files, whatever their dialect, and integer networks from those that are quantised."""
 
 from __future__ import annotations
 
@@ -9,9 +9,33 @@ from accelsim.errors import InputError
 
 if TYPE_CHECKING:
     from accelsim.arithmetic.network import IntegerNetwork
+    from accelsim.network.graph import Network
     from accelsim.network.load import InputShape
 
 FILE_KINDS = (".onnx", ".tflite")
+
+
+def load_network(network: str | Path, input_shape: InputShape | None = None) -> Network:
+    """A registered network by name, or an .onnx, .tflite or .yaml file.
+
+    `input_shape` fixes dynamic dimensions or changes the resolution: one shape, or one an input's name. Of a quantised
+    .onnx or any .tflite file this is the graph, to be mapped and simulated, without weights: those are integers, which
+    `load_integer_network` reads. Raises `InputError` with file, place, value and rule; `UnsupportedError` names every
+    unsupported operator.
+    """
+    from accelsim.network.graph import without_weights
+    from accelsim.network.load import check_shape
+    from accelsim.network.load import load_network as load_plain
+
+    suffix = Path(network).suffix.lower() if isinstance(network, str | Path) else ""
+    if suffix not in FILE_KINDS or not Path(network).is_file():
+        return load_plain(network, input_shape)
+    check_shape(input_shape)
+    if suffix == ".tflite":
+        return without_weights(load_integer_network(network, input_shape).network)
+    from accelsim.arithmetic.readers.onnx import read_graph
+
+    return read_graph(Path(network), input_shape)
 
 
 def load_integer_network(path: str | Path, input_shape: InputShape | None = None) -> IntegerNetwork:

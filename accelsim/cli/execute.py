@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from accelsim.cli.options import InputShapeOption, JsonOption
+
+if TYPE_CHECKING:
+    from accelsim.arithmetic.formats import Array
 
 IntegerNetworkArgument = Annotated[
     Path, typer.Argument(metavar="NETWORK", help="a quantised .onnx (QOperator, QDQ, QONNX) or .tflite file")
@@ -24,6 +27,13 @@ DataOption = Annotated[
         help="arrays x (a frame each) and y (a label each) in a file, or as x.npy and y.npy in a folder",
     ),
 ]  # fmt: skip
+StatisticsOption = Annotated[
+    bool, typer.Option("--statistics", help="list ranges, zeros, ones among bits and idle products of every layer")
+]
+NetworkOutOption = Annotated[
+    Path | None,
+    typer.Option("--network-out", metavar="FILE.yaml", help="write the graph with these statistics, to be simulated"),
+]
 ThreadsOption = Annotated[int, typer.Option("--threads", metavar="N", min=1, help="threads a layer may use")]
 
 
@@ -31,6 +41,8 @@ def execute_command(
     network: IntegerNetworkArgument,
     inputs: InputOption,
     output: OutputOption = None,
+    listed: StatisticsOption = False,
+    network_out: NetworkOutOption = None,
     input_shape: InputShapeOption = None,
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
@@ -41,30 +53,44 @@ def execute_command(
     from accelsim.arithmetic.execute import execute
     from accelsim.arithmetic.files import read_inputs
     from accelsim.arithmetic.load import load_integer_network
+    from accelsim.arithmetic.statistics import statistics
     from accelsim.cli import console
     from accelsim.cli.request import input_shape as shape_of
+    from accelsim.network.graph import without_weights
+    from accelsim.network.writers.yaml import write_yaml_network
+    from accelsim.report.inspection import statistics_rows, statistics_table
 
     with console.working(f"executing {network}"):
         inet = load_integer_network(network, shape_of(input_shape or ()))
-        made = execute(inet, read_inputs(inet, inputs), threads)
+        x = read_inputs(inet, inputs)
+        made = execute(inet, x, threads)
+        found = statistics(inet, x, threads) if listed or network_out is not None else {}
+    graph = without_weights(inet.network).with_statistics(found)
     if output is not None:
         np.savez(output, **made)  # type: ignore[arg-type]
         console.note(f"wrote {output}")
-    described = {
-        name: {
-            "shape": list(array.shape),
-            "type": str(array.dtype),
-            "least": array.min().item(),
-            "most": array.max().item(),
-        }
-        for name, array in made.items()
-    }
+    if network_out is not None:
+        write_yaml_network(graph, network_out)
+        console.note(f"wrote {network_out}")
+    described = {name: _described(array) for name, array in made.items()}
     if as_json:
-        console.show_json({"network": inet.name, "real_nodes": list(inet.real_nodes), "outputs": described})
+        told = {"statistics": [row.model_dump() for row in statistics_rows(graph)]} if listed else {}
+        console.show_json({"network": inet.name, "real_nodes": list(inet.real_nodes), "outputs": described, **told})
         return
     for name, figures in described.items():
         shape = "x".join(map(str, figures["shape"]))
         console.show_text(f"{name}: {shape} {figures['type']}, {figures['least']} to {figures['most']}\n")
+    if listed:
+        console.show([statistics_table(statistics_rows(graph))])
+
+
+def _described(array: Array) -> dict[str, Any]:
+    return {
+        "shape": list(array.shape),
+        "type": str(array.dtype),
+        "least": array.min().item(),
+        "most": array.max().item(),
+    }
 
 
 def accuracy_command(
@@ -81,10 +107,16 @@ def accuracy_command(
     from accelsim.cli import console
     from accelsim.cli.request import input_shape as shape_of
 
-    with console.working(f"executing {network}"):
-        inet = load_integer_network(network, shape_of(input_shape or ()))
-        counted = accuracy(inet, *read_labelled(data), threads)
+    inet = load_integer_network(network, shape_of(input_shape or ()))
+    x, labels = read_labelled(data)
+    with console.counting(f"executing {network}", labels.size) as progress:
+        counted = accuracy(inet, x, labels, threads, progress)
+    top1, low, high = counted.interval
     if as_json:
-        console.show_json({"network": inet.name, **counted._asdict(), "top1": counted.top1})
+        figures = {"top1": top1, "top1_low": low, "top1_high": high}
+        console.show_json({"network": inet.name, **counted._asdict(), **figures})
     else:
-        console.show_text(f"{inet.name}: {counted.right:,} of {counted.frames:,} right, top-1 {counted.top1:.2%}\n")
+        console.show_text(
+            f"{inet.name}: {counted.right:,} of {counted.frames:,} right, top-1 {top1:.2%} "
+            f"(95 % interval {low:.2%} to {high:.2%})\n"
+        )

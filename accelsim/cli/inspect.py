@@ -13,7 +13,9 @@ from accelsim.errors import InputError
 
 SubjectArgument = Annotated[
     str,
-    typer.Argument(metavar="NETWORK|ACCELERATOR", help="a network's or preset's name, or an .onnx or .yaml file"),
+    typer.Argument(
+        metavar="NETWORK|ACCELERATOR", help="a network's or preset's name, or an .onnx, .tflite or .yaml file"
+    ),
 ]
 
 

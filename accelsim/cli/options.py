@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 NetworkArgument = Annotated[
-    str, typer.Argument(metavar="NETWORK", help="a registered network's name, or an .onnx or .yaml file")
+    str, typer.Argument(metavar="NETWORK", help="a registered network's name, or an .onnx, .tflite or .yaml file")
 ]
 AcceleratorOption = Annotated[
     str, typer.Option("--accelerator", metavar="NAME|FILE", help="a preset's name or a YAML file")

@@ -101,7 +101,7 @@ def prepare_like(request: Request, network: Network, baseline: Design) -> Prepar
 
 def load(request: Request) -> Network:
     """The network, at the shapes asked for."""
-    from accelsim.network.load import load_network
+    from accelsim.arithmetic.load import load_network
 
     return load_network(request.network, input_shape=input_shape(request.input_shapes))
 

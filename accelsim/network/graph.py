@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from accelsim.errors import InputError, collected
 from accelsim.network.layers import KIND_NAMES, Constant, Input, Layer
+from accelsim.network.statistics import LayerStatistics
 from accelsim.network.tensor import Tensor
 
 #: More elements in one tensor than any machine or file of this field has.
@@ -63,7 +64,7 @@ class Network:
     """Frozen graph; build it with `network`, which checks everything this class promises.
 
     `parameters` holds weights as arrays under "layer.weight name"; a network may have all, some or
-    none of them, since timing needs shapes only.
+    none of them, since timing needs shapes only. `statistics` are figures of execution by layer, for any of them.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Network:
     outputs: tuple[Port, ...]
     tensors: Mapping[str, Tensor]
     parameters: Mapping[str, NDArray[np.generic]] = field(repr=False)
+    statistics: Mapping[str, LayerStatistics] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:
@@ -111,6 +113,13 @@ class Network:
         if isinstance(node.layer, Constant) and not node.layer.trained:
             return 0
         return sum(prod(shape) for shape in node.layer.weights(self.sources(node)).values())
+
+    def with_statistics(self, statistics: Mapping[str, LayerStatistics]) -> Network:
+        """The same network with these figures. Raises `InputError` for names that are no layers."""
+        unknown = [name for name in statistics if name not in self.by_name]
+        if unknown:
+            raise collected([f"{self.name}: statistics of '{name}', which is no layer" for name in unknown])
+        return replace(self, statistics=MappingProxyType(dict(statistics)))
 
     @property
     def macs(self) -> int:
@@ -172,13 +181,31 @@ def network(
 def rebuilt(
     net: Network, nodes: Sequence[Node], parameters: Mapping[str, NDArray[np.generic]] | None = None
 ) -> Network:
-    """`net` with other nodes (and arrays), its ports kept; what a rewrite returns."""
+    """`net` with other nodes (and arrays), its ports kept; what a rewrite returns.
+
+    Statistics stay with the layers that compute what they did: they, their arrays and all before them are the same.
+    """
     arrays = net.parameters if parameters is None else parameters
-    return network(net.name, nodes, net.outputs, net.inputs, arrays)
+    made = network(net.name, nodes, net.outputs, net.inputs, arrays)
+    return made.with_statistics(_still_true(net, made)) if net.statistics else made
+
+
+def _still_true(before: Network, after: Network) -> dict[str, LayerStatistics]:
+    same: set[str] = set()
+    for node in after.nodes:
+        keys = [f"{node.name}.{weight}" for weight in (*node.layer.weights(after.sources(node)), "mean", "variance")]
+        kept = all(after.parameters.get(key) is before.parameters.get(key) for key in keys)
+        if kept and before.by_name.get(node.name) == node and same.issuperset(node.inputs):
+            same.add(node.name)
+    return {name: figures for name, figures in before.statistics.items() if name in same}
 
 
 def renamed(net: Network, name: str) -> Network:
     return replace(net, name=name)
+
+
+def without_weights(net: Network) -> Network:
+    return replace(net, parameters=MappingProxyType({}))
 
 
 def _naming_problems(name: str, nodes: Sequence[Node], named: Mapping[str, Node]) -> list[str]:

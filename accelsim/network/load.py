@@ -15,7 +15,7 @@ from accelsim.network.graph import Network
 InputShape = tuple[int, ...] | Mapping[str, tuple[int, ...]]
 Builder = Callable[..., Network]
 
-FILE_KINDS = (".onnx", ".yaml", ".yml")
+FILE_KINDS = (".onnx", ".tflite", ".yaml", ".yml")
 
 
 @cache
@@ -28,14 +28,15 @@ def registered_networks() -> Mapping[str, Builder]:
 
 
 def load_network(network: str | Path, input_shape: InputShape | None = None) -> Network:
-    """A registered network by name, or an .onnx or .yaml file.
+    """A registered network by name, or an .onnx file of real numbers, or a .yaml file.
 
-    `input_shape` fixes dynamic dimensions or changes the resolution: one shape, or one an input's name.
-    Raises `InputError` with file, place, value and rule; `UnsupportedError` names every unsupported operator.
+    Other files are `accelsim.arithmetic.load`'s to read. `input_shape` fixes dynamic dimensions or changes the
+    resolution: one shape, or one an input's name. Raises `InputError` with file, place, value and rule;
+    `UnsupportedError` names every unsupported operator.
     """
     if not isinstance(network, str | Path):
         raise InputError(f"network = {network!r} is no name and no path")
-    _check_shape(input_shape)
+    check_shape(input_shape)
     path = Path(network)
     if path.suffix.lower() in FILE_KINDS:
         return _read(path, input_shape)
@@ -59,7 +60,7 @@ def _built(name: str, builder: Builder, input_shape: InputShape | None) -> Netwo
     return builder(input_shape=input_shape[inputs[0]])
 
 
-def _check_shape(input_shape: InputShape | None) -> None:
+def check_shape(input_shape: InputShape | None) -> None:
     """Sizes are whole numbers: for one input, or by an input's name."""
     shapes = input_shape.values() if isinstance(input_shape, Mapping) else [] if input_shape is None else [input_shape]
     for shape in shapes:
@@ -75,6 +76,8 @@ def _read(path: Path, input_shape: InputShape | None) -> Network:
         from accelsim.network.readers.onnx import read_onnx
 
         return read_onnx(path, input_shape)
+    if path.suffix.lower() == ".tflite":
+        raise InputError(f"{path}: TensorFlow Lite files are read by accelsim.load_network")
     if input_shape is not None:
         raise InputError(f"{path}: a YAML network has its shapes written out; input_shape is for ONNX files and names")
     from accelsim.network.readers.yaml import read_yaml_network

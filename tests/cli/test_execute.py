@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from accelsim.arithmetic.agreement import share
 from accelsim.cli.main import main
 
 
@@ -57,7 +58,46 @@ def test_accuracy(identity, tmp_path, capsys, folder):
         data = tmp_path / "data.npz"
         np.savez(data, x=x, y=labels)
     assert main(["accuracy", str(identity), "--data", str(data), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"network": "net", "right": 3, "frames": 4, "top1": 0.75}
+    told = json.loads(capsys.readouterr().out)
+    ends = share(3, 4)
+    assert told == {
+        "network": "net", "right": 3, "frames": 4, "top1": 0.75, "top1_low": ends.low, "top1_high": ends.high,
+    }  # fmt: skip
+
+
+def test_accuracy_as_text(identity, tmp_path, capsys):
+    np.savez(tmp_path / "data.npz", x=np.eye(4, dtype=np.int8), y=np.arange(4))
+    assert main(["accuracy", str(identity), "--data", str(tmp_path / "data.npz")]) == 0
+    low = f"{share(4, 4).low:.2%}"
+    assert f"net: 4 of 4 right, top-1 100.00% (95 % interval {low} to 100.00%)" in capsys.readouterr().out
+
+
+def test_statistics(identity, tmp_path, capsys):
+    """The graph with its figures can be simulated and inspected."""
+    np.save(tmp_path / "x.npy", np.array([[3, 0, 0, 1]], np.int8))
+    graph = str(tmp_path / "net.yaml")
+    options = ["--input", str(tmp_path / "x.npy"), "--statistics", "--network-out", graph]
+    assert main(["execute", str(identity), *options, "--json"]) == 0
+    rows = {row["layer"]: row for row in json.loads(capsys.readouterr().out)["statistics"]}
+    assert rows["x"] == {
+        "layer": "x", "least": 0, "most": 3, "zero_density": 0.5, "bit_density": 3 / 32, "weight_zero_density": None,
+        "weight_bit_density": None, "sparsity": None,
+    }  # fmt: skip
+    (scores,) = (row for name, row in rows.items() if name != "x")
+    assert scores["weight_zero_density"] == 0.75
+    assert scores["sparsity"] == 1 - 2 / 16
+    assert main(["execute", str(identity), *options]) == 0
+    assert "idle products %" in capsys.readouterr().out
+    assert main(["inspect", graph, "--json"]) == 0
+    assert {row["layer"]: row for row in json.loads(capsys.readouterr().out)["statistics"]} == rows
+    assert main(["inspect", graph]) == 0
+    assert "Numbers, as executed" in capsys.readouterr().out
+    assert main(["simulate", graph, "--json"]) == 0
+
+
+def test_a_quantised_file_is_a_graph_to_time(identity, capsys):
+    assert main(["simulate", str(identity), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["work"]["macs"] == 16
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,14 @@ from accelsim.arithmetic.formats import Array, Format, IntegerType
 from accelsim.arithmetic.network import IntegerNetwork
 from accelsim.arithmetic.readers.assembly import ROUNDING, assembled
 from accelsim.errors import InputError
-from accelsim.network.graph import Network, network
+from accelsim.network.graph import Network, network, without_weights
 from accelsim.network.layers import Constant, Input, Weighted
 from accelsim.network.readers.onnx.builder import Unknown, Value, Weight
 from accelsim.network.readers.onnx.elementwise import applied
 from accelsim.network.readers.onnx.file import load_model
 from accelsim.network.readers.onnx.operator import NotReadable, Operator
 from accelsim.network.readers.onnx.operators import OPERATORS
-from accelsim.network.readers.onnx.reader import Scope, _Reading
+from accelsim.network.readers.onnx.reader import Scope, _Reading, read_model
 from accelsim.network.readers.onnx.values import Values, optional, present
 from accelsim.network.readers.onnx.view import View
 
@@ -73,7 +73,19 @@ class Quantised(Weight):
 def read_integer_onnx(path: Path, input_shape: Any = None) -> IntegerNetwork:
     """An integer network of an ONNX file. Raises as `read_onnx` does, and for scales or zero points that are none."""
     path = Path(path)
-    return _IntegerReading(path, load_model(path)).integer_network(input_shape)
+    made = _IntegerReading(path, load_model(path)).integer_network(input_shape)
+    if not made.formats:
+        hint = "load_network reads it, quantise makes it so"
+        raise InputError(f"{path}: nothing in this network is quantised; {hint}")
+    return made
+
+
+def read_graph(path: Path, input_shape: Any = None) -> Network:
+    """The graph of an ONNX file, quantised or not; that of a quantised one has no weights."""
+    model = load_model(path)
+    if SPECIAL.keys().isdisjoint(node.op_type for node in model.graph.node):
+        return read_model(path, model, input_shape)
+    return without_weights(_IntegerReading(path, model).integer_network(input_shape).network)
 
 
 @dataclass
@@ -104,9 +116,6 @@ class _IntegerReading(_Reading):
                 made = assembled(net, self.roundings, self.weight_formats, declared, "float")
         except InputError as error:
             raise InputError(f"{self.path}: {error}") from None
-        if not made.formats:
-            hint = "load_network reads it, quantise makes it so"
-            raise InputError(f"{self.path}: nothing in this network is quantised; {hint}")
         return made
 
     def _apart(self, made: IntegerNetwork) -> dict[str, Array]:

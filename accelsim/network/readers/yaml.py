@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from accelsim.errors import InputError, collected
 from accelsim.network.graph import Network, Node, Port, channels_first, network
 from accelsim.network.layers import KINDS, BatchNorm, Input
+from accelsim.network.statistics import LayerStatistics
 from accelsim.network.tensor import Tensor
 from accelsim.yaml_file import Document, dotted_name, read_document
 
@@ -24,7 +25,7 @@ Path_ = tuple[str | int, ...]
 Array = NDArray[np.generic]
 Record = TypeVar("Record")
 
-TOP = ("name", "parameters", "tied", "inputs", "outputs", "layers")
+TOP = ("name", "parameters", "tied", "inputs", "outputs", "layers", "statistics")
 OF_NODE = ("name", "kind", "inputs", "shares")
 LIST_RULE = "expected a list of at least one"
 #: No size or count in a network comes near it; beyond it, arithmetic and messages grow without end.
@@ -36,8 +37,8 @@ def read_yaml_network(path: str | Path) -> Network:
 
     `name`, `layers` (each with `name`, `kind`, `inputs` and the fields of that kind) and `outputs` (names of
     layers, or ports with their shapes) are required; `inputs` gives ports, `parameters` a NumPy archive in
-    the same folder or below, `tied` further names for arrays in it. Raises `InputError` with every problem
-    of the file, a line each: file, line, value and rule.
+    the same folder or below, `tied` further names for arrays in it, `statistics` figures of execution by layer.
+    Raises `InputError` with every problem of the file, a line each: file, line, value and rule.
     """
     path = Path(path)
     return _Reader(read_document(path), path.parent).network()
@@ -65,11 +66,10 @@ class _Reader:
         net = self._built(name, layers, outputs, inputs)
         self._check_ports(net)
         self._stop_at_problems()
-        if archive is None and not tied:
-            return net
-        arrays = self._arrays(net, archive, tied)
+        arrays = self._arrays(net, archive, tied) if archive is not None or tied else {}
+        statistics = self._statistics(net)
         self._stop_at_problems()
-        return network(name, net.nodes, net.outputs, net.inputs, arrays)
+        return network(name, net.nodes, net.outputs, net.inputs, arrays).with_statistics(statistics)
 
     def _built(self, name: str, layers: list[Any], outputs: list[Any], inputs: list[Any]) -> Network:
         sources = {node.name: node.layer for node in layers if isinstance(node.layer, Input)}
@@ -193,6 +193,22 @@ class _Reader:
             else:
                 arrays[key] = arrays[owner]
         return arrays
+
+    def _statistics(self, net: Network) -> dict[str, LayerStatistics]:
+        entries, found = self._field((), self._document.data, "statistics", dict, {}) or {}, {}
+        for layer, entry in entries.items():
+            at: Path_ = ("statistics", layer)
+            if layer not in net.by_name:
+                self._problem(at, None, f"is no layer{_suggestion(str(layer), net.by_name)}")
+                continue
+            try:
+                figures = self._record(at, entry, LayerStatistics, ())
+            except InputError as error:
+                self._problem(at, None, str(error))
+                continue
+            if figures is not None:
+                found[layer] = figures
+        return found
 
     def _read_archive(self, archive: str, expected: dict[str, tuple[int, ...]]) -> dict[str, Array]:
         folder, at = self._folder.resolve(), ("parameters",)

@@ -12,7 +12,8 @@ from ruamel.yaml import YAML
 
 from accelsim.errors import InputError
 from accelsim.network.graph import Network, Node, Port, channels_first
-from accelsim.network.layers import Input
+from accelsim.network.layers import Input, Layer
+from accelsim.network.statistics import LayerStatistics
 
 
 def write_yaml_network(net: Network, path: str | Path) -> None:
@@ -43,6 +44,8 @@ def _write(net: Network, path: Path) -> None:
         document["inputs"] = inputs
     document["outputs"] = [_port(net, port) for port in net.outputs]
     document["layers"] = [_layer(node) for node in net.nodes]
+    if net.statistics:
+        document["statistics"] = {name: _set_fields(figures) for name, figures in net.statistics.items()}
     with path.open("w", encoding="utf-8") as file:
         _yaml().dump(document, file)
 
@@ -75,10 +78,13 @@ def _layer(node: Node) -> dict[str, Any]:
         entry["inputs"] = _plain(node.inputs)
     if node.shares is not None:
         entry["shares"] = node.shares
-    return entry | {
-        field.name: _plain(value)
-        for field in fields(node.layer)
-        if (value := getattr(node.layer, field.name)) != field.default
+    return entry | _set_fields(node.layer)
+
+
+def _set_fields(record: Layer | LayerStatistics) -> dict[str, Any]:
+    """Fields that have another value than their default."""
+    return {
+        field.name: _plain(value) for field in fields(record) if (value := getattr(record, field.name)) != field.default
     }
 
 

@@ -44,7 +44,14 @@ def read_onnx(path: Path, input_shape: tuple[int, ...] | Mapping[str, tuple[int,
     other fault of the file.
     """
     path = Path(path)
-    return _Reading(path, load_model(path)).network(input_shape)
+    return read_model(path, load_model(path), input_shape)
+
+
+def read_model(
+    path: Path, model: ModelProto, input_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]] | None = None
+) -> Network:
+    """The network of a model that was parsed from `path` already."""
+    return _Reading(path, model).network(input_shape)
 
 
 @dataclass
