@@ -35,7 +35,8 @@ def share(hits: int, count: int) -> Estimate:
     found, spread = hits / count, DEVIATIONS**2 / count
     centre = (found + spread / 2) / (1 + spread)
     reach = sqrt(spread * (found * (1 - found) + spread / 4)) / (1 + spread)
-    return Estimate(found, max(centre - reach, 0.0), min(centre + reach, 1.0))
+    # Rounding must not put an end on the other side of what was found.
+    return Estimate(found, min(max(centre - reach, 0.0), found), max(min(centre + reach, 1.0), found))
 
 
 def mean(values: Array, seed: int = 0) -> Estimate:

@@ -123,7 +123,7 @@ def _data(model: Any, entry: Any, shape: tuple[int, ...], place: str) -> Array |
     if kind is None:
         raise InputError(f"{place}: constants of type {int(entry.Type())} cannot be read")
     if entry.Sparsity() is not None:
-        raise InputError(f"{place}: is stored without its zeros, which is not read; convert the file with dense weights")
+        raise InputError(f"{place}: is stored without its zeros, which is not read; convert it with dense weights")
     raw = buffer.DataAsNumpy().tobytes()
     if len(raw) != prod(shape) * np.dtype(kind).itemsize:
         raise InputError(f"{place}: {len(raw):,} bytes for shape {shape} of {np.dtype(kind)}")
