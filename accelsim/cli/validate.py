@@ -2,25 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from accelsim.cli.options import JsonOption, SetOption
 from accelsim.cli.request import Request, known_granularity, machine
-from accelsim.errors import InputError
+from accelsim.errors import InputError, NotModelled
 
 if TYPE_CHECKING:
+    from accelsim.hardware.accelerator import Accelerator
+    from accelsim.mapping.mapping import Granularity
     from accelsim.report.tables import Table
     from accelsim.validation.comparison import Comparison, Spread
 
-#: Sets of measurements, and the machine each was made on.
-SUITES = {"rtl": "fpga-stream"}
 
-SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="which measurements: rtl (word by word)")]
+def _measurements(suite: str) -> Path:
+    """The folder of the measurements that come along."""
+    return Path(str(resources.files("accelsim.validation") / "data" / suite))
+
+
+class Suite(NamedTuple):
+    """A set of measurements: the machine it was made on, and what compares it with a machine, by a granularity."""
+
+    accelerator: str
+    compare: Callable[[Path, Accelerator, Granularity], Comparison]
+    granularity: Granularity
+
+
+def _rtl(folder: Path, accelerator: Accelerator, granularity: Granularity) -> Comparison:
+    from accelsim.validation.rtl.predict import compare_rtl
+
+    return compare_rtl(folder, accelerator, granularity)
+
+
+def _systolic(folder: Path, accelerator: Accelerator, granularity: Granularity) -> Comparison:
+    from accelsim.validation.systolic.predict import compare_systolic
+
+    if granularity != "row":
+        raise NotModelled(f"validate systolic: cycles of folds have no {granularity}s; leave --granularity out")
+    return compare_systolic(folder, accelerator)
+
+
+SUITES = {
+    "rtl": Suite("fpga-stream", _rtl, "word"),
+    "systolic": Suite(str(_measurements("systolic") / "accelerator.yaml"), _systolic, "row"),
+}
+
+SuiteArgument = Annotated[
+    str, typer.Argument(metavar="SUITE", help="which measurements: rtl (word by word), systolic (layer by layer)")
+]
 DataOption = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="a folder of that form instead of the measurements that come along"),
@@ -31,7 +65,8 @@ MachineOption = Annotated[
 
 
 GranularityOption = Annotated[
-    str, typer.Option("--granularity", metavar="row|pixel|word", help="what the simulation follows")
+    str | None,
+    typer.Option("--granularity", metavar="row|pixel|word", help="what the simulation follows; word for rtl"),
 ]
 
 
@@ -39,7 +74,7 @@ def validate_command(
     suite: SuiteArgument = "rtl",
     data: DataOption = None,
     accelerator: MachineOption = None,
-    granularity: GranularityOption = "word",
+    granularity: GranularityOption = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -48,17 +83,21 @@ def validate_command(
     rtl: streaming blocks, chains and residual blocks of an FPGA library, simulated as RTL. A folder of that form has
     specs.jsonl, a run a line, and measured.csv, a figure a line; only the former is looked at for predictions. By
     rows or pixels, intervals and first frames of chains of layers are predicted.
+
+    systolic: compute cycles of layers on systolic arrays, as SCALE-Sim counts them. A folder of that form has
+    topology_<network>.csv and beside it <network>_<os|ws|is>_<rows>x<columns>.csv.
     """
     from accelsim.cli import console
-    from accelsim.validation.rtl.predict import compare_rtl
 
     if suite not in SUITES:
         raise InputError(f"validate {suite}: measurements are of {', '.join(SUITES)}")
-    folder = data or Path(str(resources.files("accelsim.validation") / "data" / suite))
-    name = accelerator or SUITES[suite]
+    chosen = SUITES[suite]
+    by = known_granularity(granularity) if granularity else chosen.granularity
+    name = accelerator or chosen.accelerator
     accelerator_used = machine(Request("", accelerator=name, settings=settings or ()))
-    with console.working(f"running the blocks of {folder}"):
-        found = compare_rtl(folder, accelerator_used, known_granularity(granularity))
+    folder = data or _measurements(suite)
+    with console.working(f"comparing with {folder}"):
+        found = chosen.compare(folder, accelerator_used, by)
     if as_json:
         console.show_json(found.to_dict())
     else:
@@ -79,7 +118,9 @@ def comparison_tables(found: Comparison) -> Iterable[Table]:
     yield Table("Figures", ("run|", "figure|", "measured", "predicted", "error %"), rows)
     names = ("figure|", "rows", "equal", "median %", "p95 %", "worst %", "worst difference", "without")
     spreads = tuple((name, *_spread(of)) for name, of in found.quantities.items())
-    yield Table("Errors", names, (*spreads, ("all", *_spread(spread(found.rows)))))
+    every = ("all", *_spread(spread((*found.rows, *found.details))))
+    skipped = (f"Not compared: {', '.join(found.skipped)}.",) if found.skipped else ()
+    yield Table("Errors", names, (*spreads, every), skipped)
 
 
 def percent(share: float | None) -> str:

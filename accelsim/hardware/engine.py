@@ -39,6 +39,11 @@ class SystolicEngine(BaseModel):
     dataflow: Literal["output-stationary", "weight-stationary", "input-stationary"] = Field(
         description="the operand that stays in the array while the others move through it"
     )
+    folds: Literal["apart", "overlap"] = Field(
+        "apart",
+        description="whether the next part of a product enters the array when the last has left it, or as soon as "
+        "operands can follow each other, which takes a second register in every multiplier",
+    )
     lanes: int = Field(gt=0, le=10**9, description="elements a cycle that a stage without multiplications moves")
     mac_latency_cycles: int = Field(0, ge=0, le=10**9, description="cycles from the array's edge to the output")
     lane_latency_cycles: int = Field(

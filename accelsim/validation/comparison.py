@@ -11,12 +11,13 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure; `predicted` is None where the prediction says that there is none."""
+    """One figure; `predicted` is None where the prediction says that there is none, `name` a name of the key."""
 
     key: str
     quantity: str
     measured: float
     predicted: float | None
+    name: str | None = None
 
     @property
     def difference(self) -> float | None:
@@ -50,25 +51,32 @@ class Spread:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All rows of a set of measurements, in their order."""
+    """All rows of a set of measurements, in their order.
+
+    `details` are further figures of the same runs, `skipped` files beside them that are no part of it.
+    """
 
     rows: tuple[Row, ...]
+    details: tuple[Row, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     @property
     def quantities(self) -> dict[str, Spread]:
-        """Errors by quantity; what a quantity is of, behind a colon in its name, is left out."""
+        """Errors by quantity, details too; what a quantity is of, behind a colon in its name, is left out."""
         grouped: dict[str, list[Row]] = {}
-        for row in self.rows:
+        for row in (*self.rows, *self.details):
             grouped.setdefault(row.quantity.partition(":")[0], []).append(row)
         return {quantity: spread(rows) for quantity, rows in grouped.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Rows and summary as plain data."""
-        every = spread(self.rows)
-        return {
-            "rows": [_row(row) for row in self.rows],
-            "summary": _summary(every) | {"quantities": {k: _summary(v) for k, v in self.quantities.items()}},
-        }
+        """Rows and summary as plain data; details, and files left out, where there are any."""
+        summary = _summary(spread(self.rows)) | {"quantities": {k: _summary(v) for k, v in self.quantities.items()}}
+        found: dict[str, Any] = {"rows": [_row(row) for row in self.rows], "summary": summary}
+        if self.details:
+            found["details"] = [_row(row) for row in self.details]
+        if self.skipped:
+            found["skipped_files"] = list(self.skipped)
+        return found
 
 
 def spread(rows: Sequence[Row]) -> Spread:
@@ -93,6 +101,7 @@ def comparison(rows: Iterable[Row]) -> Comparison:
 def _row(row: Row) -> dict[str, Any]:
     return {
         "key": row.key,
+        **({} if row.name is None else {"name": row.name}),
         "quantity": row.quantity,
         "measured": whole(row.measured),
         "predicted": whole(row.predicted),

@@ -23,7 +23,7 @@ class Figure(NamedTuple):
     measured: float
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, form: str = "a folder with specs.jsonl and measured.csv") -> str:
     """The text of a data file; raises `InputError` where there is none to be read."""
     try:
         size = path.stat().st_size
@@ -31,7 +31,7 @@ def read_text(path: Path) -> str:
             raise InputError(f"{path}: {size:,} bytes; the most is {LARGEST_FILE_BYTES:,}")
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; --data takes a folder with specs.jsonl and measured.csv") from None
+        raise InputError(f"{path}: {error.strerror}; --data takes {form}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except ValueError as error:

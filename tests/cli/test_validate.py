@@ -49,10 +49,50 @@ def test_what_rows_do_not_predict_has_no_error(small, capsys):
     assert capsys.readouterr().out.splitlines()[-1].split() == ["all", "4", "0", "-", "-", "-", "-", "4"]
 
 
+def test_systolic_arrays_have_a_row_a_layer(capsys):
+    assert main(["validate", "systolic", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {"rows", "summary", "details"}
+    assert len(found["rows"]) == found["summary"]["rows"] == found["summary"]["equal"] == 84
+    assert found["summary"]["quantities"]["ofmap_sram_writes"]["equal"] == 84
+    assert found["rows"][0] == {
+        "key": "resnet18_os_16x16/0", "name": "conv1_Conv", "quantity": "compute_cycles",
+        "measured": 555072, "predicted": 555072, "error": 0.0, "difference": 0,
+    }  # fmt: skip
+
+
+def test_systolic_tables_are_printed(capsys):
+    assert main(["validate", "systolic"]) == 0
+    out = capsys.readouterr().out
+    assert "resnet18_ws_32x32/20  compute_cycles    48,640     48,640     0.00" in out
+    assert out.splitlines()[-1].split()[:3] == ["all", "1,092", "1,092"]
+
+
+def test_sheets_that_are_no_tables_are_named(tmp_path, capsys):
+    (tmp_path / "topology_net.csv").write_text("Layer,M,N,K,\na,3,4,5,\n", encoding="utf-8")
+    (tmp_path / "net_ws_8x8.csv").write_text("layer,compute_cycles\n0,25\n", encoding="utf-8")
+    (tmp_path / "other.csv").write_text("", encoding="utf-8")
+    assert main(["validate", "systolic", "--data", str(tmp_path)]) == 0
+    assert "Not compared: other.csv." in capsys.readouterr().out
+
+
+def test_folds_may_overlap(capsys):
+    assert main(["validate", "systolic", "--json", "--set", "engine.folds=overlap"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert all(row["difference"] < 0 for row in rows)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["validate", "rtx"], "validate rtx: measurements are of rtl"),
+        (["validate", "rtx"], "validate rtx: measurements are of rtl, systolic"),
+        (
+            ["validate", "systolic", "--data", "nowhere"],
+            "nowhere: No such file or directory; --data takes a",
+        ),
+        (["validate", "systolic", "--accelerator", "fpga-stream"], "fpga-stream has no systolic array"),
+        (["validate", "systolic", "--granularity", "pixel"], "cycles of folds have no pixels; leave --granularity out"),
+        (["validate", "systolic", "--set", "engine.folds=never"], 'engine.folds = "never"'),
         (["validate", "--data", "nowhere"], "nowhere/specs.jsonl: No such file or directory"),
         (["validate", "--accelerator", "streaming-asic"], "streaming-asic describes no blocks; use fpga-stream"),
         (["validate", "--set", "blocks.matrix.latency=3"], "unknown name blocks.matrix.latency"),

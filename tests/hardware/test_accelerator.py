@@ -260,7 +260,7 @@ def test_an_engine_of_another_kind_has_other_fields(file):
         "m.yaml:3: engine.columns is missing",
         "m.yaml:3: engine.dataflow is missing",
         "m.yaml:5: unknown name engine.multipliers "
-        "(known: kind, rows, columns, dataflow, lanes, mac_latency_cycles, lane_latency_cycles)",
+        "(known: kind, rows, columns, dataflow, folds, lanes, mac_latency_cycles, lane_latency_cycles)",
     ]
 
 

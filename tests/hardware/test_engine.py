@@ -9,9 +9,10 @@ import pytest
 import accelsim as acs
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.engine import SystolicEngine
+from accelsim.mapping.array import Folding, array_folding
 from accelsim.mapping.design import ARRAY, Stage, bind
 from accelsim.mapping.mapping import Mapping, Measured
-from accelsim.mapping.pace import array_cycles, array_pace
+from accelsim.mapping.pace import array_pace
 from accelsim.mapping.segments.segment import Segment, Tile
 from accelsim.mapping.segments.visits import visits
 from accelsim.mapping.unrolling import Unroll
@@ -63,7 +64,8 @@ def folded(flow: str, rows: int, columns: int, pixels: int, taps: int, outputs: 
 def test_a_product_takes_the_cycles_of_an_array_that_is_stepped_through(flow, rows, columns):
     for pixels, taps, outputs in product((1, 4, 7), (1, 3, 9), (1, 2, 8)):
         engine = array(flow, rows, columns)
-        assert array_cycles(engine, pixels, taps, outputs) == folded(flow, rows, columns, pixels, taps, outputs)
+        cycles = Folding(engine, pixels, taps, outputs).compute_cycles
+        assert cycles == folded(flow, rows, columns, pixels, taps, outputs)
 
 
 @pytest.mark.parametrize("side", [16, 32])
@@ -183,7 +185,7 @@ def test_pixels_that_do_not_divide_a_tile_take_a_firing_more(width, pixels):
 
 def test_an_array_pace_is_that_of_rows():
     nest = LoopNest(inputs=3, outputs=6, window=9, pixels=4)
-    whole = array_pace(array(FLOWS[0]), Tensor(6, (5, 4)), nest, 1, alone=True)
-    shared = array_pace(array(FLOWS[0]), Tensor(6, (5, 4)), nest, 1, alone=False)
+    made, engine = Tensor(6, (5, 4)), array(FLOWS[0])
+    whole, shared = (array_pace(array_folding(engine, made, nest, 1, alone), made) for alone in (True, False))
     assert whole.together == shared.together == 4
     assert whole.interval_cycles <= shared.interval_cycles

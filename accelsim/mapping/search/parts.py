@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware.engine import SystolicEngine
+from accelsim.mapping.array import array_folding, channel_groups
 from accelsim.mapping.buffers import (
     edge_bounds,
     fork_bounds,
@@ -21,7 +22,7 @@ from accelsim.mapping.buffers import (
 )
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.movers import weight_bytes
-from accelsim.mapping.pace import array_pace, channel_groups
+from accelsim.mapping.pace import array_pace
 from accelsim.mapping.search.downsets import StageGraph, bits
 from accelsim.mapping.search.option import Ints, Option, Options, columns
 from accelsim.mapping.search.tiles import stage_options
@@ -443,8 +444,8 @@ class Parts:
             nest = loop_nest(self.design.network, stage.group.node)
             if nest is not None:
                 groups = channel_groups(stage.group.node)
-                pace = array_pace(engine, stage.fired, nest, groups, part.multiplying == 1)
-                total += stage.fired.rows * pace.interval_cycles
+                folding = array_folding(engine, stage.fired, nest, groups, part.multiplying == 1)
+                total += stage.fired.rows * array_pace(folding, stage.fired).interval_cycles
         return total
 
     # Tiles

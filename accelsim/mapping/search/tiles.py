@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware.engine import SystolicEngine
+from accelsim.mapping.array import Folding, channel_groups
 from accelsim.mapping.buffers import segment_bounds
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.movers import weight_bytes
-from accelsim.mapping.pace import array_cycles, channel_groups
 from accelsim.mapping.search.option import Ints, Options, joined
 from accelsim.mapping.segments.channels import ChannelTile, narrowed, tile_unroll
 from accelsim.mapping.segments.passes import SPARE_TOKENS
@@ -448,8 +448,9 @@ class _StageTiles:
             made, groups = np.maximum(a, 1), np.maximum(self.groups * a // nest.outputs, 1)
             taps = np.maximum(b, 1) * nest.window
             for k, (outputs, together, depth) in enumerate(zip(made, groups, taps, strict=True)):
-                folds = array_cycles(engine, rows * form.widths[-1], int(depth), int(outputs) // int(together))
-                total[k] += n[k] * m[k] * rows * ceil_div(int(together) * folds, rows)
+                own, pixels = int(together), rows * form.widths[-1]
+                folding = Folding(engine, pixels, int(depth), int(outputs) // own, own)
+                total[k] += n[k] * m[k] * rows * ceil_div(folding.compute_cycles, rows)
         return total
 
 

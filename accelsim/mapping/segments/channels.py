@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from math import gcd
 
 from accelsim.hardware.engine import SystolicEngine
+from accelsim.mapping.array import Folding, array_folding, channel_groups
 from accelsim.mapping.design import Design, Stage
 from accelsim.mapping.movers import weight_bytes
-from accelsim.mapping.pace import array_pace, channel_groups
+from accelsim.mapping.pace import array_pace
 from accelsim.mapping.segments.segment import Segment, Tile
 from accelsim.mapping.unrolling import Unroll, multiplier_choices, unroll
 from accelsim.mapping.work import LoopNest, loop_nest
@@ -74,11 +75,14 @@ def narrowed(design: Design, stage: Stage, tile: ChannelTile) -> Stage:
     part = replace(nest, inputs=tile.inputs, outputs=tile.outputs)
     engine, factors = design.accelerator.engine, stage.unroll
     groups = channel_groups(stage.group.node) * tile.outputs // nest.outputs or 1
+    folding: Folding | None = None
+    if isinstance(engine, SystolicEngine):
+        folding = array_folding(engine, stage.fired, part, groups, stage.port is None, not tile.first)
     measured = design.mapping.measured.get(stage.name)
     if measured and measured.interval_cycles:
         interval = ceil_div(stage.interval_cycles * part.macs, nest.macs)
-    elif isinstance(engine, SystolicEngine):
-        interval = array_pace(engine, stage.fired, part, groups, stage.port is None).interval_cycles
+    elif folding is not None:
+        interval = array_pace(folding, stage.fired).interval_cycles
     else:
         assert factors is not None
         inputs, outputs = _fitting(tile.inputs, factors.inputs), _fitting(tile.outputs, factors.outputs)
@@ -91,6 +95,7 @@ def narrowed(design: Design, stage: Stage, tile: ChannelTile) -> Stage:
         macs=stage.macs * tile.inputs * tile.outputs // (nest.inputs * nest.outputs),
         unroll=factors,
         interval_cycles=interval,
+        folding=folding,
     )
 
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.engine import SystolicEngine
+from accelsim.mapping.array import Folding, array_folding, channel_groups
 from accelsim.mapping.buffers import needed_and_held
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.movers import load_map, map_bytes, rows_under_way, store_map
-from accelsim.mapping.pace import Pace, array_pace, channel_groups
+from accelsim.mapping.pace import Pace, array_pace
 from accelsim.mapping.roles import Role
 from accelsim.mapping.segments.channels import ChannelTile, channel_tiles, input_channels, narrowed
 from accelsim.mapping.segments.segment import Segment
@@ -154,7 +155,8 @@ class _Builder:
         tensor, fired = _cropped(stage.tensor, stage.name, row, column), _cropped(stage.fired, stage.name, row, column)
         if tensor == stage.tensor and row is None:
             return stage
-        pace = tile_pace(self.design, stage, fired)
+        folding = tile_folding(self.design, stage, fired)
+        pace = tile_pace(self.design, stage, fired, folding)
         return replace(
             stage,
             tensor=tensor,
@@ -164,6 +166,7 @@ class _Builder:
             interval_cycles=pace.interval_cycles,
             occupancy_cycles=pace.interval_cycles if stage.port else 0,
             row_offset=row.made[stage.name].begin if row else 0,
+            folding=folding,
         )
 
     def _loads(
@@ -320,16 +323,23 @@ def _owner(accelerator: Accelerator, edge: Edge) -> str:
     return edge.name if accelerator.fork == "copy" else edge.producer
 
 
-def tile_pace(design: Design, stage: Stage, fired: Tensor) -> Pace:
-    """The pace of `stage` where it fires for `fired`, a tile of its map.
-
-    On a systolic array the tile is folded by itself. Else pixels go together as in the whole map; where they do not
-    divide the tile's row, the whole row is one firing, as long as that takes.
-    """
+def tile_folding(design: Design, stage: Stage, fired: Tensor) -> Folding | None:
+    """How `stage` is folded where it fires for `fired`, a tile of its map: by itself, like a layer of that size."""
     engine, nest = design.accelerator.engine, loop_nest(design.network, stage.group.node)
+    if nest is None or not isinstance(engine, SystolicEngine):
+        return None
+    return array_folding(engine, fired, nest, channel_groups(stage.group.node), stage.port is None)
+
+
+def tile_pace(design: Design, stage: Stage, fired: Tensor, folding: Folding | None) -> Pace:
+    """The pace of `stage` where it fires for `fired`, a tile of its map, in a `folding` on a systolic array.
+
+    Elsewhere pixels go together as in the whole map; where they do not divide the tile's row, the whole row is one
+    firing, as long as that takes.
+    """
     measured = design.mapping.measured.get(stage.name)
-    if isinstance(engine, SystolicEngine) and nest and not (measured and measured.interval_cycles):
-        return array_pace(engine, fired, nest, channel_groups(stage.group.node), stage.port is None)
+    if folding is not None and not (measured and measured.interval_cycles):
+        return array_pace(folding, fired)
     if fired.row_pixels % stage.together == 0:
         return Pace(stage.interval_cycles, stage.together)
     return Pace(stage.interval_cycles * ceil_div(fired.row_pixels, stage.together), fired.row_pixels)
