@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: Names by the module that builds them. A module is imported when one of its networks is asked for.
 FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "resnet": ("resnet18", "resnet50", "se_resnet50"),
+        "resnet": ("resnet18", "resnet50", "resnet50_v1", "se_resnet50"),
         "vgg": ("vgg16",),
         "mobilenet": ("mobilenet_v1", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"),
         "efficientnet": (

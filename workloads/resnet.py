@@ -1,4 +1,7 @@
-"""ResNet (He et al. 2015) as in torchvision, stride on the 3x3, and SE-ResNet (Hu et al. 2018) as in timm."""
+"""ResNet (He et al. 2015) as in torchvision, stride on the 3x3, and SE-ResNet (Hu et al. 2018) as in timm.
+
+`resnet50_v1` is the paper's own, with the stride of a bottleneck on its first 1x1.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,21 @@ from workloads.draft import Draft, Shape
 
 
 class Variant(NamedTuple):
-    """Blocks a stage, how much wider a bottleneck's output is (1: basic blocks), and the squeeze ratio."""
+    """Blocks a stage, how much wider a bottleneck's output is (1: basic blocks), and the squeeze ratio.
+
+    `stride_first` puts the stride of a bottleneck on its first convolution.
+    """
 
     blocks: tuple[int, int, int, int]
     widening: int
     squeeze_ratio: int | None = None
+    stride_first: bool = False
 
 
 VARIANTS = {
     "resnet18": Variant((2, 2, 2, 2), 1),
     "resnet50": Variant((3, 4, 6, 3), 4),
+    "resnet50_v1": Variant((3, 4, 6, 3), 4, stride_first=True),
     "se_resnet50": Variant((3, 4, 6, 3), 4, 16),
 }
 
@@ -37,7 +45,7 @@ def build(name: str, input_shape: Shape = None) -> Network:
 
 
 def _residual(draft: Draft, name: str, source: str, width: int, stride: int, variant: Variant) -> str:
-    branch = (_basic if variant.widening == 1 else _bottleneck)(draft, name, source, width, stride, variant.widening)
+    branch = (_basic if variant.widening == 1 else _bottleneck)(draft, name, source, width, stride, variant)
     channels = draft.channels(branch)
     if variant.squeeze_ratio is not None:
         branch = squeeze_excite(draft, f"{name}.se", branch, Squeeze(channels // variant.squeeze_ratio))
@@ -47,12 +55,13 @@ def _residual(draft: Draft, name: str, source: str, width: int, stride: int, var
     return activation(draft, f"{name}.relu", add(draft, f"{name}.add", branch, skip), "relu")
 
 
-def _basic(draft: Draft, name: str, source: str, width: int, stride: int, widening: int) -> str:
+def _basic(draft: Draft, name: str, source: str, width: int, stride: int, variant: Variant) -> str:
     x = unit(draft, f"{name}.conv1", source, width, 3, stride, function="relu")
-    return unit(draft, f"{name}.conv2", x, width * widening, 3)
+    return unit(draft, f"{name}.conv2", x, width * variant.widening, 3)
 
 
-def _bottleneck(draft: Draft, name: str, source: str, width: int, stride: int, widening: int) -> str:
-    x = unit(draft, f"{name}.conv1", source, width, function="relu")
-    x = unit(draft, f"{name}.conv2", x, width, 3, stride, function="relu")
-    return unit(draft, f"{name}.conv3", x, width * widening)
+def _bottleneck(draft: Draft, name: str, source: str, width: int, stride: int, variant: Variant) -> str:
+    first, second = (stride, 1) if variant.stride_first else (1, stride)
+    x = unit(draft, f"{name}.conv1", source, width, 1, first, function="relu")
+    x = unit(draft, f"{name}.conv2", x, width, 3, second, function="relu")
+    return unit(draft, f"{name}.conv3", x, width * variant.widening)

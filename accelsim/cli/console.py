@@ -66,13 +66,13 @@ def fail(message: str) -> None:
 
 
 @contextmanager
-def working(on: str) -> Iterator[None]:
-    """Says on a terminal what is being worked on, and takes it away afterwards."""
+def working(on: str) -> Iterator[Callable[[str], None]]:
+    """Says on a terminal what is being worked on, and takes it away afterwards; gives a function to say more of it."""
     if not sys.stderr.isatty():
-        yield
+        yield lambda part: None
         return
-    with _console(sys.stderr).status(printable(on)):
-        yield
+    with _console(sys.stderr).status(printable(on)) as status:
+        yield lambda part: status.update(printable(f"{on}: {part}"))
 
 
 @contextmanager

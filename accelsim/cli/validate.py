@@ -51,9 +51,14 @@ SUITES = {
     "rtl": Suite("fpga-stream", _rtl, "word"),
     "systolic": Suite(str(_measurements("systolic") / "accelerator.yaml"), _systolic, "row"),
 }
+#: Published figures, each of a machine of its own.
+PAPERS = "papers"
 
 SuiteArgument = Annotated[
-    str, typer.Argument(metavar="SUITE", help="which measurements: rtl (word by word), systolic (layer by layer)")
+    str,
+    typer.Argument(
+        metavar="SUITE", help="which figures: rtl (word by word), systolic (layer by layer), papers (published)"
+    ),
 ]
 DataOption = Annotated[
     Path | None,
@@ -78,7 +83,7 @@ def validate_command(
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare predicted cycles with measured ones.
+    """Compare predicted figures with measured or published ones.
 
     rtl: streaming blocks, chains and residual blocks of an FPGA library, simulated as RTL. A folder of that form has
     specs.jsonl, a run a line, and measured.csv, a figure a line; only the former is looked at for predictions. By
@@ -86,11 +91,20 @@ def validate_command(
 
     systolic: compute cycles of layers on systolic arrays, as SCALE-Sim counts them. A folder of that form has
     topology_<network>.csv and beside it <network>_<os|ws|is>_<rows>x<columns>.csv.
+
+    papers: what papers and makers of machines publish, reproduced, under stated assumptions, or not reproducible. A
+    folder of that form has machines.csv, a machine a line.
     """
     from accelsim.cli import console
 
+    if suite == PAPERS:
+        from accelsim.cli.papers import show_papers
+
+        others = {"--accelerator": accelerator, "--granularity": granularity, "--set": settings}
+        show_papers(data, as_json, others)
+        return
     if suite not in SUITES:
-        raise InputError(f"validate {suite}: measurements are of {', '.join(SUITES)}")
+        raise InputError(f"validate {suite}: measurements are of {', '.join((*SUITES, PAPERS))}")
     chosen = SUITES[suite]
     by = known_granularity(granularity) if granularity else chosen.granularity
     name = accelerator or chosen.accelerator

@@ -85,7 +85,7 @@ def test_folds_may_overlap(capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["validate", "rtx"], "validate rtx: measurements are of rtl, systolic"),
+        (["validate", "rtx"], "validate rtx: measurements are of rtl, systolic, papers"),
         (
             ["validate", "systolic", "--data", "nowhere"],
             "nowhere: No such file or directory; --data takes a",

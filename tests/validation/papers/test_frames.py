@@ -1,0 +1,59 @@
+"""The published machines that come along, all by one set of assumptions."""
+
+import pytest
+
+from accelsim.validation.papers.compare import FOLDER, compare_papers
+from accelsim.validation.papers.frames import SIMULATED
+from accelsim.validation.papers.layer_times import POLICIES
+from accelsim.validation.papers.machines import read_machines
+
+HEAD = "key,network,multipliers,buffer_kib,gb_per_s,clock_ghz,frames_per_second"
+
+
+@pytest.fixture(scope="module")
+def nvdla():
+    return [row for row in compare_papers().rows if row.key.startswith("nvdla/")]
+
+
+def test_every_machine_has_every_figure(nvdla):
+    quantities = (SIMULATED, *(policy.quantity for policy in POLICIES))
+    machines = [m for m in read_machines(FOLDER) if m.key.startswith("nvdla/")]
+    assert [(row.key, row.quantity) for row in nvdla] == [(m.key, q) for m in machines for q in quantities]
+    assert len({m.assumption for m in machines}) == 1
+
+
+def test_the_makers_closed_form_is_within_five_percent_everywhere(nvdla):
+    errors = [row.error for row in nvdla if row.quantity == "frames_per_second_closed_form"]
+    assert len(errors) == 7
+    assert max(map(abs, errors)) < 0.05
+
+
+def test_shares_of_a_frame_add_up(nvdla):
+    for row in nvdla:
+        assert sum(row.shares.values()) == pytest.approx(1)
+        assert all(0 <= share <= 1 for share in row.shares.values())
+        assert row.shares[row.bound_by] == max(row.shares.values())
+
+
+def test_nothing_is_faster_than_its_memory_or_its_multipliers(nvdla):
+    machines = {m.key: m for m in read_machines(FOLDER)}
+    for row in nvdla:
+        machine = machines[row.key]
+        assert row.moved_bytes * row.predicted <= float(machine.gb_per_s) * 1e9 * (1 + 1e-9)
+        if "winograd" not in row.quantity:
+            assert 3_857_973_248 * row.predicted <= machine.multipliers * float(machine.clock_ghz) * 1e9
+
+
+def test_what_the_simulation_moves_lies_between_the_least_and_the_makers(nvdla):
+    moved = {(row.key, row.quantity): row.moved_bytes for row in nvdla}
+    for key in {row.key for row in nvdla}:
+        assert moved[key, "frames_per_second_read_once"] < moved[key, SIMULATED]
+        assert moved[key, SIMULATED] < moved[key, "frames_per_second_closed_form"]
+
+
+def test_plenty_of_everything_but_multipliers_leaves_their_time(tmp_path):
+    (tmp_path / "machines.csv").write_text(f"{HEAD}\na,resnet18,64,65536,1000,1,30\n", encoding="utf-8")
+    simulated, closed, *_ = compare_papers(tmp_path).rows
+    for row in (simulated, closed):
+        assert row.bound_by == "multipliers"
+        assert row.predicted == pytest.approx(64e9 / 1_814_073_344, rel=0.05)
