@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from accelsim.network.statistics import LayerStatistics
     from accelsim.report.build import simulate
     from accelsim.report.report import Report
+    from accelsim.sweeps.run import sweep
     from accelsim.timing.simulate import schedule
     from accelsim.timing.size import size_buffers
 
@@ -61,6 +62,7 @@ _HOMES = {
     "accelsim.network.statistics": ("LayerStatistics",),
     "accelsim.report.build": ("simulate",),
     "accelsim.report.report": ("Report",),
+    "accelsim.sweeps.run": ("sweep",),
     "accelsim.timing.simulate": ("schedule",),
     "accelsim.timing.size": ("size_buffers",),
 }  # fmt: skip
@@ -102,6 +104,7 @@ __all__ = [
     "simulate",
     "size_buffers",
     "statistics",
+    "sweep",
     "tile_attention",
     "virtual_maps",
     "widen",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, Tag, ValidationError
 from ruamel.yaml import YAML
@@ -237,6 +237,8 @@ def _located(model: type[BaseModel], location: tuple[str | int, ...]) -> tuple[t
 
 def _member(level: Any, name: str | int) -> Any:
     """The alternative of a tagged union that a location goes into under its tag."""
+    if get_origin(level) is Annotated:
+        level = get_args(level)[0]
     for alternative in get_args(level) if not isinstance(level, type) else ():
         if any(isinstance(mark, Tag) and mark.tag == name for mark in getattr(alternative, "__metadata__", ())):
             return get_args(alternative)[0]

@@ -12,6 +12,7 @@ from accelsim.report.tables import Table, laid_out, plain, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, Task
 
 
 #: Columns where no terminal sets them: long layer names stay whole.
@@ -78,12 +79,26 @@ def working(on: str) -> Iterator[Callable[[str], None]]:
 @contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[int], object]]:
     """A progress bar on terminals; gives a function to be told how many more are done."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=_console(sys.stderr), transient=True, disable=not sys.stderr.isatty()) as progress:
+    with bars() as progress:
         task = progress.add_task(printable(what), total=total)
         yield lambda done: progress.advance(task, done)
+
+
+@contextmanager
+def bars() -> Iterator[Progress]:
+    """Bars of progress with rate and remaining time, on terminals, taken away afterwards."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Steps a second."""
+
+        def render(self, task: Task) -> Text:
+            return Text("" if not task.speed else f"{task.speed:,.1f}/s")
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=_console(sys.stderr), transient=True, disable=not sys.stderr.isatty()) as shown:
+        yield shown
 
 
 def _console(stream: TextIO) -> Console:

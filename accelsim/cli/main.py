@@ -18,6 +18,7 @@ from accelsim.cli.plot import plot_command
 from accelsim.cli.schema import schema_command
 from accelsim.cli.simulate import simulate_command
 from accelsim.cli.size import size_command
+from accelsim.cli.sweep import sweep_command
 from accelsim.cli.validate import validate_command
 from accelsim.errors import AccelsimError, DeadlockError, InfeasibleError, NotModelled
 
@@ -46,6 +47,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inspect": inspect_command,
     "map": map_command,
     "size": size_command,
+    "sweep": sweep_command,
     "plot": plot_command,
     "validate": validate_command,
     "schema": schema_command,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -104,13 +105,23 @@ def load_accelerator(accelerator: str | Path, settings: Mapping[str, Any] | None
 
     Raises `InputError` with file, line, dotted path, value and rule for everything that is wrong in it.
     """
-    document = read_document(_locate(str(accelerator)))
-    unknown = [problem for path in settings or {} for problem in _unknown_level(path, document)]
+    return accelerator_from(accelerator_document(accelerator), settings or {})
+
+
+def accelerator_document(accelerator: str | Path) -> Document:
+    """The description of a preset by name, or of a YAML file."""
+    return read_document(_locate(str(accelerator)))
+
+
+def accelerator_from(document: Document, settings: Mapping[str, Any]) -> Accelerator:
+    """The machine of a description with `settings` put in place, which the description itself keeps out of."""
+    unknown = [problem for path in settings for problem in _unknown_level(path, document)]
     if unknown:
         raise collected(unknown)
-    for path, value in (settings or {}).items():
-        document.set(path, value)
-    return validated(Accelerator, document)
+    changed = Document(document.place, deepcopy(document.data), document.lines)
+    for path, value in settings.items():
+        changed.set(path, value)
+    return validated(Accelerator, changed)
 
 
 def _unknown_level(path: str, document: Document) -> list[str]:

@@ -1,0 +1,87 @@
+"""Rows of a study's table: the values of its axes, how each was found, what was found, and what went wrong.
+
+Every stretch of the table has the same columns of the same types, whoever made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from accelsim.sweeps.axes import Axis, Column, Listed
+from accelsim.sweeps.metrics import metric_type
+from accelsim.sweeps.plan import Plan
+from accelsim.sweeps.point import simulated
+from accelsim.sweeps.study import Speed
+
+#: Columns of every table, in front of and behind the axes.
+POINT, SPEED, ERROR = "point", "speed", "error"
+TYPES: dict[type, type[pl.DataType]] = {int: pl.Int64, float: pl.Float64, str: pl.String, bool: pl.Boolean}
+
+
+def evaluated(plan: Plan, speed: Speed, points: NDArray[np.int64]) -> pl.DataFrame:
+    """The rows of `points`, by closed forms (`bounds`) or simulated; those that `where` leaves out are not there."""
+    points, columns = _kept(plan, points)
+    assert speed != "bounds"
+    rows = [simulated({**plan.fixed, **values}, speed, plan.file.frames, plan.metrics) for values in _rows(columns)]
+    return _axes_frame(plan, points, columns, speed).hstack(_metric_frame(plan, rows))
+
+
+def lost(plan: Plan, speed: Speed, points: NDArray[np.int64], tries: int) -> pl.DataFrame:
+    """The rows of points whose worker was lost every time."""
+    points, columns = _kept(plan, points)
+    error = f"WorkerLost: the worker that had this point was lost {tries} times; has it enough memory?"
+    rows = [[*[None] * len(plan.metrics), error]] * points.size
+    return _axes_frame(plan, points, columns, speed).hstack(_metric_frame(plan, rows))
+
+
+def _kept(plan: Plan, points: NDArray[np.int64]) -> tuple[NDArray[np.int64], Mapping[str, Column]]:
+    """Those of `points` that meet all conditions, and the values of their axes."""
+    columns = plan.space.columns(points)
+    for condition in plan.where:
+        kept = condition.holds({**plan.fixed, **columns}, points.size)
+        points, columns = points[kept], {path: column[kept] for path, column in columns.items()}
+    return points, columns
+
+
+def _rows(columns: Mapping[str, Column]) -> Iterable[dict[str, Any]]:
+    """Points as dictionaries of plain values."""
+    cells = [column.tolist() for column in columns.values()]
+    return (dict(zip(columns, values, strict=True)) for values in zip(*cells, strict=True))
+
+
+def _axes_frame(plan: Plan, points: NDArray[np.int64], columns: Mapping[str, Column], speed: Speed) -> pl.DataFrame:
+    axes = {axis.path: axis for dimension in plan.space.dimensions for axis in dimension}
+    series = [pl.Series(path, _cells(column, axes[path]), _type(axes[path])) for path, column in columns.items()]
+    speeds = pl.Series(SPEED, [speed] * points.size, pl.String)
+    return pl.DataFrame([pl.Series(POINT, points, pl.Int64), *series, speeds])
+
+
+def _type(axis: Axis) -> type[pl.DataType]:
+    """Of an axis with values of several types text."""
+    if not isinstance(axis, Listed):
+        return pl.Int64 if axis.whole else pl.Float64
+    kinds = {type(value) for value in axis.values} - {type(None)}
+    if kinds == {int, float}:
+        return pl.Float64
+    return TYPES.get(kinds.pop(), pl.String) if len(kinds) == 1 else pl.String
+
+
+def _cells(column: Column, axis: Axis) -> Any:
+    if _type(axis) is pl.String:
+        return [None if value is None else _text(value) for value in column.tolist()]
+    return column if column.dtype != object else column.tolist()
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _metric_frame(plan: Plan, rows: list[list[Any]]) -> pl.DataFrame:
+    names = [*plan.metrics, ERROR]
+    types = {name: TYPES[metric_type(name)] for name in plan.metrics} | {ERROR: pl.String}
+    return pl.DataFrame({name: [row[k] for row in rows] for k, name in enumerate(names)}, schema=types)

@@ -1,0 +1,51 @@
+import signal
+
+import pytest
+
+STUDY = """
+name: widths
+network: resnet18
+fixed: {input_shape: [1, 3, 32, 32]}
+axes:
+  engine.multipliers: [16, 256, 4096]
+objectives: {multipliers: minimise, throughput.interval_cycles: minimise}
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(STUDY, encoding="utf-8")
+    return path
+
+
+def test_a_sweep_tells_its_front_and_its_errors(done, study, tmp_path):
+    said = done("sweep", study, "-o", tmp_path / "out", "--workers", 1, "--json").json
+    assert (said["study"], said["points"], said["rows"], said["errors"]) == ("widths", 3, 3, 1)
+    assert "21 layers need a multiplier each" in said["most_errors"][0]["error"]
+    assert [row["engine.multipliers"] for row in said["front"]] == [256, 4096]
+
+
+def test_a_sweep_in_text(done, study, tmp_path):
+    out = done("sweep", study, "-o", tmp_path / "out", "--workers", 1).out
+    assert "front: minimise multipliers, minimise throughput.interval_cycles" in out
+    assert "21 layers need a multiplier each" in out
+
+
+def test_a_wrong_study_is_bad_input(run, study, tmp_path):
+    study.write_text(STUDY.replace("multipliers: [16", "multiplers: [16"), encoding="utf-8")
+    outcome = run("sweep", study, "-o", tmp_path / "out")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert f"{study}:6: axes.engine.multiplers: unknown name" in outcome.err
+
+
+def test_an_interrupt_ends_it_and_says_how_to_go_on(run, study, tmp_path, monkeypatch):
+    def interrupted(*_):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("accelsim.sweeps.store.Store.finish", interrupted)
+    outcome = run("sweep", study, "-o", tmp_path / "out", "--workers", 1)
+    assert outcome.status == 130
+    assert "the same command goes on from there" in outcome.err
+    monkeypatch.undo()
+    assert run("sweep", study, "-o", tmp_path / "out", "--workers", 1).status == 0

@@ -1,0 +1,90 @@
+"""Everything wrong with a study is told before anything runs: where it is, and what was meant."""
+
+import numpy as np
+import pytest
+
+import accelsim as acs
+from accelsim.sweeps.plan import read_plan
+
+
+def refusal(tmp_path, text):
+    path = tmp_path / "study.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(acs.InputError) as caught:
+        acs.sweep(path)
+    return str(caught.value).replace(f"{path}:", "line ")
+
+
+AXES = "network: resnet18\naxes:\n  "
+FAULTS = {
+    "engine.multiplers: [8]": "3: axes.engine.multiplers: unknown name engine.multiplers (did you mean multipliers?)",
+    "tile_attention.row: [8]": "unknown path tile_attention.row (did you mean tile_attention.rows?)",
+    "memories.dram2.size: [8]": "3: axes.memories.dram2.size: unknown name memories.dram2 (did you mean dram?)",
+    "engine.lanes: []": "3: axes.engine.lanes is empty; list its values, or leave it out",
+    "memories.sram.size:\n  - 1 MiB\n  - 64 QB": '5: axes.memories.sram.size: memories.sram.size = "64 QB"',
+    "clock: [64 QHz]": "unknown unit 'QHz' (use Hz, kHz, MHz, GHz)",
+    "engine.lanes: [8, 8]": "3: axes.engine.lanes: 8 is listed twice",
+    "engine.lanes: [8]\n  engine.lanes: [16]": "4: axes.engine.lanes is given twice",
+    "engine.lanes: [8]\n  accelerator.engine.lanes: [16]": "axes.accelerator.engine.lanes: engine.lanes is given twice",
+    "engine.lanes: [8]\nfixed: {engine.lanes: 4}": "4: fixed.engine.lanes: engine.lanes is given twice",
+    "engine.lanes: {linear: [1, 9], count: 1000000}\n  activation_bits: {linear: [1, 8], count: 1000000}": (
+        "2: 1,000,000,000,000 points; the most is 10,000,000"
+    ),
+    "engine.lanes: {linear: [1, 8]}": "3: axes.engine.lanes.linear: count is missing",
+    "tile_attention.rows: {log: [0, 8], count: 2}": "tile_attention.rows = 0: Input should be a whole number from 1",
+    "memories.dram.latency_cycles: {log: [0, 8], count: 2}": "both ends must be above 0",
+    "fork: {linear: [shared, copy], count: 2}": "fork has no numbers between shared and copy; list its values",
+    "engine.lanes: [1]\nzip:\n- {activation_bits: [4, 8], weight_bits: [2, 4, 8]}": (
+        "5: zip[0]: axes that go together are of one length; activation_bits has 2, weight_bits has 3"
+    ),
+    "engine.lanes: [1]\nwhere: [engine.lane < 3]": "4: where[0]: 'engine.lane < 3': unknown name engine.lane (did you",
+    "engine.lanes: [1]\nwhere: [__import__('os').system('x') == 0]": "is no condition",
+    "engine.lanes: [1]\nwhere: [engine.lanes + 1]": "is neither true nor false",
+    "engine.lanes: [1]\nmetrics: [throughput.intervalcycles]": "intervalcycles (did you mean interval_cycles?)",
+    "engine.lanes: [1]\nmetrics: [throughput]": "throughput has figures below it",
+    "engine.lanes: [1]\nobjectives: {throughput.fps: maximise}": "4: objectives.throughput.fps: the study has no such",
+    "engine.lanes: [1]\naxis: {}": "4: unknown name axis (did you mean axes?)",
+    "network: [resnet50]": "3: axes.network: network is given twice; it is network already",
+    "accelerator: [streamin-asic]": "'streamin-asic' is neither a preset",
+}
+
+
+@pytest.mark.parametrize("text", FAULTS)
+def test_what_is_wrong_is_told_with_its_place(tmp_path, text):
+    assert FAULTS[text] in refusal(tmp_path, AXES + text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("network: resnet1", "did you mean resnet18"), ("axes: {engine.lanes: [1]}", "network is missing")],
+)
+def test_a_study_is_of_networks(tmp_path, text, told):
+    assert told in refusal(tmp_path, text)
+
+
+def test_all_problems_are_told_at_once(tmp_path):
+    text = AXES + "engine.lanes: []\n  engine.multipliers: [0]\n  clok: [1 GHz]\n"
+    assert [line.split()[1][0] for line in refusal(tmp_path, text).splitlines()] == ["3", "4", "5"]
+
+
+def test_nothing_runs_where_something_is_wrong(tmp_path, study):
+    with pytest.raises(acs.InputError):
+        acs.sweep(study | {"where": ["nothing > 1"]}, folder=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_count_is_computed_and_not_enumerated(study):
+    axes = {
+        f"memories.{level}.{name}": list(range(1, 100))
+        for level in ("sram", "dram")
+        for name in ("banks", "outstanding")
+    }
+    with pytest.raises(acs.InputError, match="96,059,601 points"):
+        read_plan({"network": "resnet18", "axes": axes})
+
+
+def test_values_are_those_of_the_machine(study):
+    plan = read_plan(study)
+    columns = plan.space.columns(np.arange(12))
+    assert sorted(set(columns["memories.sram.size"].tolist())) == [64 * 1024, 1024**2]
+    assert sorted(set(columns["engine.multipliers"].tolist())) == [8, 181, 4096]
