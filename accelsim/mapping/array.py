@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from accelsim.hardware.engine import SpatialEngine, SystolicEngine
+from accelsim.mapping.shares import Share, shares
 from accelsim.mapping.work import LoopNest, loop_nest
 from accelsim.network.graph import Network, Node
 from accelsim.network.layers import Convolution, Product, TransposedConvolution
@@ -39,8 +40,8 @@ SPREADS: Mapping[str, Spread] = MappingProxyType(
 class Folding:
     """Products of `pixels` x `taps` by `taps` x `outputs`, cut into folds of the array's R rows x C columns.
 
-    A layer has one for each of its `groups` of channels. All of them follow each other in `bursts` equal runs, each
-    of which finds the array empty and leaves it so. Where it `resumes`, sums of other taps are there already.
+    There is one for each of `groups`, of channels or of operands. All of them follow each other in `bursts` equal
+    runs, each of which finds the array empty and leaves it so. Where it `resumes`, there are sums of other taps.
     """
 
     engine: SystolicEngine
@@ -142,25 +143,25 @@ class Folding:
         return {self.spread.rows: self.row_folds, self.spread.columns: self.column_folds}.get(axis, 1)
 
 
-def array_folding(
-    engine: SystolicEngine, output: Tensor, nest: LoopNest, groups: int, alone: bool, resumes: bool = False
-) -> Folding:
-    """How a layer that makes `output` in `groups` independent channel groups is folded on a systolic array.
-
-    One that has the array to itself (`alone`) folds all its pixels; one that takes turns folds those of one row.
-    """
-    taps, outputs = nest.inputs * nest.window, nest.outputs // groups
-    if alone:
-        return Folding(engine, output.pixels, taps, outputs, groups, resumes=resumes)
-    return Folding(engine, output.row_pixels, taps, outputs, groups, output.rows, resumes)
-
-
-def stage_folding(net: Network, node: Node, engine: SpatialEngine | SystolicEngine, alone: bool) -> Folding | None:
-    """How a layer is folded; None where the engine is no systolic array, or the layer does not multiply."""
+def stage_foldings(
+    net: Network, node: Node, engine: SpatialEngine | SystolicEngine, fired: Tensor, alone: bool
+) -> tuple[Folding, ...]:
+    """How a layer is folded for `fired`, its map or a tile of it; nothing on another engine, or without products."""
     nest = loop_nest(net, node)
     if nest is None or isinstance(engine, SpatialEngine):
-        return None
-    return array_folding(engine, net.tensors[node.name], nest, channel_groups(node), alone)
+        return ()
+    return channel_foldings(engine, nest, channel_groups(node), shares(net, node, fired, nest, alone))
+
+
+def channel_foldings(
+    engine: SystolicEngine, nest: LoopNest, groups: int, pixels: Iterable[Share], resumes: bool = False
+) -> tuple[Folding, ...]:
+    """The foldings of a layer, or of a tile of its channels: each of its `groups` of channels is a product."""
+    outputs = nest.outputs // groups
+    return tuple(
+        Folding(engine, share.pixels, nest.inputs * share.window, outputs, groups * share.times, share.bursts, resumes)
+        for share in pixels
+    )
 
 
 def channel_groups(node: Node) -> int:

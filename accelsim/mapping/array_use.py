@@ -12,7 +12,7 @@ from accelsim.mapping.segments.visits import Visits
 
 
 class Part(NamedTuple):
-    """A tile of a layer, or all of it, that is folded `times` a frame."""
+    """Products of a layer, or of a tile of it, that are folded `times` a frame."""
 
     folding: Folding
     times: int
@@ -85,7 +85,7 @@ def _summed(stages: Iterable[tuple[Stage, int]]) -> tuple[ArrayUse, ...]:
     parts: dict[str, list[Part]] = {}
     macs: dict[str, int] = {}
     for stage, times in stages:
-        if stage.folding is not None:
-            parts.setdefault(stage.name, []).append(Part(stage.folding, times))
+        if stage.foldings:
+            parts.setdefault(stage.name, []).extend(Part(folding, times) for folding in stage.foldings)
             macs[stage.name] = macs.get(stage.name, 0) + times * stage.macs
     return tuple(ArrayUse(name, macs[name], tuple(own)) for name, own in parts.items())

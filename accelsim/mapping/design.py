@@ -12,7 +12,7 @@ from typing import Literal
 
 from accelsim.errors import collected
 from accelsim.hardware.accelerator import Accelerator
-from accelsim.mapping.array import Folding, stage_folding
+from accelsim.mapping.array import Folding, stage_foldings
 from accelsim.mapping.checks import capacity_problems, cycle_problems, mapping_problems
 from accelsim.mapping.mapping import Granularity, Mapping
 from accelsim.mapping.pace import Pace, stage_pace
@@ -38,7 +38,7 @@ class Stage:
     pixels at a time, each time for `interval_cycles`; a result is out `latency_cycles` later. One that moves data
     to or from a memory says so in `transfer`. One that makes a tile of its map has the tile's tensors and begins at
     row `row_offset` of what it fires for. Where it needs a `port`, shared with others, a firing holds it
-    for `occupancy_cycles`. On a systolic array `folding` says how its products are laid over it.
+    for `occupancy_cycles`. On a systolic array `foldings` say how its products are laid over it.
     """
 
     group: Group
@@ -55,7 +55,7 @@ class Stage:
     port: str | None = None
     occupancy_cycles: int = 0
     transfer: Transfer | None = None
-    folding: Folding | None = None
+    foldings: tuple[Folding, ...] = ()
 
     @property
     def name(self) -> str:
@@ -230,15 +230,15 @@ def stage_of(net: Network, group: Group, accelerator: Accelerator, mapping: Mapp
     node, engine = group.node, accelerator.engine
     nest = loop_nest(net, node)
     unroll = mapping.unroll.get(node.name) if nest else None
-    folding = stage_folding(net, node, engine, alone)
-    pace = stage_pace(net, node, tuple(k for k, _ in group.operands), engine, unroll, folding)
+    foldings = stage_foldings(net, node, engine, fired_tensor(net, node), alone)
+    pace = stage_pace(net, node, tuple(k for k, _ in group.operands), engine, unroll, foldings)
     latency = 0 if isinstance(node.layer, Input) else engine.mac_latency_cycles if nest else engine.lane_latency_cycles
     measured = mapping.measured.get(node.name)
     if measured:
         if measured.interval_cycles is not None:
             pace = Pace(measured.interval_cycles, unroll.pixels if unroll else 1)
         latency = latency if measured.latency_cycles is None else measured.latency_cycles
-    takes_turns = folding is not None and not alone
+    takes_turns = bool(foldings) and not alone
     return Stage(
         group=group,
         tensor=net.tensors[group.output],
@@ -246,13 +246,13 @@ def stage_of(net: Network, group: Group, accelerator: Accelerator, mapping: Mapp
         macs=net.macs_of(node),
         parameters=sum(net.parameters_of(net.by_name[name]) for name in group.layers),
         unroll=unroll,
-        multipliers=unroll.multipliers if unroll else engine.multipliers if folding else 0,
+        multipliers=unroll.multipliers if unroll else engine.multipliers if foldings else 0,
         interval_cycles=pace.interval_cycles,
         together=pace.together,
         latency_cycles=latency,
         port=ARRAY if takes_turns else None,
         occupancy_cycles=pace.interval_cycles if takes_turns else 0,
-        folding=folding,
+        foldings=foldings,
     )
 
 

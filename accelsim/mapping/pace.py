@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from accelsim.hardware.engine import SpatialEngine, SystolicEngine
@@ -53,18 +54,18 @@ def stage_pace(
     operands: tuple[int, ...],
     engine: SpatialEngine | SystolicEngine,
     unroll: Unroll | None,
-    folding: Folding | None,
+    foldings: Sequence[Folding],
 ) -> Pace:
-    """The pace of a stage; on a systolic array, where it has a `folding`, that of whole rows."""
+    """The pace of a stage; on a systolic array, where it has `foldings`, that of whole rows."""
     nest = loop_nest(net, node)
     if nest is None:
         return moving_pace(net, node, operands, engine.lanes)
-    if folding is not None:
-        return array_pace(folding, net.tensors[node.name])
+    if foldings:
+        return array_pace(foldings, net.tensors[node.name])
     assert unroll is not None
     return Pace(nest.macs // (unroll.inputs * unroll.outputs * unroll.window), unroll.pixels)
 
 
-def array_pace(folding: Folding, output: Tensor) -> Pace:
+def array_pace(foldings: Iterable[Folding], output: Tensor) -> Pace:
     """The pace on a systolic array of a layer that makes `output`: its cycles spread over the rows, rounded up."""
-    return Pace(ceil_div(folding.compute_cycles, output.rows), output.row_pixels)
+    return Pace(ceil_div(sum(folding.compute_cycles for folding in foldings), output.rows), output.row_pixels)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import InputError, NotModelled
+from accelsim.mapping.array_use import array_use
 from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, Stage, with_capacities, with_interval
 from accelsim.mapping.mapping import Choice, Granularity
@@ -25,6 +26,7 @@ from accelsim.mapping.traffic import pipeline_traffic, visit_traffic
 from accelsim.network.attention import attention_buffering, find_attention
 from accelsim.network.reach import Granularity as TokenGranularity
 from accelsim.report import report as parts
+from accelsim.report.arrays import array_rows
 from accelsim.report.bandwidth import binned
 from accelsim.report.buffers import edge_columns
 from accelsim.report.memory import memory_rows, traffic_rows, turns_sustained, turns_used
@@ -89,6 +91,7 @@ def simulate(
             buffering={role: _role(free, peaks, role) for role in ROLES},
             buffers=tuple(_buffer(trace, peaks, k) for k in range(len(running.edges))),
             stages=tuple(_stage_rows(trace)),
+            array=array_rows(array_use(running)) or None,
             segments=(pipeline_segment(running),),
             traffic=traffic,
             memories=memories,
@@ -124,6 +127,7 @@ def _in_turns(design: Design, frames: int | None, granularity: str | None, sourc
             buffering=role_rows(turns, inner, crossing),
             buffers=tuple(row for rows in (*inner, crossing) for row in rows),
             stages=tuple(turns_stage_rows(turns)),
+            array=array_rows(array_use(design, turns.visits)) or None,
             segments=segment_rows(turns),
             traffic=traffic_rows(traffic),
             memories=memories,

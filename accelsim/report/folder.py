@@ -25,7 +25,7 @@ MARK = "run.json"
 NETWORK, ARRAYS, ACCELERATOR, MAPPING = "network.yaml", "network.npz", "accelerator.yaml", "mapping.yaml"
 REPORT = "report.json"
 #: Tables of a report, each in a Parquet file of its name; without rows where memory is not modelled.
-TABLES = ("buffers", "stages", "segments", "traffic", "memories", "bandwidth", "virtual_maps")
+TABLES = ("buffers", "stages", "segments", "traffic", "memories", "bandwidth", "virtual_maps", "array")
 PACKAGES = ("accelsim", "numpy", "numba")
 
 #: More than the report of any network that can be simulated.

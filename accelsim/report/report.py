@@ -141,6 +141,35 @@ class StageRow(_Part):
     waits_most_on: str | None = Field(description="the edge to blame for most of its waiting")
 
 
+class ArrayRow(_Part):
+    """A layer on a systolic array, a frame. Its products of matrices are cut into folds of the array's size.
+
+    Counts of reads and writes are elements that enter or leave the array on the side of the first memory.
+    """
+
+    layer: str
+    dataflow: str = Field(description="what stays in the array: outputs, weights or inputs")
+    overlap: bool = Field(description="whether a fold enters while the one before is still in the array")
+    products: int = Field(description="of matrices: one a channel group, tile, and turn of its own on the array")
+    product_rows: int = Field(description="of a product, along the rows of the array; of the longest, if they differ")
+    product_columns: int = Field(description="of that product, along the columns of the array")
+    product_steps: int = Field(description="of that product, one after the other through the array")
+    row_folds: int = Field(description="of that product")
+    column_folds: int = Field(description="of that product")
+    folds: int = Field(description="of all products")
+    compute_cycles: int = Field(
+        description="of all folds, memory always in time; a stage spreads them over its rows, rounded up, unless its "
+        "interval was measured"
+    )
+    macs: int
+    utilisation: float = Field(description="MACs / (multipliers of the array x compute cycles)")
+    mapped_share: float = Field(description="multipliers that have a part of a fold, of all, on average over the folds")
+    input_reads: int = Field(description="elements of inputs, again for every fold of outputs")
+    weight_reads: int = Field(description="elements of weights, again for every fold of pixels")
+    output_writes: int = Field(description="results: outputs, and before them a partial sum for each fold of inputs")
+    partial_sum_reads: int = Field(description="of those sums, all of which are read back to be added to")
+
+
 class Work(_Part):
     """What a frame takes, whatever the machine."""
 
@@ -305,6 +334,7 @@ class Body(_Part):
     buffering: dict[str, RoleBuffering]
     buffers: tuple[BufferRow, ...]
     stages: tuple[StageRow, ...]
+    array: tuple[ArrayRow, ...] | None = Field(description="null where layers do not share a systolic array")
     work: Work
     segments: tuple[Segment, ...]
     choice: Choice | None = Field(description="null where the segments were given or edited, or there is one")
@@ -388,6 +418,11 @@ class Report:
         """One row a stage."""
         rows = [row.model_dump() for row in self.body.stages]
         return _table([row | {"fused": ", ".join(row["fused"]), "unroll": _unroll(row)} for row in rows], StageRow)
+
+    @cached_property
+    def array(self) -> pl.DataFrame:
+        """One row a layer that multiplies; without rows where there is no systolic array."""
+        return _table([row.model_dump() for row in self.body.array or ()], ArrayRow)
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `to_json` writes."""

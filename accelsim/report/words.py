@@ -45,6 +45,7 @@ def simulate_words(design: Design, frames: int | None = None, source: str | None
         traffic=None,
         memories=None,
         virtual_maps=None,
+        array=None,
         warnings=tuple(_warnings(trace, free)),
     )
     return parts.Report(body)

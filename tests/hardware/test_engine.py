@@ -9,12 +9,13 @@ import pytest
 import accelsim as acs
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.engine import SystolicEngine
-from accelsim.mapping.array import Folding, array_folding
+from accelsim.mapping.array import Folding, channel_foldings
 from accelsim.mapping.design import ARRAY, Stage, bind
 from accelsim.mapping.mapping import Mapping, Measured
 from accelsim.mapping.pace import array_pace
 from accelsim.mapping.segments.segment import Segment, Tile
 from accelsim.mapping.segments.visits import visits
+from accelsim.mapping.shares import shares
 from accelsim.mapping.unrolling import Unroll
 from accelsim.mapping.work import LoopNest
 from accelsim.network.graph import Node, network
@@ -161,7 +162,7 @@ def test_tiles_of_channel_groups_fold_their_own_groups(tile):
 def test_transposed_convolutions_multiply_the_taps_of_one_phase():
     layer = TransposedConvolution(4, (4, 4), (2, 2), ((1, 1), (1, 1)), (1, 1), (0, 0))
     design = segmented(chain(Input(3, (5, 4)), layer), npu(FLOWS[0]), (Segment(("a",)),))
-    assert design.stage_by_name["a"].work_cycles == ceil(folded(FLOWS[0], 4, 3, 80, 3 * 4, 4) / 10) * 10
+    assert design.stage_by_name["a"].work_cycles == ceil(4 * folded(FLOWS[0], 4, 3, 20, 3 * 4, 4) / 10) * 10
 
 
 def test_a_measured_interval_replaces_the_folds_in_tiles_too():
@@ -185,7 +186,10 @@ def test_pixels_that_do_not_divide_a_tile_take_a_firing_more(width, pixels):
 
 def test_an_array_pace_is_that_of_rows():
     nest = LoopNest(inputs=3, outputs=6, window=9, pixels=4)
-    made, engine = Tensor(6, (5, 4)), array(FLOWS[0])
-    whole, shared = (array_pace(array_folding(engine, made, nest, 1, alone), made) for alone in (True, False))
+    made, engine, net = Tensor(6, (5, 4)), array(FLOWS[0]), chain(Input(3, (5, 4)), conv(6))
+    whole, shared = (
+        array_pace(channel_foldings(engine, nest, 1, shares(net, net.by_name["a"], made, nest, alone)), made)
+        for alone in (True, False)
+    )
     assert whole.together == shared.together == 4
     assert whole.interval_cycles <= shared.interval_cycles

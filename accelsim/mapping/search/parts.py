@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware.engine import SystolicEngine
-from accelsim.mapping.array import array_folding, channel_groups
+from accelsim.mapping.array import stage_foldings
 from accelsim.mapping.buffers import (
     edge_bounds,
     fork_bounds,
@@ -441,11 +441,10 @@ class Parts:
         total = 0
         for k in bits(part.members):
             stage = self.stages[k]
-            nest = loop_nest(self.design.network, stage.group.node)
-            if nest is not None:
-                groups = channel_groups(stage.group.node)
-                folding = array_folding(engine, stage.fired, nest, groups, part.multiplying == 1)
-                total += stage.fired.rows * array_pace(folding, stage.fired).interval_cycles
+            node = stage.group.node
+            foldings = stage_foldings(self.design.network, node, engine, stage.fired, part.multiplying == 1)
+            if foldings:
+                total += stage.fired.rows * array_pace(foldings, stage.fired).interval_cycles
         return total
 
     # Tiles

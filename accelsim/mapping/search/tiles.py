@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware.engine import SystolicEngine
-from accelsim.mapping.array import Folding, channel_groups
+from accelsim.mapping.array import channel_foldings, channel_groups
 from accelsim.mapping.buffers import segment_bounds
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.movers import weight_bytes
@@ -25,6 +25,7 @@ from accelsim.mapping.segments.channels import ChannelTile, narrowed, tile_unrol
 from accelsim.mapping.segments.passes import SPARE_TOKENS
 from accelsim.mapping.segments.segment import Halo, Tile, Weights
 from accelsim.mapping.segments.tiling import ranges, spatial_axes
+from accelsim.mapping.shares import shares
 from accelsim.mapping.work import LoopNest, loop_nest
 from accelsim.network.layers import Weighted
 from accelsim.network.tensor import Tensor
@@ -441,16 +442,23 @@ class _StageTiles:
     def interval_of(self, stage: Stage, made: int, taken: int) -> int:
         return narrowed(self.design, stage, ChannelTile(made, taken, 0, False, True, True)).interval_cycles
 
+    def fired(self, form: _Form) -> Tensor:
+        """What the stage fires for in a tile."""
+        whole = self.stage.fired
+        if form.rows[-1] * form.widths[-1] == whole.pixels:
+            return whole
+        return Tensor(whole.channels, (form.rows[-1], form.widths[-1])[: len(whole.spatial)])
+
     def folded_cycles(self, engine: SystolicEngine, nest: LoopNest, form: _Form) -> Ints:
         """Cycles of all tiles of channels on a systolic array, spread evenly over their rows."""
         rows, total = form.rows[-1], np.zeros_like(self.made.size)
+        pixels = shares(self.design.network, self.stage.group.node, self.fired(form), nest, alone=True)
         for (a, n), (b, m) in product(self.made.parts, self.taken.parts):
             made, groups = np.maximum(a, 1), np.maximum(self.groups * a // nest.outputs, 1)
-            taps = np.maximum(b, 1) * nest.window
-            for k, (outputs, together, depth) in enumerate(zip(made, groups, taps, strict=True)):
-                own, pixels = int(together), rows * form.widths[-1]
-                folding = Folding(engine, pixels, int(depth), int(outputs) // own, own)
-                total[k] += n[k] * m[k] * rows * ceil_div(folding.compute_cycles, rows)
+            for k, (outputs, together, inputs) in enumerate(zip(made, groups, np.maximum(b, 1), strict=True)):
+                part = replace(nest, inputs=int(inputs), outputs=int(outputs))
+                foldings = channel_foldings(engine, part, int(together), pixels)
+                total[k] += n[k] * m[k] * rows * ceil_div(sum(one.compute_cycles for one in foldings), rows)
         return total
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from math import gcd
 
 from accelsim.hardware.engine import SystolicEngine
-from accelsim.mapping.array import Folding, array_folding, channel_groups
+from accelsim.mapping.array import Folding, channel_foldings, channel_groups
 from accelsim.mapping.design import Design, Stage
 from accelsim.mapping.movers import weight_bytes
 from accelsim.mapping.pace import array_pace
 from accelsim.mapping.segments.segment import Segment, Tile
+from accelsim.mapping.shares import shares
 from accelsim.mapping.unrolling import Unroll, multiplier_choices, unroll
 from accelsim.mapping.work import LoopNest, loop_nest
 from accelsim.network.tensor import Tensor
@@ -75,14 +76,15 @@ def narrowed(design: Design, stage: Stage, tile: ChannelTile) -> Stage:
     part = replace(nest, inputs=tile.inputs, outputs=tile.outputs)
     engine, factors = design.accelerator.engine, stage.unroll
     groups = channel_groups(stage.group.node) * tile.outputs // nest.outputs or 1
-    folding: Folding | None = None
+    foldings: tuple[Folding, ...] = ()
     if isinstance(engine, SystolicEngine):
-        folding = array_folding(engine, stage.fired, part, groups, stage.port is None, not tile.first)
+        pixels = shares(design.network, stage.group.node, stage.fired, part, stage.port is None)
+        foldings = channel_foldings(engine, part, groups, pixels, not tile.first)
     measured = design.mapping.measured.get(stage.name)
     if measured and measured.interval_cycles:
         interval = ceil_div(stage.interval_cycles * part.macs, nest.macs)
-    elif folding is not None:
-        interval = array_pace(folding, stage.fired).interval_cycles
+    elif foldings:
+        interval = array_pace(foldings, stage.fired).interval_cycles
     else:
         assert factors is not None
         inputs, outputs = _fitting(tile.inputs, factors.inputs), _fitting(tile.outputs, factors.outputs)
@@ -95,7 +97,7 @@ def narrowed(design: Design, stage: Stage, tile: ChannelTile) -> Stage:
         macs=stage.macs * tile.inputs * tile.outputs // (nest.inputs * nest.outputs),
         unroll=factors,
         interval_cycles=interval,
-        folding=folding,
+        foldings=foldings,
     )
 
 

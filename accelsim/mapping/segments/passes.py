@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from accelsim.hardware.accelerator import Accelerator
-from accelsim.hardware.engine import SystolicEngine
-from accelsim.mapping.array import Folding, array_folding, channel_groups
+from accelsim.mapping.array import Folding, stage_foldings
 from accelsim.mapping.buffers import needed_and_held
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.movers import load_map, map_bytes, rows_under_way, store_map
@@ -155,8 +154,9 @@ class _Builder:
         tensor, fired = _cropped(stage.tensor, stage.name, row, column), _cropped(stage.fired, stage.name, row, column)
         if tensor == stage.tensor and row is None:
             return stage
-        folding = tile_folding(self.design, stage, fired)
-        pace = tile_pace(self.design, stage, fired, folding)
+        node, engine = stage.group.node, self.design.accelerator.engine
+        foldings = stage_foldings(self.design.network, node, engine, fired, stage.port is None)
+        pace = tile_pace(self.design, stage, fired, foldings)
         return replace(
             stage,
             tensor=tensor,
@@ -166,7 +166,7 @@ class _Builder:
             interval_cycles=pace.interval_cycles,
             occupancy_cycles=pace.interval_cycles if stage.port else 0,
             row_offset=row.made[stage.name].begin if row else 0,
-            folding=folding,
+            foldings=foldings,
         )
 
     def _loads(
@@ -323,23 +323,15 @@ def _owner(accelerator: Accelerator, edge: Edge) -> str:
     return edge.name if accelerator.fork == "copy" else edge.producer
 
 
-def tile_folding(design: Design, stage: Stage, fired: Tensor) -> Folding | None:
-    """How `stage` is folded where it fires for `fired`, a tile of its map: by itself, like a layer of that size."""
-    engine, nest = design.accelerator.engine, loop_nest(design.network, stage.group.node)
-    if nest is None or not isinstance(engine, SystolicEngine):
-        return None
-    return array_folding(engine, fired, nest, channel_groups(stage.group.node), stage.port is None)
-
-
-def tile_pace(design: Design, stage: Stage, fired: Tensor, folding: Folding | None) -> Pace:
-    """The pace of `stage` where it fires for `fired`, a tile of its map, in a `folding` on a systolic array.
+def tile_pace(design: Design, stage: Stage, fired: Tensor, foldings: Sequence[Folding]) -> Pace:
+    """The pace of `stage` where it fires for `fired`, a tile of its map, by itself, in `foldings` on a systolic array.
 
     Elsewhere pixels go together as in the whole map; where they do not divide the tile's row, the whole row is one
     firing, as long as that takes.
     """
     measured = design.mapping.measured.get(stage.name)
-    if folding is not None and not (measured and measured.interval_cycles):
-        return array_pace(folding, fired)
+    if foldings and not (measured and measured.interval_cycles):
+        return array_pace(foldings, fired)
     if fired.row_pixels % stage.together == 0:
         return Pace(stage.interval_cycles, stage.together)
     return Pace(stage.interval_cycles * ceil_div(fired.row_pixels, stage.together), fired.row_pixels)
