@@ -21,10 +21,12 @@ class SpatialEngine(BaseModel):
     lane_latency_cycles: int = Field(
         ge=0, le=10**9, description="cycles from the last element moved to the output, without multiplications"
     )
-    window_frames: Literal["overlap", "apart"] = Field(
+    window_frames: Literal["overlap", "apart", "streamed"] = Field(
         "overlap",
         description="whether a frame comes into the buffer of a sliding window while windows of the one before are "
-        "still to be read, or only when the last of them is begun",
+        "still to be read, or only when the last of them is begun; or streamed, as blocks do that hand on words: only "
+        "when the last has left, no further than the next window, and windows leave while they come. Capacities are "
+        "words then, whatever the granularity",
     )
 
 

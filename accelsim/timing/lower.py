@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from accelsim.network.graph import Network
 from accelsim.network.layers import Inputs, Layer, Reduce
 from accelsim.network.reach import Granularity, token_reach
 from accelsim.network.tensor import Tensor
+from accelsim.timing.admission import admission, early_cycles, lead_cycles, pixel_cycles, streamed
 from accelsim.timing.kernels.pipeline import Pipeline
 from accelsim.units import ceil_div
 
@@ -57,6 +58,8 @@ def checked_granularity(design: Design, granularity: str | None) -> Granularity:
     if chosen not in ("row", "pixel"):
         raise InputError(f"granularity '{chosen}' is not row or pixel")
     counted = design.mapping.granularity
+    if counted == "word" and streamed(design):
+        return "row" if chosen == "row" else "pixel"
     if chosen != counted and any(edge.capacity is not None for edge in design.edges):
         raise InputError(f"the buffers of this design are counted in {counted}s; use granularity {counted}")
     return "row" if chosen == "row" else "pixel"
@@ -68,6 +71,7 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
     Raises `InputError` where a frame has more firings than memory allows.
     """
     stages, edges = design.stages, design.edges
+    in_words = design.mapping.granularity == "word"
     firings = np.array([tokens_of(s.fired, granularity) for s in stages], np.int64)
     if firings.sum() > MOST_FIRINGS:
         raise InputError(
@@ -84,6 +88,13 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
     flows = [_flow(design, edge, index, making, granularity) for edge in edges]
     need, need_at = _packed([flow.need for flow in flows])
     freed, freed_at = _packed([flow.freed for flow in flows])
+    spacing = pixel_cycles(design)
+    gates = [admission(design, edge, granularity, spacing) for edge in edges]
+    admit, admit_at = _packed([gate and gate.begin.firing for gate in gates])
+    admit_after, _ = _packed([gate and gate.begin.after for gate in gates])
+    close, close_at = _packed([gate and gate.end and gate.end.firing for gate in gates])
+    close_after, _ = _packed([gate and gate.end and gate.end.after for gate in gates])
+    lead = np.array([lead_cycles(design, edge, granularity) for edge in edges], np.int64)
     offers = [_offers(s, granularity, design.pace_cycles) if s.is_input and source == "paced" else None for s in stages]
     offer_first, offer_at = _packed([offer[0] if offer else None for offer in offers], np.int64)
     offer_last, _ = _packed([offer[1] if offer else None for offer in offers], np.int64)
@@ -111,10 +122,22 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
         need=need,
         freed_at=freed_at,
         freed=freed,
-        head=np.array([_head(e, f, stages, index, granularity) for e, f in zip(edges, flows, strict=True)], np.int64),
-        tail=np.array([_tail(e, f, stages, index, granularity) for e, f in zip(edges, flows, strict=True)], np.int64),
-        capacity=np.array([edge.capacity or 0 for edge in edges], np.int64),
+        head=np.array(
+            [_head(e, f, stages, index, granularity, spacing) for e, f in zip(edges, flows, strict=True)], np.int64
+        ),
+        tail=np.array(
+            [_tail(design, e, f, stages, index, granularity, spacing) for e, f in zip(edges, flows, strict=True)],
+            np.int64,
+        ),
+        lead=lead,
+        capacity=np.array([0 if in_words else edge.capacity or 0 for edge in edges], np.int64),
         apart=np.array([_stays_apart(design, edge) for edge in edges], np.int64),
+        admit_at=admit_at,
+        admit=admit,
+        admit_after=admit_after,
+        close_at=close_at,
+        close=close,
+        close_after=close_after,
         port=_ports(stages),
         occupancy=np.array([_occupancy(s, granularity) for s in stages], np.int64),
     )
@@ -232,7 +255,14 @@ def _token_flow(
     return _Flow(need.astype(np.int32), freed.astype(np.int32), reach.head, reach.tail)
 
 
-def _head(edge: Edge, flow: _Flow, stages: Sequence[Stage], index: dict[str, int], granularity: Granularity) -> int:
+def _head(
+    edge: Edge,
+    flow: _Flow,
+    stages: Sequence[Stage],
+    index: dict[str, int],
+    granularity: Granularity,
+    spacing: Mapping[str, int],
+) -> int:
     """Cycles after its first element until a row has come far enough to start on; -1 to wait for its last.
 
     What a reduction makes is complete only at its end.
@@ -241,15 +271,24 @@ def _head(edge: Edge, flow: _Flow, stages: Sequence[Stage], index: dict[str, int
     whole = isinstance(producer.group.node.layer, Reduce) or flow.head_pixels >= edge.tensor.row_pixels
     if granularity == "pixel" or whole:
         return -1
-    return (max(flow.head_pixels, 1) - 1) // producer.together * producer.interval_cycles
+    return (max(flow.head_pixels, 1) - 1) // producer.together * spacing[edge.producer]
 
 
-def _tail(edge: Edge, flow: _Flow, stages: Sequence[Stage], index: dict[str, int], granularity: Granularity) -> int:
+def _tail(
+    design: Design,
+    edge: Edge,
+    flow: _Flow,
+    stages: Sequence[Stage],
+    index: dict[str, int],
+    granularity: Granularity,
+    spacing: Mapping[str, int],
+) -> int:
     """Cycles of work that are left once the last element of a row has come."""
     consumer = stages[index[edge.consumer]]
     if granularity == "pixel" or flow.head_pixels >= edge.tensor.row_pixels:
         return 0
-    return ceil_div(flow.tail_pixels, consumer.together) * consumer.interval_cycles
+    work = ceil_div(flow.tail_pixels, consumer.together) * consumer.interval_cycles
+    return work - early_cycles(design, edge, spacing[edge.producer])
 
 
 def _offers(stage: Stage, granularity: Granularity, pace: int) -> tuple[Ints, Ints]:

@@ -29,6 +29,7 @@ from accelsim.errors import DeadlockError, InputError
 from accelsim.mapping.design import Design
 from accelsim.network.reach import Granularity
 from accelsim.timing.kernels.pipeline import (
+    ALWAYS,
     SHORT,
     STUCK,
     Pipeline,
@@ -170,8 +171,7 @@ class _Run:
         self.shared = self.ports.size > 0
         firings = pipeline.first_firing[-1]
         tokens = np.maximum(pipeline.tokens[pipeline.producer], 1)
-        reaches_back = pipeline.capacity.any() or pipeline.apart.any()
-        self.depth = int((pipeline.capacity // tokens).max(initial=0)) + 2 if reaches_back else 1
+        self.depth = _frames_back(pipeline, tokens) + 1
         room = MOST_FIRINGS_HELD // int(firings) - self.depth - 1 - (AHEAD if self.shared else 0)
         if self.depth > MOST_FRAMES or (room < 1 and self.depth > 2):
             raise InputError(_too_deep(design, pipeline, tokens))
@@ -355,6 +355,18 @@ def contended(p: Pipeline) -> Ints:
     users = np.bincount(p.port[p.port >= 0], minlength=1)
     waits = (users[p.port] > 1) | (p.occupancy > p.interval)
     return np.where((p.port >= 0) & waits, p.port, -1)
+
+
+def _frames_back(p: Pipeline, tokens: Ints) -> int:
+    """Frames before its own that a token's coming can hang on."""
+    by_capacity = int((p.capacity // tokens).max(initial=0)) + 1 if p.capacity.any() or p.apart.any() else 0
+    ends = np.append(p.admit_at[p.admit_at >= 0], p.admit.size)
+    readers = p.consumer[p.admit_at >= 0]
+    by_table = 0
+    for k, reader in enumerate(readers):
+        table = p.admit[ends[k] : ends[k + 1]]
+        by_table = max(by_table, -int(table[table != ALWAYS].min(initial=0) // p.firings[reader]))
+    return max(by_capacity, by_table)
 
 
 def _too_deep(design: Design, pipeline: Pipeline, tokens: Ints) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design
 from accelsim.network.reach import Granularity
-from accelsim.timing.kernels.pipeline import Ints, Pipeline, State
+from accelsim.timing.kernels.pipeline import ALWAYS, Ints, Pipeline, State
 
 
 class Wait(NamedTuple):
@@ -55,6 +55,10 @@ def _wait(p: Pipeline, fired: Ints, stage: int) -> Wait:
     made = n if p.makes_at[stage] < 0 else int(p.makes[p.makes_at[stage] + n])
     for k in range(p.out_start[stage], p.out_start[stage + 1]):
         edge = int(p.out_edges[k])
+        if made >= 0 and p.admit_at[edge] >= 0:
+            admitting, reader = int(p.admit[p.admit_at[edge] + made]), int(p.consumer[edge])
+            if admitting != ALWAYS and fired[reader] <= frame * p.firings[reader] + admitting >= 0:
+                return Wait(stage, reader, edge, made, for_space=True)
         before = frame * int(p.tokens[stage]) + made - int(p.capacity[edge])
         if made < 0 or p.capacity[edge] == 0 or before < 0:
             continue

@@ -4,11 +4,12 @@ A stage fires `firings` times a frame, in order. With s the start, e the end, F 
 token's first and last element, firing n of a stage obeys
 
     s(n) >= e(n-1)                                  one firing after the other
-    s(n) >= F(need) + head, or L(need) if head < 0  on every input edge
+    s(n) >= F(need) + head - lead, or L(need) - lead if head < 0    on every input edge
     s(n) >= max(e(freeing firing), L)               of the token `capacity` before, on every bounded output edge
     s(n) >= e(last of the frame before) - interval of a pixel    of the reader, on an output edge of frames apart
+    s(n) >= e(admit) + admit_after                  of the reader, on an output edge that lets tokens in by table
     s(n) >= offer_first(n)                          at a source that is paced
-    e(n) = max(s(n) + interval, L(need) + tail, offer_last(n) + first_offset)
+    e(n) = max(s(n) + interval, L(need) + tail, e(close) + close_after, offer_last(n) + first_offset)
     F(n) = s(n) + first_offset + latency            L(n) = e(n) + latency
 
 and happens as early as these allow. `together` firings may start within one interval. All are maxima
@@ -33,6 +34,9 @@ Flags = NDArray[np.bool_]
 #: Why a stage stood still, as columns of the waiting array; of causes that end together the first is blamed.
 INPUT, SPACE, PORT, SOURCE = 0, 1, 2, 3
 CAUSES = 4
+
+#: Of a token that no firing keeps out.
+ALWAYS = -(2**31)
 
 #: What became of a run.
 THROUGH, STUCK, SHORT = 0, 1, 2
@@ -69,8 +73,15 @@ class Pipeline(NamedTuple):
     freed: Tables
     head: Ints  # [edges] cycles
     tail: Ints  # [edges] cycles
+    lead: Ints  # [edges] cycles for which a firing can be at work before what it needs has come
     capacity: Ints  # [edges] tokens, 0 for unbounded
     apart: Ints  # [edges] 1 where a frame only enters when the last window of the one before is begun
+    admit_at: Ints  # [edges] into `admit` and `admit_after`, -1 for none
+    admit: Tables  # the consumer's firing on whose end a token's coming hangs, from the frame before if < 0, or ALWAYS
+    admit_after: Tables  # cycles from that end on, negative for before
+    close_at: Ints  # [edges] into `close` and `close_after`, -1 for none
+    close: Tables  # the same for the end of what makes the token
+    close_after: Tables
     port: Ints  # [stages] the shared resource its firings hold, -1 for none
     occupancy: Ints  # [stages] cycles for which a firing holds it
 
@@ -155,7 +166,7 @@ def _leads(p: Pipeline) -> Flags:
 
 def _near(p: Pipeline) -> tuple[Ints, Ints]:
     """The consumers of every stage, and the producers whose room it makes, with where those of each begin."""
-    bounded = (p.capacity > 0) | (p.apart > 0)
+    bounded = (p.capacity > 0) | (p.apart > 0) | (p.admit_at >= 0)
     fired = np.concatenate([p.producer, p.consumer[bounded]])
     waiting = np.concatenate([p.consumer, p.producer[bounded]])
     order = np.argsort(fired, kind="stable")
@@ -206,7 +217,7 @@ def run(p: Pipeline, state: State, through: int, most: int, kept: int, pace: int
                     for k in range(p.out_start[stage], p.out_start[stage + 1]):
                         state.waited_on[now, p.out_edges[k], SPACE] = 0
                 start, end = free, np.int64(0)
-                cause, edge_to_blame, last_edge = -1, -1, -1
+                cause, edge_to_blame, last_cause, last_edge = -1, -1, SOURCE, -1
                 known = True
                 for edge in range(p.in_start[stage], p.in_start[stage + 1]):
                     needed = p.need[p.need_at[edge] + n]
@@ -221,10 +232,11 @@ def run(p: Pipeline, state: State, through: int, most: int, kept: int, pace: int
                     token = p.first_firing[source] + needed
                     complete = last[now, token]
                     arrival = complete if p.head[edge] < 0 else first[now, token] + p.head[edge]
+                    arrival -= p.lead[edge]
                     if arrival > start:
                         start, cause, edge_to_blame = arrival, INPUT, edge
                     if complete + p.tail[edge] > end:
-                        end, last_edge = complete + p.tail[edge], edge
+                        end, last_cause, last_edge = complete + p.tail[edge], INPUT, edge
                 if not known:
                     break
                 made = n if p.makes_at[stage] < 0 else np.int64(p.makes[p.makes_at[stage] + n])
@@ -242,6 +254,33 @@ def run(p: Pipeline, state: State, through: int, most: int, kept: int, pace: int
                             slot -= p.first_offset[reader]
                             if slot > start:
                                 start, cause, edge_to_blame = slot, SPACE, edge
+                        if p.admit_at[edge] >= 0 and p.admit[p.admit_at[edge] + made] != ALWAYS:
+                            reader = p.consumer[edge]
+                            admitting = np.int64(p.admit[p.admit_at[edge] + made])
+                            until = frame * p.firings[reader] + admitting
+                            if until >= 0:
+                                if fired[reader] <= until:
+                                    state.waits_for[stage], state.waits_until[stage] = reader, until + 1
+                                    known = False
+                                    break
+                                row = (until // p.firings[reader]) % ring
+                                slot = last[row, p.first_firing[reader] + until % p.firings[reader]]
+                                slot += p.admit_after[p.admit_at[edge] + made] - p.latency[reader]
+                                if slot > start:
+                                    start, cause, edge_to_blame = slot, SPACE, edge
+                        if p.close_at[edge] >= 0 and p.close[p.close_at[edge] + made] != ALWAYS:
+                            reader = p.consumer[edge]
+                            until = frame * p.firings[reader] + np.int64(p.close[p.close_at[edge] + made])
+                            if until >= 0:
+                                if fired[reader] <= until:
+                                    state.waits_for[stage], state.waits_until[stage] = reader, until + 1
+                                    known = False
+                                    break
+                                row = (until // p.firings[reader]) % ring
+                                slot = last[row, p.first_firing[reader] + until % p.firings[reader]]
+                                slot += p.close_after[p.close_at[edge] + made] - p.latency[reader]
+                                if slot > end:
+                                    end, last_cause, last_edge = slot, SPACE, edge
                         if p.capacity[edge] == 0:
                             continue
                         token, then = made - state.back_tokens[edge], frame - state.back_frames[edge]
@@ -273,7 +312,7 @@ def run(p: Pipeline, state: State, through: int, most: int, kept: int, pace: int
                         start, cause = offered, SOURCE
                     offered = frame * pace + p.offer_last[p.offer_at[stage] + n] + offset
                     if offered > end:
-                        end, last_edge = offered, -1
+                        end, last_cause, last_edge = offered, SOURCE, -1
                 takes_port = port >= 0 and of_group == 0
                 if takes_port or (n == 0 and state.leads[stage]):
                     if not state.granted[stage]:
@@ -293,9 +332,9 @@ def run(p: Pipeline, state: State, through: int, most: int, kept: int, pace: int
                         state.waited_on[now, edge_to_blame, cause] += start - free
                 own = start + interval
                 if end > own:
-                    state.waited[now, stage, INPUT if last_edge >= 0 else SOURCE] += end - own
+                    state.waited[now, stage, last_cause] += end - own
                     if last_edge >= 0:
-                        state.waited_on[now, last_edge, INPUT] += end - own
+                        state.waited_on[now, last_edge, last_cause] += end - own
                 end = max(end, own)
                 first[now, base + n] = start + offset + latency
                 last[now, base + n] = end + latency
@@ -400,9 +439,10 @@ def frames_until_change(p: Pipeline, state: State, frame: int, pace: int, first_
                 complete = last[now, token]
                 least = _sooner(least, end - complete - p.tail[edge], last_rate[token] - last_rate[k])
                 if p.head[edge] < 0:
-                    least = _sooner(least, start - complete, last_rate[token] - first_rate[k])
+                    spare = start - complete + p.lead[edge]
+                    least = _sooner(least, spare, last_rate[token] - first_rate[k])
                 else:
-                    arrival = first[now, token] + p.head[edge]
+                    arrival = first[now, token] + p.head[edge] - p.lead[edge]
                     least = _sooner(least, start - arrival, first_rate[token] - first_rate[k])
             if p.offer_at[stage] >= 0:
                 offered = frame * pace + p.offer_first[p.offer_at[stage] + n]
@@ -417,6 +457,22 @@ def frames_until_change(p: Pipeline, state: State, frame: int, pace: int, first_
                     ended = p.first_firing[reader + 1] - 1
                     free = last[row, ended] - p.latency[reader] - p.first_offset[reader]
                     least = _sooner(least, start - free, last_rate[ended] - first_rate[k])
+                if made >= 0 and p.admit_at[edge] >= 0 and p.admit[p.admit_at[edge] + made] != ALWAYS:
+                    reader = p.consumer[edge]
+                    until = frame * p.firings[reader] + np.int64(p.admit[p.admit_at[edge] + made])
+                    if until >= 0:
+                        row = (until // p.firings[reader]) % last.shape[0]
+                        ended = p.first_firing[reader] + until % p.firings[reader]
+                        free = last[row, ended] + p.admit_after[p.admit_at[edge] + made] - p.latency[reader]
+                        least = _sooner(least, start - free, last_rate[ended] - first_rate[k])
+                if made >= 0 and p.close_at[edge] >= 0 and p.close[p.close_at[edge] + made] != ALWAYS:
+                    reader = p.consumer[edge]
+                    until = frame * p.firings[reader] + np.int64(p.close[p.close_at[edge] + made])
+                    if until >= 0:
+                        row = (until // p.firings[reader]) % last.shape[0]
+                        ended = p.first_firing[reader] + until % p.firings[reader]
+                        free = last[row, ended] + p.close_after[p.close_at[edge] + made] - p.latency[reader]
+                        least = _sooner(least, end - free, last_rate[ended] - last_rate[k])
                 if made < 0 or p.capacity[edge] == 0:
                     continue
                 before = frame * p.tokens[stage] + made - p.capacity[edge]

@@ -1,14 +1,14 @@
 """A measured chain of blocks as a network and a mapping, to be simulated by rows, by pixels, or word by word.
 
 By rows and pixels a window's intake, which is what padding gives, is a stage of its own: every pixel of it takes as
-many cycles as it has words, padding included. Queues count as tokens, and what the blocks' own registers hold is
-room too. Nothing but the blocks' parameters and the library's constants goes into it.
+many cycles as it has words, padding included. Queues are counted in words, and what the blocks' own registers hold
+is room too. Nothing but the blocks' parameters and the library's constants goes into it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -22,23 +22,26 @@ from accelsim.network.graph import Node, network
 from accelsim.network.layers import Activation, Combine, Convolution, Dense, Input, Layer, Pad
 from accelsim.timing.words.blocks import Converter, Fifo, Fork, Join, Matrix, Padding, Tap, Threshold, Window
 from accelsim.timing.words.chain import Chain, Placed
-from accelsim.units import ceil_div
 
 #: Words that the registers of padding hold while what follows stands still.
 PADDING_WORDS = 2
-#: Pixels on their way where one comes as another leaves: in the register before, in the window's, and being sent.
-PIPELINED = 3
+#: Wide words that a width converter holds, and cycles through it.
+CONVERTER_WORDS = 1
+WIDER_CYCLES, NARROWER_CYCLES = 1, 2
 
 
 class _Held(NamedTuple):
-    """What is on a link: a layer's output in words of `width` channels, and the words that blocks can hold there."""
+    """What is on a link: a layer's output in words of `width` channels.
+
+    `queue` are the words of its queues, `room` the elements that all blocks can hold there.
+    """
 
     node: str
     shape: tuple[int, ...]
     channels: int
     width: int
     queue: int = 0
-    registers: int = 0
+    room: int = 0
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     window: Window | None = None
 
@@ -85,7 +88,7 @@ def raised(chain: Chain, accelerator: Accelerator, constants: StreamBlocks, gran
     mapping = Mapping(
         unroll=MappingProxyType(made.unroll),
         capacities=MappingProxyType(made.capacities),
-        granularity=granularity,
+        granularity="word",
         measured=MappingProxyType({} if made.by_word else made.measured),
     )
     return bind(net, accelerator, mapping)
@@ -153,12 +156,15 @@ def _place(made: _Raising, placed: Placed) -> None:
     elif isinstance(block, Threshold) and held.node in made.unroll:
         made.nodes.append(Node(placed.name, Activation("relu"), (held.node,)))
         made.stage[placed.name] = made.stage[held.node]
-        registers = block.bits + made.constants.threshold.inside_words
-        result = held._replace(node=placed.name, registers=registers)
+        constants = made.constants.threshold
+        _later(made, held, block.bits + constants.latency_cycles)
+        words = block.bits + constants.inside_words
+        result = held._replace(node=placed.name, room=held.room + words * held.width)
     elif isinstance(block, Fifo):
-        result = held._replace(queue=held.queue + block.depth)
+        _later(made, held, made.constants.fifo.latency_cycles)
+        result = held._replace(queue=held.queue + block.depth, room=held.room + block.depth * held.width)
     elif isinstance(block, Converter):
-        result = held._replace(width=held.width * block.out_bits // block.in_bits)
+        result = _converted(made, held, block)
     elif isinstance(block, Fork | Tap):
         result = held
     elif isinstance(block, Join):
@@ -168,18 +174,45 @@ def _place(made: _Raising, placed: Placed) -> None:
     made.links |= dict.fromkeys(placed.outs, result)
 
 
+def _later(made: _Raising, held: _Held, cycles: int) -> None:
+    """Makes what is on a link come so many cycles later."""
+    stage = made.stage[held.node]
+    before = made.measured[stage]
+    made.measured[stage] = replace(before, latency_cycles=(before.latency_cycles or 0) + cycles)
+
+
+def _converted(made: _Raising, held: _Held, block: Converter) -> _Held:
+    width = held.width * block.out_bits // block.in_bits
+    if width == held.width:
+        return held
+    _later(made, held, WIDER_CYCLES if width > held.width else NARROWER_CYCLES)
+    return held._replace(width=width, room=held.room + CONVERTER_WORDS * max(width, held.width))
+
+
 def _padded(made: _Raising, placed: Placed, block: Padding, held: _Held) -> _Held:
-    top, left, bottom, right = block.pads
-    shape = (block.height + top + bottom, block.width + left + right)
     if made.by_word:
         return held._replace(pads=block.pads)
-    _queue(made, held, placed.name, PADDING_WORDS)
-    layer = Pad(((top, bottom), (left, right)))
-    return _add(made, placed.name, layer, (held.node,), shape, held.channels, held.width, block.fold, 1)
+    return _taken_in(made, placed.name, held, block.pads, 1)
+
+
+def _taken_in(made: _Raising, name: str, held: _Held, pads: tuple[int, int, int, int], latency: int) -> _Held:
+    """What is taken in by a window, padding included, as a stage of its own."""
+    top, left, bottom, right = pads
+    flat = 2 - len(held.shape)
+    height, width = (1,) * flat + held.shape
+    shape = (height + top + bottom, width + left + right)
+    _queue(made, held, name, PADDING_WORDS if latency else 0)
+    padding = ((top, bottom), (left, right))[2 - len(held.shape) :]
+    layer = Pad(padding)
+    return _add(
+        made, name, layer, (held.node,), shape[2 - len(held.shape) :], held.channels, held.width, held.fold, latency
+    )
 
 
 def _multiplied(made: _Raising, placed: Placed, block: Matrix, held: _Held) -> _Held:
     window = held.window
+    if window is not None and not made.by_word and made.stage[held.node] in made.unroll:
+        held = _taken_in(made, f"{placed.name}.intake", held, (0, 0, 0, 0), 0)
     shape = held.shape if window is None else window.outputs
     top, left, bottom, right = held.pads
     if window is None:
@@ -196,23 +229,22 @@ def _multiplied(made: _Raising, placed: Placed, block: Matrix, held: _Held) -> _
     taps = window.taps if window is not None and window.at_once else 1
     inputs = 1 if block.per_channel else block.simd // taps
     made.unroll[placed.name] = Unroll(inputs=inputs, outputs=block.pe, window=block.simd // inputs)
-    if window is None:
-        _queue(made, held, placed.name, block.input_fold)
-    else:
-        _windowed(made, held, window, placed.name, block.output_fold > 1 and not block.per_channel)
-    latency = _latency(made.constants, block, window)
-    return _add(made, placed.name, layer, (held.node,), shape, block.rows, block.pe, None, latency)
+    if window is None or made.by_word:
+        _queue(made, held, placed.name, 0)
+    latency = _latency(made.constants, block)
+    made_of = _add(made, placed.name, layer, (held.node,), shape, block.rows, block.pe, None, latency)
+    under_way = block.latency(made.constants) // block.input_fold
+    return made_of._replace(room=(made.constants.matrix.output_words + under_way) * block.pe)
 
 
 def _pointwise(channels: int) -> Convolution:
     return Convolution(channels, (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1))
 
 
-def _latency(constants: StreamBlocks, block: Matrix, window: Window | None) -> int:
-    """Cycles from the end of a vector's work to its result behind the thresholds."""
-    before = 0 if window is None else 1 if window.at_once else constants.window.store_cycles + 1
+def _latency(constants: StreamBlocks, block: Matrix) -> int:
+    """Cycles from the end of a vector's work to its result."""
     replayed = constants.matrix.replay_latency_cycles if block.output_fold > 1 and not block.per_channel else 0
-    return before + replayed + block.latency(constants) + 1
+    return replayed + block.latency(constants) + 1
 
 
 def _joined(made: _Raising, placed: Placed, inputs: list[_Held]) -> _Held:
@@ -224,42 +256,12 @@ def _joined(made: _Raising, placed: Placed, inputs: list[_Held]) -> _Held:
 
 
 def _queue(made: _Raising, held: _Held, consumer: str, registers: int) -> None:
-    """Room between two stages, in the tokens of the granularity."""
-    edge = f"{made.stage[held.node]} -> {consumer}"
+    """Room between two stages in words, as the first of them gives them."""
+    stage = made.stage[held.node]
+    edge = f"{stage} -> {consumer}"
     if made.by_word:
         if held.queue:
             made.capacities[edge] = held.queue
         return
-    words = held.queue + held.registers + registers
-    made.capacities[edge] = _tokens(made, ceil_div(words, held.fold) + 1, held)
-
-
-def _windowed(made: _Raising, held: _Held, window: Window, consumer: str, replayed: bool) -> None:
-    """Room in a window; `replayed` where a matrix unit takes the words of the next one while it repeats the last."""
-    edge = f"{made.stage[held.node]} -> {consumer}"
-    if made.by_word:
-        if held.queue:
-            made.capacities[edge] = held.queue
-    else:
-        made.capacities[edge] = _tokens(made, _window_pixels(window, made.constants, replayed), held)
-
-
-def _tokens(made: _Raising, pixels: int, held: _Held) -> int:
-    """Tokens that have begun to come while so many pixels are there: of rows one more, which is being made."""
-    if made.granularity == "pixel":
-        return pixels
-    return 1 + ceil_div(pixels, held.shape[-1] if len(held.shape) > 1 else 1)
-
-
-def _window_pixels(window: Window, constants: StreamBlocks, replayed: bool) -> int:
-    """Pixels that there is room for while a window is sent.
-
-    Word by word what the next window needs, at most a row further, comes in as what the last one needed leaves. In
-    the order of depthwise layers it does not before the last group of channels, and where windows leave whole only
-    as they leave.
-    """
-    if (window.at_once and not replayed) or (window.depthwise and window.fold > 1):
-        words = window.window_words if window.at_once else window.buffer(constants)
-        return words // window.fold + PIPELINED
-    jump = window.stride[0] * window.width - (window.outputs[1] - 1) * window.stride[1]
-    return (window.window_words if window.at_once else window.buffer(constants)) // window.fold + jump
+    given = made.unroll[stage].outputs if stage in made.unroll else held.width
+    made.capacities[edge] = max(1, (held.room + registers * held.width) // given)

@@ -68,7 +68,7 @@ def compare_rtl(folder: Path, accelerator: Accelerator, granularity: Granularity
         raise collected(problems)
     if granularity == "word":
         return comparison(_predicted(figures, specs, skips, constants))
-    return comparison(_by_tokens(figures, specs, accelerator, constants, granularity))
+    return comparison(_by_tokens(figures, specs, accelerator, granularity))
 
 
 def _blocks(accelerator: Accelerator) -> StreamBlocks:
@@ -83,32 +83,32 @@ def _by_tokens(
     figures: Iterable[Figure],
     specs: Mapping[str, Spec],
     accelerator: Accelerator,
-    constants: StreamBlocks,
     granularity: TokenGranularity,
 ) -> Iterable[Row]:
-    engine = accelerator.engine.model_copy(update={"multipliers": MOST_MULTIPLIERS, "window_frames": "apart"})
-    machine = accelerator.model_copy(update={"engine": engine, "fork": "copy"})
     ends: dict[str, Ints | None] = {}
     for figure in figures:
         predicted = None
         if figure.quantity in OF_TOKENS:
             if figure.key not in ends:
-                ends[figure.key] = _completions(specs[figure.key], machine, constants, granularity)
+                ends[figure.key] = token_completions(specs[figure.key], accelerator, granularity)
             ended = ends[figure.key]
             predicted = None if ended is None else OF_TOKENS[figure.quantity](ended)
         yield Row(figure.key, figure.quantity, figure.measured, predicted)
 
 
-def _completions(
-    spec: Spec, machine: Accelerator, constants: StreamBlocks, granularity: TokenGranularity
-) -> Ints | None:
-    """Cycles after which each frame was through; None where the run is no chain of layers with steady ends."""
+def token_completions(spec: Spec, accelerator: Accelerator, granularity: TokenGranularity) -> Ints | None:
+    """Cycles after which each frame of a run was through, by rows or pixels on the accelerator's blocks.
+
+    None where the run is no chain of layers with steady ends.
+    """
     ends = (*spec.chain.sources, *spec.chain.sinks)
     forks = any(isinstance(placed.block, Fork | Tap | Join) for placed in spec.chain.blocks)
     if forks or any(end.chance < 256 for end in ends):
         return None
+    engine = accelerator.engine.model_copy(update={"multipliers": MOST_MULTIPLIERS, "window_frames": "streamed"})
+    machine = accelerator.model_copy(update={"engine": engine, "fork": "copy"})
     try:
-        design = raised(spec.chain, machine, constants, granularity)
+        design = raised(spec.chain, machine, _blocks(accelerator), granularity)
     except (NotModelled, InputError):
         return None
     return schedule(design, granularity, "greedy", spec.frames).completions

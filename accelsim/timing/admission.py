@@ -1,0 +1,308 @@
+"""When streaming blocks let a pixel in: word by word, as far as what they hold has been taken.
+
+On a machine whose windows are `streamed` an edge has no room for whole tokens. A window made tap by tap takes a pixel
+when the one that it overwrites has been sent for the last time, and one that leaves whole when all windows before have
+left, so that neither takes more than the next window needs. A matrix unit takes words as it works on them; where it
+repeats a vector, as its buffer is read for the last time. Capacities are words, of the channels that the
+producer gives at a time. Each pixel's coming hangs so on the end of one firing of the consumer, before or after it.
+
+A token of several pixels is let in with its first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.hardware.engine import SpatialEngine
+from accelsim.hardware.streaming import StreamBlocks, WindowBlock
+from accelsim.mapping.design import Design, Edge, Stage
+from accelsim.network.layers import Convolution
+from accelsim.network.reach import Granularity, token_reach
+from accelsim.timing.kernels.pipeline import ALWAYS
+from accelsim.units import ceil_div
+
+Ints = NDArray[np.int64]
+
+
+class Admission(NamedTuple):
+    """Per token: the consumer's firing that its coming hangs on (`admit` of a pipeline), and how long after its end."""
+
+    firing: Ints
+    after: Ints
+
+
+class Gate(NamedTuple):
+    """When tokens of an edge may begin to come, and, of rows, when they may have come."""
+
+    begin: Admission
+    end: Admission | None
+
+
+class _Unit(NamedTuple):
+    """What takes words of an edge: `fold` a pixel, `length` a firing, `held` by a buffer that repeats them for outputs.
+
+    A word that is repeated makes room `through` cycles after it has been worked on for the last time.
+    """
+
+    stage: Stage
+    fold: int
+    length: int
+    held: int = 0
+    through: int = 0
+
+    def taken(self, firing: Ints, word: Ints) -> Admission:
+        """When a word of a firing has been taken, by the end of an earlier one: it is ready when that has ended."""
+        if not self.held:
+            return Admission(firing - 1, word + 1)
+        early = word < self.held - self.length
+        after = word + 1 - self.held + self.through
+        return Admission(firing - np.where(early, 2, 1), np.where(early, after + self.length, after))
+
+    def sent(self, firing: Ints, word: Ints) -> Admission:
+        """The same for a window's words, which are all there."""
+        if self.held:
+            return self.taken(firing, word)
+        return Admission(firing, word + 1 - self.stage.interval_cycles)
+
+
+def streamed(design: Design) -> bool:
+    """Whether blocks of the machine hand on words as they come."""
+    engine = design.accelerator.engine
+    return isinstance(engine, SpatialEngine) and engine.window_frames == "streamed"
+
+
+def pixel_cycles(design: Design) -> dict[str, int]:
+    """Cycles from pixel to pixel of a row by stage: of streaming blocks as the slowest before it gives them."""
+    found: dict[str, int] = {}
+    for stage in design.stages:
+        given = [
+            found[edge.producer] * edge.tensor.row_pixels // stage.fired.row_pixels
+            for edge in (design.edges_to[stage.name] if streamed(design) else ())
+        ]
+        found[stage.name] = max(stage.interval_cycles, *given) if given else stage.interval_cycles
+    return found
+
+
+def lead_cycles(design: Design, edge: Edge, granularity: Granularity) -> int:
+    """Cycles for which a firing of the consumer is at work before the last word of the first pixel that it needs."""
+    if not streamed(design):
+        return 0
+    stage = design.stage_by_name[edge.consumer]
+    lead = _lead_of_pixel(design, edge, stage)
+    if granularity == "row":
+        last = _reach(design, edge)[2][: stage.fired.pixels].reshape(-1, stage.fired.row_pixels)
+        without = np.cumprod(last < 0, axis=1).sum(axis=1)
+        lead += (
+            int(without[without < stage.fired.row_pixels].min(initial=stage.fired.row_pixels)) * stage.interval_cycles
+        )
+    return lead
+
+
+def _lead_of_pixel(design: Design, edge: Edge, stage: Stage) -> int:
+    unit, layer = _unit(design, edge, stage), stage.group.node.layer
+    if not _has_window(layer):
+        return unit.length
+    assert isinstance(layer, Convolution)
+    if _at_once(stage, layer):
+        return unit.fold - 1
+    words = prod(layer.kernel) + unit.fold - 1 if layer.groups > 1 else unit.length
+    return words - 1 - _blocks(design).window.store_cycles
+
+
+def early_cycles(design: Design, edge: Edge, pixel_cycles: int) -> int:
+    """Cycles for which a row's last firing is at work, or done, before the row's last word is there."""
+    if not streamed(design):
+        return 0
+    columns = edge.tensor.row_pixels
+    unused = columns - 1 - int((_reach(design, edge)[1] % columns).max())
+    return _lead_of_pixel(design, edge, design.stage_by_name[edge.consumer]) + unused * pixel_cycles
+
+
+def admission(design: Design, edge: Edge, granularity: Granularity, pixel_cycles: Mapping[str, int]) -> Gate | None:
+    """When the tokens of an edge may come; None where capacities in tokens say so."""
+    if not streamed(design) or edge.reads != "window":
+        return None
+    stage = design.stage_by_name[edge.consumer]
+    if stage.fired.pixels != design.network.tensors[stage.name].pixels:
+        return None
+    producer, layer = design.stage_by_name[edge.producer], stage.group.node.layer
+    unit = _unit(design, edge, stage)
+    pixels = np.arange(edge.tensor.pixels, dtype=np.int64)
+    words = edge.capacity if design.mapping.granularity == "word" else None
+    if isinstance(layer, Convolution) and _has_window(layer):
+        room = (words or 0) * _given(producer) // edge.tensor.channels
+        found = _behind(_into_window(design, edge, unit, layer, pixels), room, stage)
+    elif words is not None:
+        found = _into_room(design, edge, unit, words * _given(producer), pixels)
+    else:
+        return None
+    found = found._replace(after=found.after - producer.interval_cycles - _register_cycles(producer))
+    if granularity == "pixel":
+        return Gate(found, None)
+    columns, spacing = edge.tensor.row_pixels, pixel_cycles[stage.name]
+    begin = _slowest_before(found, columns, producer.interval_cycles)
+    end = _slowest_within(found, columns, producer.interval_cycles)
+    return Gate(_of_rows(begin, design, edge, stage, spacing), _of_rows(end, design, edge, stage, spacing))
+
+
+def _behind(found: Admission, pixels: int, consumer: Stage) -> Admission:
+    """`found` behind a queue of so many pixels."""
+    frames, pixel = np.divmod(np.arange(found.firing.size) - pixels, found.firing.size)
+    firing = found.firing[pixel]
+    return Admission(np.where(firing == ALWAYS, ALWAYS, firing + frames * consumer.fired.pixels), found.after[pixel])
+
+
+def _of_rows(found: Admission, design: Design, edge: Edge, consumer: Stage, spacing: int) -> Admission:
+    """Admissions of rows by the consumer's pixels as those by its rows, whose pixels come in `spacing` cycles.
+
+    A row cannot hang on one of the consumer that needs it: that is then as long after the one before as it takes.
+    """
+    across = consumer.fired.row_pixels
+    row, column = np.divmod(found.firing, across)
+    before = np.searchsorted(_reach(design, edge, "row")[1], np.arange(row.size), side="left") - 1
+    late = np.maximum(row - before, 0)
+    early = (across - 1 - column) * spacing
+    since = (late * across - (across - 1 - column)) * consumer.interval_cycles
+    after = found.after + np.where(late > 0, since, -early)
+    free = found.firing == ALWAYS
+    return Admission(np.where(free, ALWAYS, row - late), np.where(free, 0, after))
+
+
+def _slowest_before(of_pixels: Admission, columns: int, pixel_cycles: int) -> Admission:
+    """For each row's first pixel what holds it up last: its own admission, or one in the row before and those since."""
+    firing, after = (values.reshape(-1, columns) for values in of_pixels)
+    since = np.arange(columns, 0, -1) * pixel_cycles
+    nothing = np.full((1, columns), ALWAYS)
+    return _latest(
+        np.hstack([np.vstack([nothing, firing[:-1]]), firing[:, :1]]),
+        np.hstack([np.vstack([nothing, after[:-1] + since]), after[:, :1]]),
+    )
+
+
+def _slowest_within(of_pixels: Admission, columns: int, pixel_cycles: int) -> Admission:
+    """For each row's end what holds it up last of its pixels and those since."""
+    firing, after = (values.reshape(-1, columns) for values in of_pixels)
+    return _latest(firing, after + np.arange(columns, 0, -1) * pixel_cycles)
+
+
+def _latest(firing: Ints, after: Ints) -> Admission:
+    """Of each line the admission by the last firing, of several by one the longest after."""
+    last = firing.max(axis=1, keepdims=True)
+    return Admission(last[:, 0], np.where(firing == last, after, ALWAYS).max(axis=1))
+
+
+def _blocks(design: Design) -> StreamBlocks:
+    return design.accelerator.blocks or StreamBlocks()
+
+
+def _has_window(layer: object) -> bool:
+    return isinstance(layer, Convolution) and (prod(layer.kernel) > 1 or prod(layer.stride) > 1)
+
+
+def _at_once(stage: Stage, layer: Convolution) -> bool:
+    taps = prod(layer.kernel)
+    return stage.unroll is not None and stage.unroll.window == taps
+
+
+def _given(stage: Stage) -> int:
+    """Channels that a stage gives at a time."""
+    if stage.unroll is not None:
+        return stage.unroll.outputs
+    return ceil_div(stage.tensor.channels, stage.interval_cycles)
+
+
+def _register_cycles(stage: Stage) -> int:
+    """Cycles in which what moves words only has them in its register, where they may wait."""
+    return stage.latency_cycles if stage.unroll is None else 0
+
+
+def _unit(design: Design, edge: Edge, stage: Stage) -> _Unit:
+    layer, unroll, channels = stage.group.node.layer, stage.unroll, edge.tensor.channels
+    if unroll is None:
+        return _Unit(stage, stage.interval_cycles, stage.interval_cycles)
+    by_channel = isinstance(layer, Convolution) and layer.groups > 1
+    fold = channels // (unroll.outputs if by_channel else unroll.inputs)
+    taps = prod(layer.kernel) // unroll.window if isinstance(layer, Convolution) else 1
+    length = fold * taps
+    if by_channel or stage.tensor.channels == unroll.outputs:
+        return _Unit(stage, fold, length)
+    matrix = _blocks(design).matrix
+    words = max(length, matrix.replay_least_words)
+    held = 1 << (words - 1).bit_length() if matrix.replay_power_of_two else words
+    return _Unit(stage, fold, length, held, matrix.replay_latency_cycles)
+
+
+def _into_room(design: Design, edge: Edge, unit: _Unit, elements: int, pixels: Ints) -> Admission:
+    """Pixels that may come when what was `elements` before their last element has been taken."""
+    channels, arriving = edge.tensor.channels, edge.tensor.pixels
+    frames, element = np.divmod((pixels + 1) * channels - 1 - elements, arriving * channels)
+    pixel, within = np.divmod(element, channels)
+    needs = _releases(design, edge, arriving)
+    firing, after = unit.taken(needs[pixel], within * unit.length // channels)
+    return Admission(firing + frames * unit.stage.fired.pixels, after + 1)
+
+
+def _releases(design: Design, edge: Edge, arriving: int) -> Ints:
+    """The consumer's firing that lets go of each pixel."""
+    held = _oldest_held(design, edge)
+    return np.searchsorted(held, np.arange(arriving), side="right") - 1
+
+
+def _oldest_held(design: Design, edge: Edge) -> Ints:
+    return np.minimum.accumulate(_reach(design, edge)[0][::-1])[::-1]
+
+
+def _reach(design: Design, edge: Edge, granularity: Granularity = "pixel") -> tuple[Ints, Ints, Ints]:
+    node = design.stage_by_name[edge.consumer].group.node
+    found = token_reach(
+        node.layer, edge.operand, design.network.sources(node), design.network.tensors[node.name], granularity
+    )
+    return found.first, np.maximum.accumulate(found.last), found.last
+
+
+def _into_window(design: Design, edge: Edge, unit: _Unit, layer: Convolution, pixels: Ints) -> Admission:
+    first, last = _oldest_held(design, edge), _reach(design, edge)[1]
+    if _at_once(unit.stage, layer):
+        window = np.searchsorted(last, pixels, side="left") - 1
+        firing, after = unit.sent(window, np.full(pixels.size, unit.fold - 1))
+        after = after + unit.fold - 1
+    else:
+        overwritten = pixels - _window_pixels(layer, edge, _blocks(design).window)
+        window = np.searchsorted(first, overwritten, side="right") - 1
+        words = _words_sent(layer, edge, unit, overwritten - first[window])
+        firing, after = unit.sent(window, words - 1)
+    firing = np.where(window < 0, ALWAYS, firing)
+    begin = unit.sent(np.array([first.size - 1]), np.array([unit.length - 1]))
+    firing[0], after[0] = begin.firing[0] - first.size, begin.after[0] + unit.fold
+    return Admission(firing, after)
+
+
+def _window_pixels(layer: Convolution, edge: Edge, block: WindowBlock) -> int:
+    """Pixels that a window made tap by tap has room for."""
+    offsets, taps = _tap_offsets(layer, edge), prod(layer.kernel)
+    across = layer.stride[-1] - 1
+    below = (layer.stride[-2] - 1) * edge.tensor.row_pixels if len(layer.stride) > 1 else 0
+    beside = max(0, across - taps) + max(0, below - taps) if block.stride_room else 0
+    return int(offsets[-1]) + 1 + beside
+
+
+def _tap_offsets(layer: Convolution, edge: Edge) -> Ints:
+    """Pixels from a window's first tap to each of them, in raster order."""
+    offsets, step = np.zeros(1, np.int64), 1
+    for size, kernel, dilation in zip(edge.tensor.spatial[::-1], layer.kernel[::-1], layer.dilation[::-1], strict=True):
+        offsets = np.add.outer(np.arange(kernel) * dilation * step, offsets).ravel()
+        step *= size
+    return offsets
+
+
+def _words_sent(layer: Convolution, edge: Edge, unit: _Unit, behind: Ints) -> Ints:
+    """Words of a window that are sent when a pixel so far behind its first tap is done with."""
+    taps = np.searchsorted(_tap_offsets(layer, edge), behind, side="right")
+    if layer.groups > 1 and unit.fold > 1:
+        return (unit.fold - 1) * prod(layer.kernel) + taps
+    return taps * unit.fold
