@@ -5,11 +5,13 @@ from importlib import resources
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import accelsim as acs
 from accelsim.validation.rtl.predict import compare_rtl
 from tests.timing.words.test_lower import STEADY
+from tests.validation.chains import LIMITS, scored
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 ROWS = (None, 28, 7, 1)
@@ -105,6 +107,16 @@ def test_the_errors_against_rtl_are_those_in_the_readme(compared):
         found = compared[by][quantity]
         errors = [f"{100 * share:.2f}" for share in (found.median, found.p95, found.worst)]
         assert cells(f"`{quantity}`", by) == [str(found.rows - found.missing), *errors]
+
+
+def test_the_errors_on_unseen_chains_are_those_in_the_readme():
+    for (column, quantity), by in product(enumerate(("steady_interval", "frame0_cycles")), LIMITS):
+        errors = 100 * scored(300, by).errors[:, column]
+        beyond = int((errors > 100 * LIMITS[by][column]).sum())
+        figures = [f"{share:.2f}" for share in (np.median(errors), np.percentile(errors, 95), errors.max())]
+        start = f"| `{quantity}` | {by} | {errors.size} | {beyond} |"
+        row = next(row for row in README.splitlines() if row.startswith(start))
+        assert [cell.strip() for cell in row.split("|")[5:-1]] == figures
 
 
 def test_as_many_networks_are_measured_chains():
