@@ -7,6 +7,7 @@ from importlib import resources
 from itertools import chain
 from pathlib import Path
 
+from accelsim.validation.papers.claims import compare_figures
 from accelsim.validation.papers.frames import compare_machines
 from accelsim.validation.papers.published import Published, PublishedFigures
 
@@ -27,4 +28,4 @@ def compare_papers(folder: Path | None = None, told: Callable[[str], None] = lam
 
 
 def _rows(folder: Path | None) -> Iterator[Published]:
-    return chain(compare_machines(folder or FOLDER))
+    return compare_machines(folder) if folder else chain(compare_machines(FOLDER), compare_figures(FOLDER))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from accelsim.hardware.accelerator import Accelerator
@@ -25,11 +25,17 @@ SIMULATION = (
 
 
 def compare_machines(folder: Path) -> Iterator[Published]:
-    """Every machine of `folder`, simulated and then by each policy."""
+    """Every machine of `folder`."""
     for machine in read_machines(folder):
-        net, accelerator = network_of(machine, folder), accelerator_of(machine)
-        yield _simulated(machine, net, accelerator)
-        yield from estimated(machine, net)
+        yield from compare_machine(machine, network_of(machine, folder))
+
+
+def compare_machine(machine: Machine, net: Network) -> Iterator[Published]:
+    """A machine simulated and then, where they apply, by the closed form of every policy."""
+    yield _simulated(machine, net, accelerator_of(machine))
+    layers = {unfolded: hardware_layers(net, unfolded) for unfolded in (True, False)}
+    for policy in POLICIES if machine.estimator else ():
+        yield _estimated(machine, policy, estimate(machine, layers[policy.unfolded], policy))
 
 
 def _simulated(machine: Machine, net: Network, accelerator: Accelerator) -> Published:
@@ -68,13 +74,6 @@ def _busiest(slowest: str, working: set[str]) -> str:
     if slowest.startswith("port "):
         return slowest.removeprefix("port ").split(" ")[0]
     return "requests" if slowest.startswith(("load ", "store ")) else "lanes"
-
-
-def estimated(machine: Machine, net: Network) -> Iterable[Published]:
-    """The closed form of every policy."""
-    layers = {unfolded: hardware_layers(net, unfolded) for unfolded in (True, False)}
-    for policy in POLICIES:
-        yield _estimated(machine, policy, estimate(machine, layers[policy.unfolded], policy))
 
 
 def _estimated(machine: Machine, policy: Policy, frame: Estimate) -> Published:

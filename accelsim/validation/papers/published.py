@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from accelsim.validation.comparison import Comparison, Row
-from accelsim.validation.papers.machines import STATUSES, Status
+from accelsim.validation.papers.lines import STATUSES, Status
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,9 @@
 
 import pytest
 
+import accelsim as acs
 from accelsim.validation.papers.compare import FOLDER, compare_papers
-from accelsim.validation.papers.frames import SIMULATED
+from accelsim.validation.papers.frames import SIMULATED, compare_machine
 from accelsim.validation.papers.layer_times import POLICIES
 from accelsim.validation.papers.machines import read_machines
 
@@ -12,7 +13,10 @@ HEAD = "key,network,multipliers,buffer_kib,gb_per_s,clock_ghz,frames_per_second"
 
 @pytest.fixture(scope="module")
 def nvdla():
-    return [row for row in compare_papers().rows if row.key.startswith("nvdla/")]
+    net = acs.load_network("resnet50_v1")
+    machines = [machine for machine in read_machines(FOLDER) if machine.key.startswith("nvdla/")]
+    assert {machine.network for machine in machines} == {net.name}
+    return [row for machine in machines for row in compare_machine(machine, net)]
 
 
 def test_every_machine_has_every_figure(nvdla):

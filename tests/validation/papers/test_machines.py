@@ -26,7 +26,7 @@ def test_a_machine_is_the_preset_with_its_own_figures(tmp_path):
     for write in (False, True):
         assert accelerator.memories["dram"].bytes_per_cycle(write) == 16
     assert machine.status == "assumed"
-    assert machine.moved_bytes_at_most == 4.8e9 / 40
+    assert machine.estimator
 
 
 @pytest.mark.parametrize(("rate", "clock"), [("0.5", "1"), ("19.2", "0.3"), ("0.01", "1")])
@@ -56,7 +56,7 @@ def test_the_machines_that_come_along_are_the_primers():
     [
         ([], r"machines\.csv:1: no column key, network, multipliers"),
         ([HEAD.replace(",clock_ghz", "")], r"machines\.csv:1: no column clock_ghz; --data takes a folder with"),
-        ([HEAD + ",color"], r"machines\.csv:1: column color: use each of key, network"),
+        ([HEAD + ",color"], r"machines\.csv:1: column color: use each of key, status"),
         ([HEAD + ",key"], r"machines\.csv:1: column key: use each of"),
         ([HEAD, GOOD, "b,resnet18,256"], r"machines\.csv:3: 3 values for 7 columns"),
         ([HEAD, GOOD, GOOD], r"machines\.csv:3: a is given twice, first at .*machines\.csv:2"),
@@ -67,6 +67,7 @@ def test_the_machines_that_come_along_are_the_primers():
         ([HEAD, "a,resnet18,256,128,0,1,40"], r"machines\.csv:2: gb_per_s = '0': Input should be greater than 0"),
         ([HEAD, "a,resnet18,256,128,5,1,inf"], r"frames_per_second = 'inf': Input should be a finite number"),
         ([HEAD, "a,resnet18,256,,5,1,40"], r"machines\.csv:2: buffer_kib is empty"),
+        ([HEAD + ",estimator", GOOD + ",perhaps"], r"estimator = 'perhaps': Input should be a valid boolean"),
         ([HEAD + ",status", GOOD + ",true"], r"status = 'true': Input should be 'reproduced', 'assumed' or"),
         ([HEAD, '"a'], r"machines\.csv:2: unexpected end of data"),
     ],
