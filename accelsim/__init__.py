@@ -25,16 +25,20 @@ if TYPE_CHECKING:
     from accelsim.mapping.design import Design, bind, with_capacities
     from accelsim.mapping.mapper import map_network, widen
     from accelsim.mapping.mapping import Mapping, Measured, read_mapping
+    from accelsim.mapping.spilling import spill_waits
     from accelsim.mapping.unrolling import Unroll
     from accelsim.network.graph import Network
     from accelsim.network.load import registered_networks
     from accelsim.network.rewrites.fold import fold
+    from accelsim.network.rewrites.recompute_attention import recompute_attention
     from accelsim.network.rewrites.tile_attention import tile_attention
     from accelsim.network.rewrites.virtual_maps import virtual_maps
     from accelsim.network.statistics import LayerStatistics
+    from accelsim.report.attention_study import attention_study
     from accelsim.report.build import simulate
     from accelsim.report.report import Report
     from accelsim.sweeps.run import sweep
+    from accelsim.timing.rate import size_for_rate
     from accelsim.timing.simulate import schedule
     from accelsim.timing.size import size_buffers
 
@@ -53,16 +57,20 @@ _HOMES = {
     "accelsim.mapping.design": ("Design", "bind", "with_capacities"),
     "accelsim.mapping.mapper": ("map_network", "widen"),
     "accelsim.mapping.mapping": ("Mapping", "Measured", "read_mapping"),
+    "accelsim.mapping.spilling": ("spill_waits",),
     "accelsim.mapping.unrolling": ("Unroll",),
     "accelsim.network.graph": ("Network",),
     "accelsim.network.load": ("registered_networks",),
     "accelsim.network.rewrites.fold": ("fold",),
+    "accelsim.network.rewrites.recompute_attention": ("recompute_attention",),
     "accelsim.network.rewrites.tile_attention": ("tile_attention",),
     "accelsim.network.rewrites.virtual_maps": ("virtual_maps",),
     "accelsim.network.statistics": ("LayerStatistics",),
+    "accelsim.report.attention_study": ("attention_study",),
     "accelsim.report.build": ("simulate",),
     "accelsim.report.report": ("Report",),
     "accelsim.sweeps.run": ("sweep",),
+    "accelsim.timing.rate": ("size_for_rate",),
     "accelsim.timing.simulate": ("schedule",),
     "accelsim.timing.size": ("size_buffers",),
 }  # fmt: skip
@@ -88,6 +96,7 @@ __all__ = [
     "Report",
     "Unroll",
     "UnsupportedError",
+    "attention_study",
     "bind",
     "execute",
     "fidelity",
@@ -99,10 +108,13 @@ __all__ = [
     "map_network",
     "quantise",
     "read_mapping",
+    "recompute_attention",
     "registered_networks",
     "schedule",
     "simulate",
     "size_buffers",
+    "size_for_rate",
+    "spill_waits",
     "statistics",
     "sweep",
     "tile_attention",

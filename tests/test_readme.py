@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import accelsim as acs
+from accelsim.report.ways_out import RECIPES, Question, ways_out
 from accelsim.validation.rtl.predict import compare_rtl
 from tests.timing.words.test_lower import STEADY
 from tests.validation.chains import LIMITS, scored
@@ -84,6 +85,70 @@ def test_wider_deep_layers_shorten_the_pyramid(rows, wider):
     pyramid = acs.simulate(widened).buffering["pyramid"].peak_elements
     assert f"{pyramid / 10**6:.1f} M" == wider
     assert wider in README
+
+
+@pytest.fixture(scope="module")
+def ways():
+    """Every way out that is a pipeline."""
+    net, machine = acs.load_network("efficientdet_d2"), acs.load_accelerator("streaming-asic")
+    pipelines = [recipe for recipe in RECIPES if not recipe.cut]
+    found = ways_out(Question(net, machine, 30.0, 7, 1.75), recipes=pipelines)
+    return {way.row.variant: way.row for way in found}
+
+
+def way_cells(row):
+    millions = (row.buffer_bytes, row.weight_bytes, row.off_chip_bytes, row.macs)
+    return [
+        "other" if row.changes_values else "same",
+        *(f"{value / 10**6:,.1f}" for value in millions),
+        f"{row.multipliers:,}",
+        f"{row.latency_cycles / 10**6:,.1f}",
+        f"{row.frames_per_second:.1f}",
+    ]
+
+
+def test_the_ways_out_are_those_in_the_readme(ways):
+    for name, row in ways.items():
+        assert cells(f"`{name}`") == way_cells(row)
+
+
+def test_the_segments_are_those_in_the_readme(ways):
+    """Cut for the multipliers that reach the rate, in the memory of the tiled pipeline."""
+    net, machine = acs.load_network("efficientdet_d2"), acs.load_accelerator("streaming-asic")
+    told = cells("`segments`")
+    multipliers, size = int(told[5].replace(",", "")), ways["tse-7"].on_chip_bytes
+    local = machine.memories["sram"].model_copy(update={"size": size})
+    smaller = machine.model_copy(
+        update={
+            "engine": machine.engine.model_copy(update={"multipliers": multipliers}),
+            "memories": machine.memories | {"sram": local},
+        }
+    )
+    assert multipliers == 4 * ways["se"].multipliers
+    report = acs.simulate(acs.map_network(net, smaller, mapping="fused", objective="cycles"))
+    sram, dram = report.body.memories.values()
+    weights = ways["se"].weight_bytes
+    moved = (sram.used_bytes - weights, weights, dram.read_bytes + dram.written_bytes, report.body.work.macs)
+    assert told[1:5] == [f"{value / 10**6:,.1f}" for value in moved]
+    assert told[6] == f"{report.throughput.latency_cycles / 10**6:,.1f}"
+    assert told[7] == f"{report.throughput.frames_per_second:.1f}"
+    assert report.throughput.mac_utilisation < 0.5
+
+
+def test_the_conclusion_says_what_the_ways_cost(ways, reports):
+    prose = " ".join(README.split())
+    se, again, deep = (ways[name] for name in ("se", "recompute", "deep"))
+    for text in (
+        f"{100 * (again.macs / se.macs - 1):.0f} % more MACs",
+        f"{100 * (again.multipliers / se.multipliers - 1):.0f} % more multipliers",
+        f"for {100 * (deep.multipliers / se.multipliers - 1):.0f} % more multipliers",
+        f"{ways['spill'].off_chip['spill'] * 30 / 10**9:.0f} GB/s to and from DRAM",
+        f"{se.on_chip_bytes / 10**6:.1f} MB on chip do together what",
+        f"{reports[30, None].body.memories['sram'].used_bytes / 10**6:.1f} MB of peaks and weights",
+    ):
+        assert text in prose
+    for field in ("buffer_bytes", "latency_cycles"):
+        assert 0.64 < 1 - getattr(ways["tse-7"], field) / getattr(se, field) < 0.72
 
 
 def cells(*begins: str) -> list[str]:

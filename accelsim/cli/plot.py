@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from accelsim.report.folder import SavedRun
     from accelsim.timing.simulate import Trace
 
-KINDS = ("buffers", "roles", "occupancy", "bandwidth", "traffic")
+KINDS = ("buffers", "roles", "occupancy", "bandwidth", "traffic", "attention")
 NOT_MODELLED = ("timeline", "roofline", "pareto")
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="a run folder, or a comparison's, as -o writes it")]
@@ -26,10 +26,10 @@ FigureOption = Annotated[Path, typer.Option("-o", "--output", metavar="FIGURE", 
 
 
 def plot_command(folder: FolderArgument, kind: KindOption, output: FigureOption, edges: EdgesOption = None) -> None:
-    """Draw buffers by layer, by role or over time; traffic by layer; bandwidth over time."""
+    """Draw buffers by layer, by role or over time; traffic by layer; bandwidth over time; a study of attention."""
     from accelsim.cli import console
-    from accelsim.report.folder import read_rates, read_report, saved_runs
-    from accelsim.report.plots import plot_bandwidth, plot_buffers, plot_roles, plot_traffic
+    from accelsim.report.folder import read_rates, read_report, read_study, saved_runs
+    from accelsim.report.plots import plot_attention, plot_bandwidth, plot_buffers, plot_roles, plot_traffic
 
     if kind in NOT_MODELLED:
         raise NotModelled(f"--kind {kind} is not available; use {', '.join(KINDS)}")
@@ -37,6 +37,10 @@ def plot_command(folder: FolderArgument, kind: KindOption, output: FigureOption,
         raise InputError(f"--kind {kind}: use {', '.join(KINDS)}")
     if edges is not None and kind != "occupancy":
         raise InputError("--edges goes with --kind occupancy")
+    if kind == "attention":
+        plot_attention(read_study(folder), output)
+        console.note(f"wrote {output}")
+        return
     runs = saved_runs(folder)
     with console.working(f"drawing {folder}"):
         if kind == "occupancy":

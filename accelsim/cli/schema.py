@@ -10,7 +10,7 @@ KindArgument = Annotated[
     str,
     typer.Argument(
         metavar="KIND",
-        help="report, comparison, sizing, network-inspection, accelerator-inspection; accelerator, mapping",
+        help="report, comparison, sizing, attention, network-inspection, accelerator-inspection; accelerator, mapping",
     ),
 ]
 

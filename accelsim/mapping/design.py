@@ -271,16 +271,36 @@ def edges_of(
     )
 
 
+def home_of(design: Design, edge: Edge) -> str | None:
+    """The memory where the buffer of an edge lies by the mapping, None for the engine's own."""
+    return _home(design.mapping, edge.producer, edge.name, design.accelerator.local_memory)
+
+
+def buffer_of(design: Design, edge: Edge) -> str:
+    """Names the buffer of an edge: under shared forks one for all who read the same tensor from the same memory."""
+    if design.accelerator.fork == "copy":
+        return edge.name
+    home = home_of(design, edge)
+    return edge.producer if home is None else f"{edge.producer} in {home}"
+
+
+def _home(mapping: Mapping, producer: str, name: str, local: str | None) -> str | None:
+    home = mapping.homes.get(name, mapping.homes.get(producer))
+    return None if home == local else home
+
+
 def _capacities(names: ReadOnly[Link, str], accelerator: Accelerator, mapping: Mapping) -> dict[str, int]:
     """Tokens by edge; where a fork shares one buffer, its tightest reader's figure holds for all of them."""
     given = {name: int(tokens) for name, tokens in mapping.capacities.items()}
     if accelerator.fork == "copy":
         return given
-    shared: dict[str, int] = {}
-    for link, name in names.items():
+    local = accelerator.local_memory
+    buffers = {name: (link.producer, _home(mapping, link.producer, name, local)) for link, name in names.items()}
+    shared: dict[tuple[str, str | None], int] = {}
+    for name, buffer in buffers.items():
         if name in given:
-            shared[link.producer] = min(given[name], shared.get(link.producer, given[name]))
-    return {name: shared[link.producer] for link, name in names.items() if link.producer in shared}
+            shared[buffer] = min(given[name], shared.get(buffer, given[name]))
+    return {name: shared[buffer] for name, buffer in buffers.items() if buffer in shared}
 
 
 def edge_names(groups: Sequence[Group]) -> dict[Link, str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import networkx as nx
 
 from accelsim.mapping.buffers import needed_and_held
-from accelsim.mapping.design import Design, Edge, Stage
+from accelsim.mapping.design import Design, Edge, Stage, home_of
 from accelsim.mapping.movers import (
     fill_map,
     in_turns,
@@ -94,8 +94,8 @@ def _spilled(design: Design) -> list[tuple[str, list[Edge]]]:
     accelerator = design.accelerator
     found: dict[tuple[str, str], list[Edge]] = {}
     for edge in design.edges:
-        home = design.mapping.homes.get(edge.name, design.mapping.homes.get(edge.producer))
-        if home is not None and home != accelerator.local_memory:
+        home = home_of(design, edge)
+        if home is not None:
             buffer = edge.producer if accelerator.fork == "shared" else edge.name
             found.setdefault((home, buffer), []).append(edge)
     return [(home, edges) for (home, _), edges in found.items()]

@@ -163,7 +163,7 @@ class _Finder:
         self._net = net
         self._position = {node.name: index for index, node in enumerate(net.nodes)}
         self._fixed = net.constant_nodes
-        self._parent, self._depth = _pointwise_forest(net, self._fixed)
+        self._parent, self._depth = pointwise_forest(net, self._fixed)
         self._origins = _origins(net, self._fixed)
 
     def block_at(self, node: Node) -> AttentionBlock | None:
@@ -373,7 +373,7 @@ def _averages_whole_axes(layer: Layer, source: Tensor) -> bool:
     return tile is not None and all(size in (1, n) for size, n in zip(tile, source.spatial, strict=True))
 
 
-def _pointwise_forest(net: Network, fixed: frozenset[str]) -> tuple[dict[str, str], dict[str, int]]:
+def pointwise_forest(net: Network, fixed: frozenset[str]) -> tuple[dict[str, str], dict[str, int]]:
     """For every node that is a function of one other tensor point by point, that tensor; and every node's depth."""
     parent: dict[str, str] = {}
     depth: dict[str, int] = {}

@@ -215,7 +215,7 @@ def _traffic(
         moved[row.memory] += row.read_bytes + row.written_bytes
     sustained = {name: size / trace.interval_cycles for name, size in moved.items()}
     used = {name: bytes_of(_homed_elements(running, trace, name), running) for name in machine.memories}
-    used[machine.local_memory] += _weights_held(running) + bytes_of(_own_elements(running, trace, free), running)
+    used[machine.local_memory] += weights_held(running) + bytes_of(_own_elements(running, trace, free), running)
     return traffic_rows(traffic), memory_rows(machine, traffic, trace.interval_cycles, sustained, passed, used)
 
 
@@ -241,7 +241,7 @@ def _own_elements(running: Design, trace: Trace, free: Trace) -> int:
     return sum(rooms.values())
 
 
-def _weights_held(running: Design) -> int:
+def weights_held(running: Design) -> int:
     """Bytes of weights on chip: all of them, twice where those of the next frame load meanwhile."""
     total = sum(weight_bytes(running, stage) for stage in running.stages if stage.transfer is None)
     return total if running.accelerator.weights == "resident" else FRAMES_OF_WEIGHTS * total

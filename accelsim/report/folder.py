@@ -17,13 +17,16 @@ from accelsim.errors import InputError
 from accelsim.mapping.design import Design, bind
 from accelsim.mapping.mapping import Granularity, mapping_text, read_mapping
 from accelsim.network.graph import Network
+from accelsim.report.attention_study import AttentionStudy
 from accelsim.report.bandwidth import Rates, rates_of
 from accelsim.report.report import Body, Report
+from accelsim.report.ways_out import Way
 
 #: The file that makes a folder a run folder.
 MARK = "run.json"
 NETWORK, ARRAYS, ACCELERATOR, MAPPING = "network.yaml", "network.npz", "accelerator.yaml", "mapping.yaml"
 REPORT = "report.json"
+STUDY, STUDY_TABLE = "attention.json", "attention.parquet"
 #: Tables of a report, each in a Parquet file of its name; without rows where memory is not modelled.
 TABLES = ("buffers", "stages", "segments", "traffic", "memories", "bandwidth", "virtual_maps", "array")
 PACKAGES = ("accelsim", "numpy", "numba")
@@ -94,6 +97,27 @@ def write_comparison(folder: str | Path, names: Sequence[str]) -> list[Path]:
     place = _claimed(folder, "comparison")
     _write_json(place / MARK, RunNames(runs=tuple(names)).model_dump())
     return [place / name for name in names]
+
+
+def write_study(folder: str | Path, study: AttentionStudy, ways: Sequence[Way]) -> None:
+    """Writes a comparison's folder with a run a way out, and the study of all of them beside."""
+    made = [(way.row.variant, way.design, way.report) for way in ways]
+    runs = write_comparison(folder, [name for name, design, _ in made if design is not None])
+    for place in runs:
+        design, report = next((design, report) for name, design, report in made if name == place.name)
+        assert design is not None
+        assert report is not None
+        write_run(place, design, report)
+    _write_json(Path(folder) / STUDY, study.model_dump(mode="json"))
+    study.table.write_parquet(Path(folder) / STUDY_TABLE)
+
+
+def read_study(folder: str | Path) -> AttentionStudy:
+    """The attention study in a folder. Raises `InputError` for any other folder."""
+    path = Path(folder) / STUDY
+    if not path.is_file():
+        raise InputError(f"{path}: not there; accelsim attention NETWORK -o DIR writes it")
+    return _checked(AttentionStudy, _read_json(path), path)
 
 
 def versions() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from accelsim.errors import InputError
+from accelsim.report.attention_study import AttentionRow, AttentionStudy
 from accelsim.report.bandwidth import Rates, coarser
 from accelsim.report.facts import off_chip_name, off_chip_rows, takes_turns
 from accelsim.report.report import Body
@@ -77,6 +78,22 @@ METADATA: dict[str, dict[str, None]] = {
 #: Panels of `plot_roles`: title and the figure shown.
 ROLE_FIGURES = {"one frame in the machine": "one_frame_peak_elements", "steady state": "peak_elements"}
 STACKING = ("gate", "skip", "pyramid", "window", "stationary", "rate")
+#: Panels of `plot_attention`: of each bar's parts the colour and the size.
+STUDY_PANELS: dict[str, dict[str, tuple[str, Callable[[AttentionRow], float]]]] = {
+    "on chip (MB)": {
+        "buffers": (PALETTE["blue"], lambda row: (row.buffer_bytes or 0) / 10**6),
+        "weights": (PALETTE["grey"], lambda row: (row.weight_bytes or 0) / 10**6),
+    },
+    "off chip, a frame (MB)": {
+        "spilled": (PALETTE["red"], lambda row: (row.off_chip or {}).get("spill", 0) / 10**6),
+        "other traffic": (
+            PALETTE["sky"],
+            lambda row: ((row.off_chip_bytes or 0) - (row.off_chip or {}).get("spill", 0)) / 10**6,
+        ),
+    },
+    "multipliers": {"multipliers": (PALETTE["green"], lambda row: row.multipliers or 0)},
+    "latency (million cycles)": {"latency": (PALETTE["orange"], lambda row: (row.latency_cycles or 0) / 10**6)},
+}
 MOST_LAYERS = 20
 MOST_EDGES = 4
 MOST_SPANS = 400
@@ -338,6 +355,31 @@ def _curves(panel: Axes, run: Occupancy, looks: Mapping[str, tuple[str, str]]) -
         colour, dash = looks[name]
         until = np.append(times, run.period_cycles), np.append(held, held[-1])
         panel.step(*until, where="post", color=colour, linestyle=dash, linewidth=1.2, label=_short(name, 90))
+
+
+def plot_attention(study: AttentionStudy, path: str | Path) -> None:
+    """A bar a way out: bytes on chip, bytes off chip a frame, multipliers, and how long a frame takes."""
+    rows = [row for row in study.rows if row.on_chip_bytes is not None]
+    with _styled():
+        figure, panels = _panels(len(STUDY_PANELS), (4.0, 1.4 + 0.28 * len(rows)), sharex=False)
+        for panel, (axis, parts) in zip(panels, STUDY_PANELS.items(), strict=True):
+            left = np.zeros(len(rows))
+            for label, (colour, value) in parts.items():
+                sizes = np.array([value(row) for row in rows])
+                if sizes.any():
+                    panel.barh(range(len(rows)), sizes, left=left, color=colour, label=label, height=0.75)
+                left += sizes
+            panel.set_xlabel(axis)
+            panel.xaxis.set_major_formatter(_thousands)
+            panel.grid(axis="x")
+        panels[0].set_yticks(range(len(rows)), [_way_label(row) for row in rows])
+        panels[0].set_ylim(len(rows) - 0.4, -0.6)
+        _finish(figure, panels, [f"{study.network} on {study.accelerator}"])
+        _save(figure, path)
+
+
+def _way_label(row: AttentionRow) -> str:
+    return f"{row.variant} *" if row.changes_values else row.variant
 
 
 def _thousands(value: float, _position: float) -> str:

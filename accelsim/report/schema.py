@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from accelsim.errors import InputError
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.mapping import MappingFile
+from accelsim.report.attention_study import AttentionStudy
 from accelsim.report.compare import Comparison
 from accelsim.report.inspection import AcceleratorInspection, NetworkInspection
 from accelsim.report.report import Body
@@ -19,6 +20,7 @@ WRITTEN: dict[str, type[BaseModel]] = {
     "report": Body,
     "comparison": Comparison,
     "sizing": Sizing,
+    "attention": AttentionStudy,
     "network-inspection": NetworkInspection,
     "accelerator-inspection": AcceleratorInspection,
 }

@@ -64,7 +64,7 @@ def segmented(
         unrolls = MappingProxyType(_unrolled(draft, parts.stages[: parts.graph.count], Tile()))
         cost, mapping = endless, Mapping(unrolls, materialised=materialised)
     value, bound = cost[0] / frames_per_visit, min(cost[0], least) / frames_per_visit
-    choice = Choice(objective, value, value if found.exact else bound, found.exact)
+    choice = Choice(objective, float(value), float(value if found.exact else bound), bool(found.exact))
     return bind(net, accelerator, replace(mapping, choice=choice))
 
 
