@@ -13,7 +13,7 @@ from accelsim.errors import InputError
 BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 HERTZ = {"Hz": 1, "kHz": 10**3, "MHz": 10**6, "GHz": 10**9}
 
-_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
+_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+2?)\s*")
 
 
 def ceil_div(dividend: int, divisor: int) -> int:
@@ -58,3 +58,15 @@ def parse_bytes(value: str | int) -> int:
 def parse_hertz(value: str | int) -> int:
     """Hertz from text such as "400 MHz"; an integer is already hertz."""
     return _parse(value, HERTZ)
+
+
+def parse_square_millimetres(value: str) -> float:
+    """Square millimetres from text such as "2.5 mm2".
+
+    >>> parse_square_millimetres("2.5 mm2")
+    2.5
+    """
+    match = _QUANTITY.fullmatch(value)
+    if match is None or match.group(2) != "mm2":
+        raise InputError(f'"{value}" is not a number followed by mm2')
+    return float(match.group(1))

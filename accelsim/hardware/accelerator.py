@@ -8,20 +8,33 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
 from accelsim.errors import InputError, collected
 from accelsim.hardware.engine import Engine
+from accelsim.hardware.figures import faults
 from accelsim.hardware.memory import Memory
-from accelsim.hardware.quantities import Hertz
+from accelsim.hardware.quantities import Hertz, Node, SquareMillimetres
 from accelsim.hardware.streaming import StreamBlocks
+from accelsim.hardware.technology import load_technology
 from accelsim.yaml_file import Document, read_document, suggestion, validated
 
 PRESETS = ("streaming-asic", "fpga-stream", "systolic-npu", "feature-map-npu")
 
 #: Level names are part of dotted paths and of tables.
 LevelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=40)]
+
+
+class Leakage(BaseModel):
+    """Power of the whole chip while nothing switches; no technology has a figure of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    power_mw: float = Field(ge=0, le=10**9, allow_inf_nan=False, description="milliwatts, busy or not")
+    source: str = Field(min_length=1, max_length=400, description="where the figure is from")
+    node: Node | None = Field(None, description="process node of the figure; null: that of the technology")
 
 
 class Accelerator(BaseModel):
@@ -70,6 +83,11 @@ class Accelerator(BaseModel):
         False, description="channels are pooled on the way out of a convolution, before anything is stored"
     )
     reconfigure_cycles: int = Field(0, ge=0, le=10**12, description="cycles to set the engine up for another segment")
+    technology: str | None = Field(None, description="tables of energy and area, by name; null: neither is modelled")
+    leakage: Leakage | None = Field(None, description="power while nothing switches; null: not modelled")
+    area_budget: SquareMillimetres | None = Field(
+        None, description="mm2 that multipliers and memories on chip may take; text with a unit (25 mm2) or a number"
+    )
 
     @field_validator("memories")
     @classmethod
@@ -84,6 +102,26 @@ class Accelerator(BaseModel):
         if choice not in ("stream", "resident") and info.data.get("memories", True) == {}:
             raise ValueError("needs memories, and the machine describes none")
         return choice
+
+    @field_validator("technology")
+    @classmethod
+    def _be_known(cls, name: str | None) -> str | None:
+        if name is not None:
+            try:
+                load_technology(name)
+            except InputError as error:
+                raise ValueError(str(error)) from None
+        return name
+
+    @model_validator(mode="after")
+    def _have_figures_that_agree(self) -> Accelerator:
+        found = [
+            InitErrorDetails(type=PydanticCustomError("figure", "{told}", {"told": told}), loc=path, input=value)
+            for path, value, told in faults(self)
+        ]
+        if found:
+            raise ValidationError.from_exception_data("figures", found)
+        return self
 
     @property
     def clock_hz(self) -> int:

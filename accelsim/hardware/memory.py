@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
-from accelsim.hardware.quantities import BurstBytes, Bytes
+from accelsim.hardware.quantities import BurstBytes, Bytes, Node
 from accelsim.units import ceil_div
 
 #: Below this a port is rather described by fewer bits.
@@ -44,21 +44,40 @@ class Memory(BaseModel):
         "first-come",
         description="who is served first: the first to ask, or everyone in fixed turns in proportion to its bytes",
     )
+    kind: str | None = Field(
+        None,
+        max_length=40,
+        description="sram, or a kind of DRAM that the machine's technology lists; by default sram, and the last memory "
+        "the first kind of DRAM in the list",
+    )
+    macro: Bytes | None = Field(
+        None,
+        description="bytes of the SRAM block that an access goes to, which its energy depends on; null: a bank",
+    )
     energy_pj_per_byte: float | None = Field(
         None,
         ge=0,
         le=10**9,
         allow_inf_nan=False,
-        description="picojoules to read or write a byte, for mapping by energy; null: not known",
+        description="picojoules to read or write a byte; null: as the machine's technology has it by macro and kind",
     )
+    source: str | None = Field(None, max_length=400, description="where energy_pj_per_byte is from")
+    node: Node | None = Field(None, description="process node of energy_pj_per_byte; null: that of the technology")
 
-    @field_validator("burst")
+    @field_validator("source", "node")
     @classmethod
-    def _fit_a_burst(cls, burst: int, info: ValidationInfo) -> int:
-        size = info.data.get("size", burst)
-        if burst > size:
+    def _belong_to_a_figure(cls, told: str | None, info: ValidationInfo) -> str | None:
+        if told is not None and info.data.get("energy_pj_per_byte", 0) is None:
+            raise ValueError("tells of energy_pj_per_byte, which is not given; give that too, or leave this out")
+        return told
+
+    @field_validator("burst", "macro")
+    @classmethod
+    def _fit(cls, part: int | None, info: ValidationInfo) -> int | None:
+        size = info.data.get("size")
+        if part is not None and size is not None and part > size:
             raise ValueError(f"Input should be at most the size of the memory, {size} B")
-        return burst
+        return part
 
     def bytes_per_cycle(self, write: bool) -> Fraction:
         """What the port moves while it is held."""

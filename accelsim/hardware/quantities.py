@@ -8,17 +8,18 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from accelsim.errors import InputError
-from accelsim.units import BYTES, HERTZ, parse_bytes, parse_hertz
+from accelsim.units import BYTES, HERTZ, parse_bytes, parse_hertz, parse_square_millimetres
 
 #: Largest quantity of any kind: 2^50 bytes, 2^20 of them in a burst, or 10^12 Hz.
 MOST_BYTES = 2**50
 MOST_BURST = 2**20
 MOST_HERTZ = 10**12
+MOST_SQUARE_MILLIMETRES = 10**6
 #: More characters than any of them needs.
 LONGEST_TEXT = 60
 
 
-def _parsed(parse: Callable[[str | int], int]) -> Callable[[object], object]:
+def _parsed(parse: Callable[[str], int | float]) -> Callable[[object], object]:
     def read(value: object) -> object:
         if not isinstance(value, str):
             return value
@@ -49,4 +50,25 @@ Bytes = Annotated[
 #: An amount in bytes that moves at once.
 BurstBytes = Annotated[
     int, BeforeValidator(_parsed(parse_bytes)), Field(gt=0, le=MOST_BURST), _number_or_text(MOST_BURST, BYTES)
+]
+#: A process node, 45nm or 45 nm.
+Node = Annotated[
+    str,
+    BeforeValidator(lambda value: value.replace(" ", "") if isinstance(value, str) else value),
+    Field(pattern=r"^[1-9][0-9]{0,4}nm$"),
+    WithJsonSchema({"type": "string", "pattern": r"^\s*[1-9][0-9]{0,4}\s*nm\s*$"}),
+]
+#: An area in square millimetres.
+SquareMillimetres = Annotated[
+    float,
+    BeforeValidator(_parsed(parse_square_millimetres)),
+    Field(gt=0, le=MOST_SQUARE_MILLIMETRES, allow_inf_nan=False),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": MOST_SQUARE_MILLIMETRES},
+                {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*mm2\s*$"},
+            ]
+        }
+    ),
 ]

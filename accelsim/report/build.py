@@ -13,7 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.cost.accesses import pipeline_accesses, visit_accesses
+from accelsim.cost.energy import has_energy
 from accelsim.errors import InputError, NotModelled
+from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.array_use import array_use
 from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, Stage, with_capacities, with_interval
@@ -22,13 +25,14 @@ from accelsim.mapping.movers import weight_bytes
 from accelsim.mapping.roles import ROLES
 from accelsim.mapping.segments.passes import element_bits
 from accelsim.mapping.streams import FRAMES_OF_WEIGHTS, streamed
-from accelsim.mapping.traffic import pipeline_traffic, visit_traffic
+from accelsim.mapping.traffic import Traffic, pipeline_traffic, visit_traffic
 from accelsim.network.attention import attention_buffering, find_attention
 from accelsim.network.reach import Granularity as TokenGranularity
 from accelsim.report import report as parts
 from accelsim.report.arrays import array_rows
 from accelsim.report.bandwidth import binned
 from accelsim.report.buffers import edge_columns
+from accelsim.report.costs import area_part, energy_part, roofline_part
 from accelsim.report.memory import memory_rows, traffic_rows, turns_sustained, turns_used
 from accelsim.report.turns import crossing_rows, inner_rows, role_rows, segment_rows
 from accelsim.report.turns import stage_rows as turns_stage_rows
@@ -81,18 +85,22 @@ def simulate(
     trace = schedule(running, tokens, source, frames)
     free = trace if trace.steady and _is_free(trace) else _free(_unbounded(running), trace.granularity)
     peaks = _peaks(trace, free)
-    passed = pipeline_passed(trace)
-    traffic, memories = _traffic(trace, free, passed)
+    passed, moved = pipeline_passed(trace), pipeline_traffic(running)
+    traffic, memories = _traffic(trace, free, passed, moved)
+    stages, segments = tuple(_stage_rows(trace)), (pipeline_segment(running),)
+    interval = trace.interval_cycles
     return parts.Report(
         parts.Body(
             **report_head(running, trace.granularity, trace.source),
+            energy=energy_part(design.accelerator, lambda: pipeline_accesses(running, moved), interval),
+            roofline=roofline_part(design.accelerator, stages, segments, moved, interval),
             throughput=_throughput(trace, design),
             critical=_critical(trace),
             buffering={role: _role(free, peaks, role) for role in ROLES},
             buffers=tuple(_buffer(trace, peaks, k) for k in range(len(running.edges))),
-            stages=tuple(_stage_rows(trace)),
+            stages=stages,
             array=array_rows(array_use(running)) or None,
-            segments=(pipeline_segment(running),),
+            segments=segments,
             traffic=traffic,
             memories=memories,
             virtual_maps=virtual_maps(design, traffic),
@@ -110,6 +118,7 @@ def _in_turns(design: Design, frames: int | None, granularity: str | None, sourc
     inner, crossing = inner_rows(turns), crossing_rows(turns)
     traffic = visit_traffic(design, turns.visits)
     machine = design.accelerator
+    stages, segments = tuple(turns_stage_rows(turns)), segment_rows(turns)
     passed = turns_passed(turns)
     memories = memory_rows(
         machine,
@@ -122,13 +131,15 @@ def _in_turns(design: Design, frames: int | None, granularity: str | None, sourc
     return parts.Report(
         parts.Body(
             **report_head(design, "row", "greedy"),
+            energy=energy_part(machine, lambda: visit_accesses(design, turns.visits, traffic), turns.interval_cycles),
+            roofline=roofline_part(machine, stages, segments, traffic, turns.interval_cycles),
             throughput=turns_throughput(turns, alone),
             critical=None,
             buffering=role_rows(turns, inner, crossing),
             buffers=tuple(row for rows in (*inner, crossing) for row in rows),
-            stages=tuple(turns_stage_rows(turns)),
+            stages=stages,
             array=array_rows(array_use(design, turns.visits)) or None,
-            segments=segment_rows(turns),
+            segments=segments,
             traffic=traffic_rows(traffic),
             memories=memories,
             virtual_maps=virtual_maps(design, traffic_rows(traffic)),
@@ -172,10 +183,20 @@ def report_head(design: Design, granularity: str, source: str) -> dict[str, Any]
         "attention_buffering": attention_of(design),
         "work": work_of(design),
         "choice": None if choice is None else _choice(choice),
-        "energy": None,
-        "not_modelled": (*(() if machine.memories else parts.NEED_MEMORIES), *parts.NOT_MODELLED),
+        "area": area_part(machine),
+        "not_modelled": _not_modelled(machine),
         "version": version("accelsim"),
     }
+
+
+def _not_modelled(machine: Accelerator) -> tuple[str, ...]:
+    """Parts of the report that are null because of what the machine's file leaves out."""
+    missing = [] if machine.memories else list(parts.NEED_MEMORIES)
+    if not has_energy(machine):
+        missing.append("energy")
+    elif machine.leakage is None:
+        missing.append("leakage")
+    return (*missing, *(("area",) if area_part(machine) is None else ()))
 
 
 def _choice(choice: Choice) -> parts.Choice:
@@ -203,13 +224,12 @@ def pipeline_segment(running: Design) -> parts.Segment:
 
 
 def _traffic(
-    trace: Trace, free: Trace, passed: Mapping[str, Passed]
+    trace: Trace, free: Trace, passed: Mapping[str, Passed], traffic: Sequence[Traffic]
 ) -> tuple[tuple[parts.TrafficRow, ...] | None, dict[str, parts.MemoryRow] | None]:
     running = trace.design
     machine = running.accelerator
     if machine.local_memory is None:
         return None, None
-    traffic = pipeline_traffic(running)
     moved: dict[str, Fraction] = defaultdict(Fraction)
     for row in traffic:
         moved[row.memory] += row.read_bytes + row.written_bytes

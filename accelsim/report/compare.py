@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from accelsim.report.cost_tables import ENERGY
 from accelsim.report.facts import (
     ATTENTION,
     LATENCY,
@@ -27,7 +28,10 @@ from accelsim.report.text import MOST_BUFFERS, role_measures, title_line
 from accelsim.report.virtual_tables import VIRTUAL_MAPS
 
 #: Fields by which the rows of a report's tables are matched: the first of these that they have.
-ROW_NAMES = (("edge",), ("stage",), ("block",), ("name",), ("pool",), ("layer", "tensor", "memory", "kind"))
+ROW_NAMES = (
+    ("edge",), ("stage",), ("block",), ("name",), ("pool",), ("layer", "tensor", "memory", "kind"),
+    ("layer", "part", "memory"), ("part",), ("layer",),
+)  # fmt: skip
 
 
 class Run(NamedTuple):
@@ -103,7 +107,7 @@ def comparison_tables(runs: Sequence[Run]) -> list[Table]:
     tables = [lines_table("Runs", [f"{run.label}: {title_line(run.body)}" for run in runs])]
     if len(titles) == 1:
         tables = [lines_table(next(iter(titles)), [])]
-    tables += _sections((THROUGHPUT, TURNS, LATENCY, OFF_CHIP), runs)
+    tables += _sections((THROUGHPUT, TURNS, LATENCY, OFF_CHIP, ENERGY), runs)
     tables += [table for table in (_memories(runs),) if table]
     tables += _sections((VIRTUAL_MAPS, ATTENTION), runs)
     tables.append(

@@ -28,7 +28,10 @@ NETWORK, ARRAYS, ACCELERATOR, MAPPING = "network.yaml", "network.npz", "accelera
 REPORT = "report.json"
 STUDY, STUDY_TABLE = "attention.json", "attention.parquet"
 #: Tables of a report, each in a Parquet file of its name; without rows where memory is not modelled.
-TABLES = ("buffers", "stages", "segments", "traffic", "memories", "bandwidth", "virtual_maps", "array")
+TABLES = (
+    "buffers", "stages", "segments", "traffic", "memories", "bandwidth", "virtual_maps", "array",
+    "energy", "area", "roofline",
+)  # fmt: skip
 PACKAGES = ("accelsim", "numpy", "numba")
 
 #: More than the report of any network that can be simulated.

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from accelsim.report.cost import Area, AreaRow, Energy, EnergyRow, RooflineRow
+
 if TYPE_CHECKING:
     import polars as pl
 
     from accelsim.report.bandwidth import Rates
 
-#: What no report has yet; accesses of line buffers are no traffic, and are not counted.
-NOT_MODELLED = ("line_buffer_accesses", "energy")
 #: Parts of a report that need a machine with memories.
-NEED_MEMORIES = ("traffic", "memories")
+NEED_MEMORIES = ("traffic", "memories", "roofline")
 
 
 class _Part(BaseModel):
@@ -341,7 +341,11 @@ class Body(_Part):
     traffic: tuple[TrafficRow, ...] | None = Field(description="null where the machine describes no memories")
     memories: dict[str, MemoryRow] | None = Field(description="null as above; from the engine outwards")
     virtual_maps: VirtualMaps | None = Field(description="null where no convolution has its channels pooled")
-    energy: None = Field(description="not modelled: no technology is described")
+    energy: Energy | None = Field(description="null where the machine has no technology or no memories, and by words")
+    area: Area | None = Field(description="null where the machine has no technology with areas")
+    roofline: tuple[RooflineRow, ...] | None = Field(
+        description="a row a layer with MACs; null where the machine describes no memories, and by words"
+    )
     not_modelled: tuple[str, ...]
     warnings: tuple[str, ...]
     version: str
@@ -396,6 +400,23 @@ class Report:
         """One row a convolution whose channels are pooled."""
         part = self.body.virtual_maps
         return _table([row.model_dump() for row in (part.layers if part else ())], VirtualMapRow)
+
+    @cached_property
+    def energy(self) -> pl.DataFrame:
+        """One row a layer, kind of access and memory; without rows where energy is not modelled."""
+        part = self.body.energy
+        return _table([row.model_dump() for row in (part.rows if part else ())], EnergyRow)
+
+    @cached_property
+    def area(self) -> pl.DataFrame:
+        """One row a part of the chip; without rows where area is not modelled."""
+        part = self.body.area
+        return _table([row.model_dump() for row in (part.rows if part else ())], AreaRow)
+
+    @cached_property
+    def roofline(self) -> pl.DataFrame:
+        """One row a layer with MACs; without rows where memory is not modelled."""
+        return _table([row.model_dump() for row in self.body.roofline or ()], RooflineRow)
 
     @cached_property
     def segments(self) -> pl.DataFrame:

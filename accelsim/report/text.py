@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from accelsim.report.arrays import array_table
+from accelsim.report.cost_tables import ENERGY
 from accelsim.report.facts import (
     ATTENTION,
     LATENCY,
@@ -76,7 +77,7 @@ def report_text(body: Body) -> str:
 
 def report_tables(body: Body) -> list[Table]:
     """All that text shows of a report, in order."""
-    sections = (THROUGHPUT, TURNS, LATENCY, OFF_CHIP, VIRTUAL_MAPS, ATTENTION)
+    sections = (THROUGHPUT, TURNS, LATENCY, OFF_CHIP, ENERGY, VIRTUAL_MAPS, ATTENTION)
     tables = [lines_table(title_line(body), []), *_sections(sections, body)]
     parts = (_turns(body), array_table(body), memories_table(body), traffic_table(body), virtual_table(body))
     tables += [table for table in parts if table]

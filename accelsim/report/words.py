@@ -31,7 +31,7 @@ def simulate_words(design: Design, frames: int | None = None, source: str | None
     free = schedule_words(design, free=True)
     lone = schedule_words(design, frames=1, free=True)
     head = report_head(design, "word", trace.source)
-    unknown = tuple(name for name in parts.NEED_MEMORIES if name not in head["not_modelled"])
+    unknown = tuple(name for name in (*parts.NEED_MEMORIES, "energy") if name not in head["not_modelled"])
     own = {"fork": "copy", "pace_cycles": trace.pace_cycles}
     own |= {"not_modelled": (*unknown, *head["not_modelled"], *NULL_BY_WORD)}
     body = parts.Body(
@@ -44,6 +44,8 @@ def simulate_words(design: Design, frames: int | None = None, source: str | None
         segments=(pipeline_segment(design),),
         traffic=None,
         memories=None,
+        energy=None,
+        roofline=None,
         virtual_maps=None,
         array=None,
         warnings=tuple(_warnings(trace, free)),

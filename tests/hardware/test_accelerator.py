@@ -94,7 +94,7 @@ def test_every_field_says_what_it_means():
     seen = set(models(Accelerator))
     assert {model.__name__ for model in seen} == {
         "Accelerator", "SpatialEngine", "SystolicEngine", "Memory", "MemoryPort", "StreamBlocks", "WindowBlock",
-        "MatrixBlock", "ThresholdBlock", "PaddingBlock", "FifoBlock",
+        "MatrixBlock", "ThresholdBlock", "PaddingBlock", "FifoBlock", "Leakage",
     }  # fmt: skip
     for model in seen:
         for name, field in model.model_fields.items():
@@ -219,7 +219,7 @@ def test_memories_are_read_from_the_engine_outwards(file):
     assert machine.memories["sram"].model_dump() == {
         "size": 64 * 1024, "port": {"read_bits": 64, "write_bits": 32, "shared": False}, "banks": 1,
         "latency_cycles": 0, "burst": 1, "outstanding": 64, "efficiency": 1.0, "arbitration": "first-come",
-        "energy_pj_per_byte": None,
+        "kind": None, "macro": None, "energy_pj_per_byte": None, "source": None, "node": None,
     }  # fmt: skip
     assert machine.memories["dram"].efficiency == 0.8
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from accelsim.errors import InputError
 from accelsim.hardware.accelerator import Accelerator
+from accelsim.hardware.figures import memory_pj_per_byte
 from accelsim.mapping.search.option import Option, Options
 
 ObjectiveName = Literal["bytes", "cycles", "energy"]
@@ -126,11 +127,13 @@ def objective_of(name: str, accelerator: Accelerator, frames: int) -> Objective:
     if name == "bytes":
         away = _off_chip(accelerator)
         return Prices(accelerator, frames, {memory: int(memory == away) for memory in accelerator.memories})
-    energies = {memory: level.energy_pj_per_byte for memory, level in accelerator.memories.items()}
+    energies = {memory: memory_pj_per_byte(accelerator, memory) for memory in accelerator.memories}
     missing = [f"memories.{memory}.energy_pj_per_byte" for memory, energy in energies.items() if energy is None]
     if missing:
-        raise InputError(f"objective 'energy' needs {', '.join(missing)}, which {accelerator.name} does not give")
-    return Prices(accelerator, frames, {memory: float(energy or 0) for memory, energy in energies.items()})
+        raise InputError(
+            f"objective 'energy' needs a technology, or {', '.join(missing)}, which {accelerator.name} does not give"
+        )
+    return Prices(accelerator, frames, {memory: float(energy.value) for memory, energy in energies.items() if energy})
 
 
 def _off_chip(accelerator: Accelerator) -> str:

@@ -1,0 +1,176 @@
+"""How often a design multiplies, and what passes the ports of every memory for it: closed forms, a frame each.
+
+Stages that pass maps on do so through buffers in the first memory: what a stage makes is written there once (once a
+reader where forks copy), and every reader reads of it what its window needs. Weights are read from there for every
+product, once for all pixels that are made side by side, unless each multiplier keeps its own for ever. Everything
+that passes the port of a memory away from the engine is traffic.
+
+Not counted: registers between multipliers and behind windows, among them those that repeat a window for every
+group of outputs; biases, scales and thresholds, which stay beside the arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal
+
+from accelsim.cost.windows import elements_read
+from accelsim.mapping.design import Design, Edge, Stage
+from accelsim.mapping.segments.passes import element_bits
+from accelsim.mapping.segments.visits import Visits
+from accelsim.mapping.traffic import Traffic
+from accelsim.mapping.work import fired_tensor, loop_nest
+from accelsim.network.layers import Product
+from accelsim.network.tensor import Tensor
+
+Part = Literal[
+    "mac", "weight_read", "weight_write", "buffer_read", "buffer_write", "memory_read", "memory_write", "leakage"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What one layer does of a kind in a frame: MACs, or bytes at a memory.
+
+    `bits` of a MAC are those of its second operand, a weight or another activation.
+    """
+
+    layer: str
+    part: Part
+    memory: str | None
+    count: Fraction
+    bits: int | None = None
+
+
+def pipeline_accesses(running: Design, traffic: Sequence[Traffic]) -> list[Access]:
+    """Of a whole-network pipeline with its movers, and what these move."""
+    return _summed([*_of_design(running, 1), *_of_traffic(running, traffic)])
+
+
+def visit_accesses(design: Design, visits: Visits, traffic: Sequence[Traffic]) -> list[Access]:
+    """Of a design with segments: every tile as often as it runs."""
+    steps = (step for visit in visits.turns for step in visit.steps)
+    inside = (access for step in steps for access in _of_design(step.design, step.times))
+    return _summed([*inside, *_of_traffic(design, traffic)])
+
+
+def _of_design(design: Design, times: int) -> Iterator[Access]:
+    """Of one pipeline that runs so many times a frame."""
+    for access in (*_macs(design), *_weight_reads(design), *_buffer_writes(design), *_buffer_reads(design)):
+        yield replace(access, count=access.count * times)
+
+
+def _macs(design: Design) -> Iterator[Access]:
+    for stage in design.stages:
+        if stage.macs:
+            yield Access(stage.name, "mac", None, Fraction(stage.macs), _operand_bits(design, stage))
+
+
+def _operand_bits(design: Design, stage: Stage) -> int:
+    """Bits of what an activation is multiplied by."""
+    machine = design.accelerator
+    return machine.activation_bits if isinstance(stage.group.node.layer, Product) else machine.weight_bits
+
+
+def _weight_reads(design: Design) -> Iterator[Access]:
+    for stage in design.stages:
+        if stage.macs and not isinstance(stage.group.node.layer, Product):
+            reads = _held_reads(stage)
+            yield _local(design, stage.name, "weight_read", reads, design.accelerator.weight_bits)
+
+
+def _held_reads(stage: Stage) -> int:
+    """Operands that multipliers read from memory because they do not keep them: one a product of a single pixel."""
+    assert stage.unroll is not None
+    in_place = stage.multipliers // stage.unroll.pixels * stage.fired.pixels >= stage.macs
+    return 0 if in_place else stage.macs // stage.unroll.pixels
+
+
+def _buffer_writes(design: Design) -> Iterator[Access]:
+    """What fills the buffers: a fork's once where its readers share it."""
+    written: set[str] = set()
+    for edge in design.edges:
+        producer = design.stage_by_name[edge.producer]
+        if not _is_here(design, edge) or _stays(design, producer):
+            continue
+        owner = edge.producer if design.accelerator.fork == "shared" else edge.name
+        if owner not in written:
+            written.add(owner)
+            bits = element_bits(design.accelerator, design.stage_by_name, edge)
+            yield _local(design, _charged(producer), "buffer_write", edge.tensor.elements, bits)
+
+
+def _buffer_reads(design: Design) -> Iterator[Access]:
+    """What movers take out of buffers, element by element, and what layers read of their operands."""
+    for edge in design.edges:
+        if edge.reads == "each" and _is_here(design, edge):
+            bits = element_bits(design.accelerator, design.stage_by_name, edge)
+            layer = _charged(design.stage_by_name[edge.consumer])
+            yield _local(design, layer, "buffer_read", edge.tensor.elements, bits)
+    for stage in design.stages:
+        for operand, _ in stage.group.operands if stage.transfer is None else ():
+            reads = _operand_reads(design, stage, operand)
+            yield _local(design, stage.name, "buffer_read", reads, design.accelerator.activation_bits)
+
+
+def _is_here(design: Design, edge: Edge) -> bool:
+    """Whether an edge is a buffer of maps in the engine's own memory; weights are counted with what loads them."""
+    transfer = design.stage_by_name[edge.producer].transfer
+    return edge.home is None and not (transfer and transfer.kind == "weight")
+
+
+def _stays(design: Design, producer: Stage) -> bool:
+    """Whether a stage stands for what an earlier tile has left in the first memory."""
+    return producer.is_source and producer.transfer is None and producer.name not in design.network.by_name
+
+
+def _charged(stage: Stage) -> str:
+    """The layer that a stage works for."""
+    return stage.transfer.layer if stage.transfer else stage.name
+
+
+def _operand_reads(design: Design, stage: Stage, operand: int) -> Fraction:
+    """Elements of an operand that a layer reads; of a tile its share of the outputs, and of the input channels.
+
+    A tile reads what it needs whether it comes with this tile or was kept from those before.
+    """
+    node, net = stage.group.node, design.network
+    inputs = net.sources(node)
+    if isinstance(node.layer, Product) and operand == 1:
+        return Fraction(_held_reads(stage) or inputs[operand].elements)
+    nest = loop_nest(net, node)
+    slides = nest is None or stage.unroll is None or stage.unroll.window == nest.window
+    reads = elements_read(node.layer, operand, inputs, net.tensors[node.name], slides)
+    outputs = Fraction(stage.fired.pixels, fired_tensor(net, node).pixels)
+    return reads * outputs * _channel_share(design, stage, operand, inputs[operand])
+
+
+def _channel_share(design: Design, stage: Stage, operand: int, whole: Tensor) -> Fraction:
+    """Channels of an operand that a tile reads, of all it has."""
+    edges = (edge for edge in design.edges_to[stage.name] if edge.operand == operand)
+    channels = next((edge.tensor.channels for edge in edges), whole.channels)
+    return Fraction(channels, whole.channels)
+
+
+def _of_traffic(design: Design, traffic: Sequence[Traffic]) -> Iterator[Access]:
+    """What passes ports away from the engine; weights that are loaded are written to the first memory too."""
+    for row in traffic:
+        yield Access(row.layer, "memory_read", row.memory, row.read_bytes)
+        yield Access(row.layer, "memory_write", row.memory, row.written_bytes)
+        if row.kind == "weight":
+            yield Access(row.layer, "weight_write", design.accelerator.local_memory, row.read_bytes)
+
+
+def _local(design: Design, layer: str, part: Part, elements: int | Fraction, bits: int) -> Access:
+    return Access(layer, part, design.accelerator.local_memory, Fraction(elements) * bits / 8)
+
+
+def _summed(accesses: Iterable[Access]) -> list[Access]:
+    """One a layer, part, memory and width, without those of nothing, in the order in which they first come."""
+    counts: dict[tuple[str, Part, str | None, int | None], Fraction] = defaultdict(Fraction)
+    for one in accesses:
+        counts[one.layer, one.part, one.memory, one.bits] += one.count
+    return [Access(layer, part, memory, count, bits) for (layer, part, memory, bits), count in counts.items() if count]

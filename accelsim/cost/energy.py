@@ -1,0 +1,61 @@
+"""Energy of a frame: what is counted, times what each takes. It knows nothing of time but leakage's share of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from accelsim.cost.accesses import Access, Part
+from accelsim.hardware.accelerator import Accelerator
+from accelsim.hardware.figures import mac_pj, memory_pj_per_byte
+from accelsim.hardware.technology import Figure
+
+FJ_PER_PJ = 1000
+#: Picojoules of a milliwatt in a second.
+PJ_PER_MILLIWATT_SECOND = 10**9
+#: What leakage is charged to: no layer.
+CHIP = "chip"
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """An access, and what one of its counts takes in picojoules."""
+
+    access: Access
+    each: Figure
+
+    @property
+    def femtojoules(self) -> int:
+        """Rounded to whole femtojoules, so that rows add up to their sum exactly."""
+        return round(self.access.count * self.each.value * FJ_PER_PJ)
+
+
+def has_energy(machine: Accelerator) -> bool:
+    """Whether everything is described that energy depends on: a technology, and memories to charge accesses to."""
+    return machine.technology is not None and bool(machine.memories) and machine.engine.kind == "spatial"
+
+
+def energies(machine: Accelerator, accesses: Iterable[Access], frame_seconds: Fraction | None = None) -> list[Energy]:
+    """What every access takes on a machine that `has_energy`, and leakage over a frame where its power is known."""
+    found = [Energy(access, _each(machine, access)) for access in accesses]
+    if machine.leakage is not None and frame_seconds is not None:
+        found.append(_leaked(machine, frame_seconds))
+    return found
+
+
+def _each(machine: Accelerator, access: Access) -> Figure:
+    figure = (
+        mac_pj(machine, access.bits or machine.weight_bits)
+        if access.memory is None
+        else memory_pj_per_byte(machine, access.memory)
+    )
+    assert figure is not None
+    return figure
+
+
+def _leaked(machine: Accelerator, frame_seconds: Fraction) -> Energy:
+    assert machine.leakage is not None
+    picojoules = Fraction(str(machine.leakage.power_mw)) * PJ_PER_MILLIWATT_SECOND
+    leakage: Part = "leakage"
+    return Energy(Access(CHIP, leakage, None, frame_seconds), Figure(picojoules, machine.leakage.source))

@@ -1,0 +1,169 @@
+"""Counts of a design against what is written out by hand, and laws that they keep."""
+
+from collections import Counter
+from dataclasses import replace
+from types import MappingProxyType
+
+import pytest
+
+from accelsim import load_accelerator, load_network, map_network
+from accelsim.cost.accesses import pipeline_accesses, visit_accesses
+from accelsim.mapping.design import bind
+from accelsim.mapping.mapping import Mapping
+from accelsim.mapping.segments.segment import Segment, Tile
+from accelsim.mapping.segments.visits import visits
+from accelsim.mapping.streams import streamed
+from accelsim.mapping.traffic import pipeline_traffic, visit_traffic
+from accelsim.mapping.unrolling import Unroll
+from accelsim.network.graph import Node, network
+from accelsim.network.layers import Combine, Convolution, Input, Product
+
+SIZE = 8
+
+
+def convolution(channels, kernel, inputs, **more):
+    return Convolution(channels, (kernel,) * 2, (1, 1), ((kernel // 2,) * 2,) * 2, (1, 1), **more)
+
+
+def chain():
+    """Two convolutions, the second added to the first."""
+    nodes = [
+        Node("x", Input(4, (SIZE, SIZE))),
+        Node("first", convolution(8, 3, 4), ("x",)),
+        Node("second", convolution(8, 1, 8), ("first",)),
+        Node("sum", Combine("add"), ("first", "second")),
+    ]
+    return network("chain", nodes, ["sum"])
+
+
+def machine(**settings):
+    chosen = {name.replace("__", "."): value for name, value in settings.items()}
+    return load_accelerator("streaming-asic", {"engine.multipliers": 256, **chosen})
+
+
+def designed(unroll, **settings):
+    factors = {name: Unroll(*given) for name, given in unroll.items()}
+    return bind(chain(), machine(**settings), Mapping(unroll=MappingProxyType(factors)))
+
+
+def counts(design):
+    """What is counted a frame, by layer and part and memory."""
+    if design.mapping.segments:
+        turns = visits(design)
+        found = visit_accesses(design, turns, visit_traffic(design, turns))
+    else:
+        running = streamed(design, "row")
+        found = pipeline_accesses(running, pipeline_traffic(running))
+    return {(one.layer, one.part, one.memory): one.count for one in found}
+
+
+PIXELS = SIZE * SIZE
+ROWS = 3 * SIZE - 2  # rows that windows of 3 read over a map with padding
+PLAIN = {"first": (1, 8, 9, 1), "second": (8, 1, 1, 1)}
+
+
+def test_a_pipeline_counts_what_is_written_out_here():
+    found = counts(designed(PLAIN))
+    macs = {"first": 4 * 8 * 9 * PIXELS, "second": 8 * 8 * PIXELS}
+    assert found == {
+        ("first", "mac", None): macs["first"],
+        ("second", "mac", None): macs["second"],
+        ("first", "weight_read", "sram"): macs["first"],
+        ("second", "weight_read", "sram"): macs["second"],
+        ("x", "buffer_write", "sram"): 4 * PIXELS,
+        ("first", "buffer_write", "sram"): 8 * PIXELS,
+        ("second", "buffer_write", "sram"): 8 * PIXELS,
+        ("first", "buffer_read", "sram"): 4 * ROWS * SIZE,
+        ("second", "buffer_read", "sram"): 8 * PIXELS,
+        ("sum", "buffer_read", "sram"): 2 * 8 * PIXELS,
+        ("x", "memory_read", "dram"): 4 * PIXELS,
+        ("sum", "memory_write", "dram"): 8 * PIXELS,
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "unroll", "changed"),
+    [
+        ({"fork": "copy"}, {}, {("first", "buffer_write", "sram"): 2 * 8 * PIXELS}),
+        ({}, {"first": (4, 8, 1, 1)}, {("first", "buffer_read", "sram"): 4 * ROWS * ROWS}),
+        ({}, {"first": (4, 8, 1, 2)}, {("first", "buffer_read", "sram"): 4 * ROWS * ROWS,
+                                       ("first", "weight_read", "sram"): 4 * 8 * 9 * PIXELS // 2}),
+        ({}, {"second": (8, 8, 1, 1)}, {("second", "weight_read", "sram"): None}),
+        ({"activation_bits": 4}, {}, {("x", "buffer_write", "sram"): 2 * PIXELS,
+                                      ("first", "buffer_write", "sram"): 4 * PIXELS,
+                                      ("second", "buffer_write", "sram"): 4 * PIXELS,
+                                      ("first", "buffer_read", "sram"): 2 * ROWS * SIZE,
+                                      ("second", "buffer_read", "sram"): 4 * PIXELS,
+                                      ("sum", "buffer_read", "sram"): 8 * PIXELS,
+                                      ("x", "memory_read", "dram"): 2 * PIXELS,
+                                      ("sum", "memory_write", "dram"): 4 * PIXELS}),
+        ({"weight_bits": 16}, {}, {("first", "weight_read", "sram"): 2 * 4 * 8 * 9 * PIXELS,
+                                   ("second", "weight_read", "sram"): 2 * 8 * 8 * PIXELS}),
+        ({"weights": "frame"}, {}, {(layer, part, memory): size
+                                    for layer, size in (("first", 4 * 8 * 9), ("second", 64))
+                                    for part, memory in (("memory_read", "dram"), ("weight_write", "sram"))}),
+    ],
+)  # fmt: skip
+def test_a_change_moves_its_own_counts_alone(settings, unroll, changed):
+    before, after = counts(designed(PLAIN)), counts(designed(PLAIN | unroll, **settings))
+    expected = before | changed
+    assert after == {key: count for key, count in expected.items() if count is not None}
+
+
+def segmented(tile, halo="cache"):
+    base = designed(PLAIN, interface="memory", weights="frame")
+    segment = Segment(("first", "second", "sum"), tile, halo)
+    return bind(base.network, base.accelerator, replace(base.mapping, segments=(segment,)))
+
+
+def totals(found):
+    sums = Counter()
+    for (_, part, memory), count in found.items():
+        sums[part, memory] += count
+    return sums
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, SIZE])
+def test_tiles_that_keep_their_halo_count_as_the_whole_does(rows):
+    assert totals(counts(segmented(Tile(rows=rows)))) == totals(counts(segmented(Tile())))
+
+
+def test_what_is_computed_again_counts_again():
+    whole, again = (totals(counts(segmented(tile, "recompute"))) for tile in (Tile(), Tile(rows=2)))
+    assert again["mac", None] == whole["mac", None]  # a 1x1 convolution behind: only inputs overlap
+    assert again["memory_read", "dram"] > whole["memory_read", "dram"]
+    assert again["buffer_write", "sram"] > whole["buffer_write", "sram"]
+
+
+def test_tiles_of_outputs_read_their_inputs_again():
+    net = network("one", [Node("x", Input(4, (SIZE, SIZE))), Node("first", convolution(8, 3, 4), ("x",))], ["first"])
+    for outputs, times in ((None, 1), (4, 2), (2, 4)):
+        mapping = Mapping(
+            unroll=MappingProxyType({"first": Unroll(1, 2, 9)}), segments=(Segment(("first",), Tile(outputs=outputs)),)
+        )
+        found = counts(bind(net, machine(interface="memory", weights="frame"), mapping))
+        assert found["first", "mac", None] == 4 * 8 * 9 * PIXELS
+        assert found["first", "weight_read", "sram"] == 4 * 8 * 9 * PIXELS
+        # the window reads each tile's inputs, and the store reads what was made
+        assert found["first", "buffer_read", "sram"] == times * 4 * ROWS * SIZE + 8 * PIXELS
+
+
+def test_a_held_operand_is_read_for_every_product():
+    nodes = [
+        Node("a", Input(16, (5,))),
+        Node("b", Input(16, (7,))),
+        Node("dot", Product(2, transposed=True), ("a", "b")),
+    ]
+    net = network("attention", nodes, ["dot"])
+    design = bind(net, machine(), Mapping(unroll=MappingProxyType({"dot": Unroll(8, 1)})))
+    found = counts(design)
+    assert found["dot", "mac", None] == 5 * 7 * 16
+    assert found["dot", "buffer_read", "sram"] == 5 * 16 + 5 * 7 * 16
+    assert ("dot", "weight_read", "sram") not in found
+
+
+@pytest.mark.parametrize("mapping", ["pipeline", "fused", "layer-by-layer"])
+def test_all_macs_of_a_network_are_there(mapping):
+    net = load_network("mobilenet_v3_small", input_shape=(1, 3, 64, 64))
+    found = totals(counts(map_network(net, load_accelerator("feature-map-npu"), mapping=mapping)))
+    assert found["mac", None] == net.macs
