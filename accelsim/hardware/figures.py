@@ -60,7 +60,7 @@ def memory_pj_per_byte(machine: Accelerator, name: str) -> Figure | None:
         return None
     kind = memory_kind(machine, name)
     if kind == SRAM:
-        return technology.sram_pj_per_byte(memory.macro or ceil_div(memory.size, memory.banks))
+        return technology.sram_pj_per_byte(min(memory.macro or ceil_div(memory.size, memory.banks), memory.size))
     return technology.dram_pj_per_byte(kind)
 
 

@@ -52,7 +52,8 @@ class Memory(BaseModel):
     )
     macro: Bytes | None = Field(
         None,
-        description="bytes of the SRAM block that an access goes to, which its energy depends on; null: a bank",
+        description="bytes of the SRAM block that an access goes to, or all of a smaller memory; its energy depends on "
+        "that; null: a bank",
     )
     energy_pj_per_byte: float | None = Field(
         None,
@@ -71,13 +72,13 @@ class Memory(BaseModel):
             raise ValueError("tells of energy_pj_per_byte, which is not given; give that too, or leave this out")
         return told
 
-    @field_validator("burst", "macro")
+    @field_validator("burst")
     @classmethod
-    def _fit(cls, part: int | None, info: ValidationInfo) -> int | None:
-        size = info.data.get("size")
-        if part is not None and size is not None and part > size:
+    def _fit_a_burst(cls, burst: int, info: ValidationInfo) -> int:
+        size = info.data.get("size", burst)
+        if burst > size:
             raise ValueError(f"Input should be at most the size of the memory, {size} B")
-        return part
+        return burst
 
     def bytes_per_cycle(self, write: bool) -> Fraction:
         """What the port moves while it is held."""

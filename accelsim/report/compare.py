@@ -30,7 +30,7 @@ from accelsim.report.virtual_tables import VIRTUAL_MAPS
 #: Fields by which the rows of a report's tables are matched: the first of these that they have.
 ROW_NAMES = (
     ("edge",), ("stage",), ("block",), ("name",), ("pool",), ("layer", "tensor", "memory", "kind"),
-    ("layer", "part", "memory"), ("part",), ("layer",),
+    ("layer", "part", "memory"), ("layer",),
 )  # fmt: skip
 
 

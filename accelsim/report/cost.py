@@ -49,7 +49,7 @@ class Energy(_Part):
 class AreaRow(_Part):
     """A part of the chip."""
 
-    part: str = Field(description="multipliers, the adders behind them, or a memory")
+    name: str = Field(description="multipliers, the adders behind them, or a memory")
     count: int
     um2_each: float
     area_um2: float = Field(description="whole square micrometres: these add up to the total exactly")

@@ -11,18 +11,12 @@ from accelsim.report.tables import quantity
 
 PJ_PER_UJ = 10**6
 
-#: Parts of the energy as text has them.
+#: Parts of the energy as text has them, with what they are.
 PARTS = {
-    "MACs": ("mac",),
-    "weights": ("weight_read", "weight_write"),
-    "buffers": ("buffer_read", "buffer_write"),
-    "leakage": ("leakage",),
-}
-MEANINGS = {
-    "MACs": "products and their sums",
-    "weights": "read and written in the first memory",
-    "buffers": "maps from stage to stage, in the first memory",
-    "leakage": "over the interval",
+    "of products": (("mac",), "MACs: multiplying and adding up"),
+    "of weights": (("weight_read", "weight_write"), "read and written in the first memory"),
+    "of buffers": (("buffer_read", "buffer_write"), "maps from stage to stage, in the first memory"),
+    "of leakage": (("leakage",), "over the interval"),
 }
 
 
@@ -47,14 +41,15 @@ def _through_ports(energy: Energy, body: Body, off_chip: bool) -> float:
 
 def _part(name: str) -> Fact:
     """Microjoules of a part, where a report has any."""
+    parts, meaning = PARTS[name]
 
     def value(energy: Energy, body: Body) -> Value:
-        return sum(energy.by_part.get(part, 0) for part in PARTS[name]) / PJ_PER_UJ
+        return sum(energy.by_part.get(part, 0) for part in parts) / PJ_PER_UJ
 
     def applies(body: Body) -> bool:
-        return body.energy is not None and any(part in body.energy.by_part for part in PARTS[name])
+        return body.energy is not None and any(part in body.energy.by_part for part in parts)
 
-    return Fact(name, "uJ", _of_energy(value), lambda body: MEANINGS[name], applies)
+    return Fact(name, "uJ", _of_energy(value), lambda body: meaning, applies)
 
 
 def _has_on_chip_ports(body: Body) -> bool:
@@ -75,24 +70,24 @@ ENERGY = Section(
     "Energy a frame, and area",
     (
         Fact("energy", "uJ", _of_energy(lambda e, b: e.total_pj / PJ_PER_UJ), _technology, _has_energy),
-        _part("MACs"),
-        _part("weights"),
-        _part("buffers"),
+        _part("of products"),
+        _part("of weights"),
+        _part("of buffers"),
         Fact(
-            "ports on chip",
+            "of ports on chip",
             "uJ",
             _of_energy(lambda e, b: _through_ports(e, b, off_chip=False)),
             lambda b: "maps that lie in memory between segments",
             _has_on_chip_ports,
         ),
         Fact(
-            "off chip",
+            "of traffic off chip",
             "uJ",
             _of_energy(lambda e, b: _through_ports(e, b, off_chip=True)),
             lambda b: f"read and written, {off_chip_name(b)}",
             _has_energy,
         ),
-        _part("leakage"),
+        _part("of leakage"),
         Fact("power", "W", _of_energy(lambda e, b: e.power_watts), lambda b: "energy / interval", _has_energy),
         Fact(
             "area",

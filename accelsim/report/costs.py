@@ -88,7 +88,7 @@ def area_part(machine: Accelerator) -> parts.Area | None:
         return None
     rows = tuple(
         parts.AreaRow(
-            part=one.part,
+            name=one.part,
             count=one.count,
             um2_each=float(one.um2_each.value),
             area_um2=round(one.mm2 * UM2_PER_MM2),

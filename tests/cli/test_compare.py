@@ -10,7 +10,10 @@ import pytest
 from tests.cli.conftest import SMALL
 
 TILED = ("compare", "efficientnet_b0", *SMALL, "--tile-attention", "2")
-NAMES = (("edge",), ("stage",), ("block",), ("name",), ("layer", "tensor", "memory", "kind"), ("layer",))
+NAMES = (
+    ("edge",), ("stage",), ("block",), ("name",), ("layer", "tensor", "memory", "kind"),
+    ("layer", "part", "memory"), ("layer",),
+)  # fmt: skip
 
 
 @pytest.fixture

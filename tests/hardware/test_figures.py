@@ -48,6 +48,7 @@ def test_a_memory_takes_what_its_macro_takes(load):
     assert memory_pj_per_byte(machine, "sram").value == Fraction(20, 8)  # two banks of 32 KiB
     assert memory_pj_per_byte(machine, "dram").value == Fraction(1300, 8)
     assert memory_pj_per_byte(load(memories__sram__macro="8 KiB"), "sram").value == Fraction(10, 8)
+    assert memory_pj_per_byte(load(memories__sram__macro="1 MiB", memories__sram__size="8 KiB"), "sram").value == 1.25
     assert memory_pj_per_byte(load(memories__sram__kind="ddr3"), "sram").value == Fraction(1300, 8)
     assert memory_pj_per_byte(load(memories__dram__kind="sram", memories__dram__macro=2**20), "dram").value == 12.5
 
@@ -119,7 +120,6 @@ def test_an_array_larger_than_its_budget_names_its_sides(problems):
             "kind: ddr9",
             'm.yaml:8: memories.sram.kind = "ddr9": technology 45nm-horowitz has no such memory',
         ),
-        ("banks: 2", "macro: 65 KiB", 'm.yaml:8: memories.sram.macro = "65 KiB": Input should be at most the size'),
         ("banks: 2", "node: 45nm", 'm.yaml:8: memories.sram.node = "45nm": tells of energy_pj_per_byte, which is not'),
         ("banks: 2", "source: me", 'm.yaml:8: memories.sram.source = "me": tells of energy_pj_per_byte, which is not'),
         (
