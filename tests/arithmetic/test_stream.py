@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import accelsim as acs
 from accelsim.errors import InputError, NotModelled
 from accelsim.network.graph import Node, network
-from accelsim.network.layers import ChannelPool, Convolution, Input
+from accelsim.network.layers import Activation, Convolution, Input
 from tests.arithmetic.models import FAMILIES, images, quantised
 from tests.arithmetic.test_quantise import frames, small
 from tests.materials import material
@@ -30,21 +30,32 @@ def same(one, other):
     return one.keys() == other.keys() and all(np.array_equal(one[key], other[key]) for key in one)
 
 
-def checked(inet, x, machine):
-    """Whole tensors, unbounded and least buffers give the same; a row less in any buffer stops and says in which."""
+def checked(inet, x, machine, sampled=None):
+    """Whole tensors, unbounded and least buffers give the same; a row less in any buffer stops and says in which.
+
+    Of large networks, so many buffers of more than a row are `sampled`.
+    """
     design = acs.map_network(inet.network, machine)
     whole = acs.execute(inet, x)
     assert same(acs.execute(inet, x, streaming=design), whole)
     least = acs.size_buffers(design, "row")
     assert same(acs.execute(inet, x, streaming=least), whole)
     capacities = {edge.name: edge.capacity for edge in least.edges}
-    for edge in least.edges:
-        if edge.capacity > 1:
-            sharing = [e.name for e in least.edges if machine.fork == "shared" and e.producer == edge.producer]
-            smaller = capacities | dict.fromkeys(sharing or [edge.name], edge.capacity - 1)
-            with pytest.raises(acs.DeadlockError) as caught:
-                acs.execute(inet, x, streaming=acs.with_capacities(least, smaller, "row"))
-            assert edge.name in str(caught.value)
+    larger = [edge for edge in least.edges if edge.capacity > 1]
+    for edge in larger if sampled is None else Random(0).sample(larger, min(sampled, len(larger))):
+        sharing = [e.name for e in least.edges if machine.fork == "shared" and e.producer == edge.producer]
+        smaller = capacities | dict.fromkeys(sharing or [edge.name], edge.capacity - 1)
+        with pytest.raises(acs.DeadlockError) as caught:
+            acs.execute(inet, x, streaming=acs.with_capacities(least, smaller, "row"))
+        assert edge.name in str(caught.value)
+
+
+@pytest.mark.parametrize("fork", MACHINES)
+@pytest.mark.parametrize("rows", [12, 5, 1])
+def test_squeeze_excite_and_its_tiles(fork, rows):
+    """The same block over all of its map, over partial tiles and over single rows."""
+    net = acs.tile_attention(small(), rows=rows)
+    checked(acs.quantise(net, frames()), frames(1), MACHINES[fork])
 
 
 @pytest.mark.parametrize("fork", MACHINES)
@@ -74,16 +85,21 @@ def test_trained_networks(name, fork):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "shape"),
-    [("ch_ppocr_mobile_v2.0_cls_infer.onnx", (1, 3, 48, 192)), ("ch_PP-OCRv4_det_infer.onnx", (1, 3, 160, 160))],
+    ("name", "shape", "rows"),
+    [
+        ("ch_ppocr_mobile_v2.0_cls_infer.onnx", (1, 3, 48, 192), None),
+        ("ch_ppocr_mobile_v2.0_cls_infer.onnx", (1, 3, 48, 192), 2),
+        ("ch_PP-OCRv4_det_infer.onnx", (1, 3, 96, 64), None),
+        ("ch_PP-OCRv4_det_infer.onnx", (1, 3, 96, 64), 3),
+        ("ch_PP-OCRv4_det_infer.onnx", (1, 3, 160, 160), 7),
+    ],
 )
-def test_trained_squeeze_excite_networks(name, shape):
-    """Quantised here, through the least buffers that together do not deadlock."""
+def test_trained_squeeze_excite_networks(name, shape, rows):
+    """Quantised here, with and without tiles, through the least buffers that together do not deadlock."""
     net = acs.load_network(material(name), input_shape=shape)
-    x = images(2, seed=4, shape=shape)
-    inet = acs.quantise(net, x)
-    design = acs.size_buffers(acs.map_network(inet.network, MACHINES["shared"]))
-    assert same(acs.execute(inet, x, streaming=design), acs.execute(inet, x))
+    tiled = net if rows is None else acs.tile_attention(net, rows=rows)
+    x = images(1, seed=4, shape=shape)
+    checked(acs.quantise(tiled, x), x, MACHINES["shared"], sampled=6)
 
 
 @pytest.mark.slow
@@ -134,19 +150,21 @@ def test_a_design_in_segments():
         acs.execute(inet, frames(1), streaming=design)
 
 
-@pytest.mark.slow
-def test_channels_pooled_on_the_way_out():
-    """A stage whose results pass a pooling of channels puts out rows of fewer channels."""
+def test_virtual_maps_are_the_stored_ones_bit_for_bit():
+    """Channels pooled on the way out of a convolution, by a stage of its own behind it, and of whole tensors."""
     nodes = [
         Node("x", Input(3, (9, 8))),
-        Node("conv", Convolution(8, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)), ("x",)),
-        Node("pooled", ChannelPool("maximum", 2), ("conv",)),
-        Node("y", Convolution(4, (3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1)), ("pooled",)),
+        Node("conv", Convolution(8, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1, True), ("x",)),
+        Node("relu", Activation("relu"), ("conv",)),
+        Node("y", Convolution(4, (3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1)), ("relu",)),
     ]
-    bare = network("pooled", nodes, ["y"])
+    bare = acs.virtual_maps(network("pooled", nodes, ["y"]), factor=2, layers=["conv"])
+    pooled = network("pooled", bare.nodes, bare.outputs, bare.inputs, random_weights(bare))
     x = np.random.default_rng(0).normal(size=(2, 3, 9, 8)).astype(np.float32)
-    inet = acs.quantise(network("pooled", nodes, ["y"], (), random_weights(bare)), x)
-    machine = acs.load_accelerator("streaming-asic").model_copy(update={"channel_pooling": True})
-    design = acs.size_buffers(acs.map_network(inet.network, machine), "row")
-    assert any(stage.group.fused for stage in design.stages)
-    assert same(acs.execute(inet, x, streaming=design), acs.execute(inet, x))
+    inet = acs.quantise(pooled, x)
+    for virtual in (True, False):
+        machine = acs.load_accelerator("streaming-asic", {"channel_pooling": virtual})
+        stages = acs.map_network(inet.network, machine).stages
+        assert any(stage.name == "conv.channel_pool" for stage in stages) is not virtual
+        for fork in MACHINES:
+            checked(inet, x[:1], machine.model_copy(update={"fork": fork}))

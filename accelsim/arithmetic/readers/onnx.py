@@ -311,9 +311,24 @@ def constant_of(weight: Weight, scale: Array | None, zero: Array | None, axis: i
 
 
 def _reals(integers: Array, kind: Format, axis: int) -> Array:
-    shape = [-1 if a == axis and kind.channels > 1 else 1 for a in range(integers.ndim)]
-    shifted = integers.astype(np.int64) - kind.zeros.reshape(shape)
-    return (shifted.astype(np.float32) * kind.scales.reshape(shape)).reshape(integers.shape)
+    shifted = integers.astype(np.int64) - _along(kind.zeros, kind, integers, axis)
+    return (shifted.astype(np.float32) * _along(kind.scales, kind, integers, axis)).reshape(integers.shape)
+
+
+def _along(values: Array, kind: Format, array: Array, axis: int) -> Array:
+    """Scales or zero points, one or one a channel, in a shape that goes with `array`, whose channels are on `axis`."""
+    if kind.channels > 1 and (not 0 <= axis < array.ndim or array.shape[axis] != kind.channels):
+        raise InputError(f"{kind.channels} scales on axis {axis} of shape {list(array.shape)}")
+    shape = [-1 if a == axis and kind.channels > 1 else 1 for a in range(array.ndim)]
+    return values.reshape(shape)
+
+
+def _quotient(array: Array, kind: Format, axis: int) -> Array:
+    """Real constants over their scale; what is beyond single precision is infinite, and clamped later."""
+    if np.isnan(array).any():
+        raise InputError("NaN has no integer")
+    with np.errstate(over="ignore"):
+        return np.asarray(array.astype(np.float32) / _along(kind.scales, kind, array, axis), np.float32)
 
 
 def _blocked(op: Operator) -> None:
@@ -344,10 +359,8 @@ def quantise_linear(read: _IntegerReading, op: Operator, inputs: Values) -> list
     value = present(inputs, 0)
     axis = op.integer("axis", 1)
     if isinstance(value, Weight):
-        shape = [
-            -1 if a == axis % max(value.array.ndim, 1) and kind.channels > 1 else 1 for a in range(value.array.ndim)
-        ]
-        quotient = np.rint(value.array.astype(np.float32) / kind.scales.reshape(shape)) + kind.zeros.reshape(shape)
+        axis %= max(value.array.ndim, 1)
+        quotient = np.rint(_quotient(value.array, kind, axis)) + _along(kind.zeros, kind, value.array, axis)
         integers = np.clip(quotient, kind.type.low, kind.type.high).astype(kind.type.dtype)
         return [Weight(integers.reshape(value.shape), stored=True)]
     assert isinstance(value, View)
@@ -518,8 +531,7 @@ def _rounded(
     if isinstance(value, View):
         return _real_result(read, op, _per_channel(read, value, whole, axis), whole)
     assert isinstance(value, Weight)
-    shape = [-1 if a == axis and whole.channels > 1 else 1 for a in range(value.array.ndim)]
-    reals = value.array.astype(np.float32) / whole.scales.reshape(shape) + whole.zeros.reshape(shape)
+    reals = _quotient(value.array, whole, axis) + _along(whole.zeros, whole, value.array, axis)
     integers = np.clip(np.rint(reals), kind.low, kind.high).astype(kind.dtype).reshape(value.shape)
     return [Quantised(_reals(integers, whole, axis), value.stored, integers, whole, axis)]
 

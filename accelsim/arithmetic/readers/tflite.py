@@ -13,8 +13,8 @@ from accelsim.arithmetic.formats import Array, Format
 from accelsim.arithmetic.network import IntegerNetwork
 from accelsim.arithmetic.readers.assembly import ROUNDING, assembled
 from accelsim.arithmetic.readers.tflite_file import DAMAGED, File, OperatorEntry, TensorEntry, read_file
-from accelsim.errors import InputError, UnsupportedError
-from accelsim.network.graph import Node, Port, network
+from accelsim.errors import InputError, UnsupportedError, collected
+from accelsim.network.graph import Network, Node, Port, network
 from accelsim.network.layers import (
     Activation,
     Combine,
@@ -71,6 +71,14 @@ class _Reading:
     problems: list[str] = field(default_factory=list)
 
     def network(self) -> IntegerNetwork:
+        try:
+            return self._assembled()
+        except UnsupportedError:
+            raise
+        except InputError as error:
+            raise collected([f"{self.file.path}: {line}" for line in str(error).splitlines()]) from None
+
+    def _assembled(self) -> IntegerNetwork:
         inputs = [self._input(index) for index in self.file.inputs]
         for operator in self.file.operators:
             self._read(operator)
@@ -78,16 +86,24 @@ class _Reading:
             raise UnsupportedError(str(self.file.path), self.problems)
         missing = [self.file.tensors[k].name for k in self.file.outputs if k not in self.made]
         if missing:
-            raise InputError(f"{self.file.path}: output {', '.join(missing)} is made by no operator")
+            raise InputError(f"output {', '.join(missing)} is made by no operator")
         outputs = [self._port(index) for index in self.file.outputs]
         ports = {port.name: self._declared(k) for port, k in zip(inputs, self.file.inputs, strict=True)}
         ports |= {port.name: self._declared(k) for port, k in zip(outputs, self.file.outputs, strict=True)}
-        try:
-            net = network(self.file.path.stem, list(self.nodes.values()), outputs, inputs, self.parameters)
-            dividing = frozenset(self.dividing)
-            return assembled(net, self.formats, self.weight_formats, ports, "fixed_point", dividing)
-        except InputError as error:
-            raise InputError(f"{self.file.path}: {error}") from None
+        net = network(self.file.path.stem, list(self.nodes.values()), outputs, inputs, self.parameters)
+        self._check_shapes(net)
+        return assembled(net, self.formats, self.weight_formats, ports, "fixed_point", frozenset(self.dividing))
+
+    def _check_shapes(self, net: Network) -> None:
+        """Every tensor has the shape that the file declares."""
+        problems = [
+            f"tensor {self.entry(index).name} is declared as {self.tensor_of(index).label}, and made as "
+            f"{net.tensors[name].label}"
+            for index, name in self.made.items()
+            if name in net.tensors and net.tensors[name] != self.tensor_of(index)
+        ]
+        if problems:
+            raise collected(problems)
 
     def _declared(self, index: int) -> Format | None:
         return self.file.tensors[index].format
@@ -206,6 +222,8 @@ def canonical(shape: Sequence[int]) -> Tensor:
 def _padding(read: _Reading, mode: int, space: Sequence[int], kernel: Sequence[int], stride: Sequence[int],
              dilation: Sequence[int]) -> Padding:  # fmt: skip
     """SAME (0) pads so that ceil(size / stride) windows fit, less before than after; VALID (1) does not pad."""
+    if min((*stride, *dilation)) < 1:
+        raise InputError(f"strides {tuple(stride)}, dilations {tuple(dilation)}; both are at least 1")
     if mode == 1:
         return ((0, 0),) * len(space)
     axes = zip(space, kernel, stride, dilation, strict=True)
