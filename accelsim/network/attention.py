@@ -104,7 +104,8 @@ def attention_buffering(net: Network) -> AttentionBuffering:
     """Elements that wait for the gates of `net`, by the accounting of arXiv 2107.02145.
 
     A block holds T rows of its map and, where an identity skip runs round it, T rows of the skip: T is the
-    map's first axis, or the tile's if that is shorter. In map + map * gate the map counts as both.
+    map's first axis, or the tile's if that is shorter. In map + map * gate the map counts as both. Tiles of some
+    columns count whole rows too: elements come row by row, so that a row of tiles is complete with its last row.
     """
     return AttentionBuffering(tuple(_buffering(net, block) for block in find_attention(net)))
 
