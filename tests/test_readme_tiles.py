@@ -52,7 +52,9 @@ def test_the_detector_gives_what_is_recorded(tile):
     overlaps, found = detector_columns(indices, [tile])
     for name, columns in (("overlap", overlaps), ("found", found)):
         for key, column in columns.items():
-            assert np.abs(column - recorded(name)[key][indices]).max() <= (OVERLAP_TOLERANCE if name == "overlap" else 1)
+            assert np.abs(column - recorded(name)[key][indices]).max() <= (
+                OVERLAP_TOLERANCE if name == "overlap" else 1
+            )
 
 
 @pytest.mark.parametrize("tile", [Tile(3), Tile(1, 8)])
@@ -62,7 +64,9 @@ def test_the_classifier_gives_what_is_recorded(tile):
         assert (column != recorded("answers")[key][list(indices)]).sum() <= 1
 
 
-@pytest.mark.parametrize(("name", "tile", "pixels"), [("classifier", Tile(2), line(5)), ("detector", Tile(7), page(3).pixels)])
+@pytest.mark.parametrize(
+    ("name", "tile", "pixels"), [("classifier", Tile(2), line(5)), ("detector", Tile(7), page(3).pixels)]
+)
 def test_our_floating_executor_agrees_with_the_runtime(name, tile, pixels):
     """What is written to a file and run elsewhere is the tiled network as it is executed here for calibration."""
     net, x = tile.of(trained(name)), as_input(pixels)

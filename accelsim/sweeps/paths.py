@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from accelsim.arithmetic.load import load_network
 from accelsim.errors import InputError
 from accelsim.hardware.accelerator import Accelerator, accelerator_from, load_accelerator
 from accelsim.mapping.mapping import read_mapping
 from accelsim.mapping.search.objective import OBJECTIVES
-from accelsim.network.load import load_network
 from accelsim.network.rewrites.virtual_maps import OPERATIONS
 from accelsim.yaml_file import Document, suggestion
 

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from accelsim.arithmetic.load import load_network
 from accelsim.errors import AccelsimError
 from accelsim.hardware.accelerator import Accelerator, accelerator_document, accelerator_from
 from accelsim.mapping.design import Design
 from accelsim.mapping.mapper import map_network
 from accelsim.mapping.mapping import Granularity
 from accelsim.network.graph import Network
-from accelsim.network.load import load_network
 from accelsim.network.rewrites.fold import fold
 from accelsim.network.rewrites.tile_attention import tile_attention
 from accelsim.network.rewrites.virtual_maps import virtual_maps
