@@ -26,6 +26,8 @@ from tests.tiles_study import (
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 SECTION = re.search(r"\n## Tiles on trained networks\n(.*?)\n## ", README, re.S).group(1)
 
+PROSE = " ".join(SECTION.split())
+
 #: Points of a text map, of 102,400, that may fall on the other side of the threshold on another processor.
 OVERLAP_TOLERANCE = 0.01
 
@@ -42,6 +44,38 @@ def test_the_tables_are_of_the_record_and_the_simulation(name):
 def test_the_record_is_of_as_many_images_as_it_says():
     assert len(recorded("overlap")["whole map float"]) == DETECTOR.count >= 500
     assert len(recorded("answers")["whole map float"]) == CLASSIFIER.count >= 500
+
+
+def shown(name, tile, column):
+    """The figure of a cell, its interval left out."""
+    return dict(lines_of(name))[tile.label][column - 1].split()[0]
+
+
+def test_the_text_says_what_the_tables_say():
+    simulated = [int(shown("detector", tile, 3).replace(",", "")) for tile in (Tile(7), WHOLE)]
+    assert "leave {:.2f} M of the {:.2f} M elements".format(*(count / 10**6 for count in simulated)) in PROSE
+    whole, seven, one = WHOLE, Tile(7), Tile(1)
+    pages, photographs = (100 * part.mean() for part in np.split(recorded("overlap")["7 rows float"], [PAGES]))
+    for words in (
+        f"overlap those without tiles by {shown('detector', seven, 4)} % ({pages:.1f} % on pages, "
+        f"{photographs:.1f} % on photographs)",
+        f"integers alone leave of them ({shown('detector', whole, 6)} %)",
+        f"finds as many lines, {shown('detector', seven, 7)} %",
+        f"tiles of one row it still finds {shown('detector', one, 7)} %, where maps overlap by "
+        f"{shown('detector', one, 4)} %",
+    ):
+        assert words in PROSE
+    assert shown("detector", whole, 7) == shown("detector", seven, 7)
+    changed = [100 - float(shown("classifier", Tile(rows), 4)) for rows in range(3, 12)]
+    assert f"change {min(changed):.1f} to {max(changed):.1f} % of the answers" in PROSE
+    assert f"all blocks and {100 - float(shown('classifier', one, 4)):.1f} % of the answers" in PROSE
+    least, most = (int(shown("classifier", tile, 3).replace(",", "")) for tile in (Tile(3), whole))
+    assert f"save {100 * (1 - least / most):.0f} %" in PROSE
+    answers, truth = recorded("answers"), np.arange(CLASSIFIER.count) % 2
+    changed_answers = answers["whole map float"] != answers["1 row float"]
+    assert (answers["whole map float"] == truth)[changed_answers].mean() == pytest.approx(4 / 5, abs=0.05)
+    right = [float(shown("classifier", Tile(rows), 5)) for rows in range(3, 12)]
+    assert min(right) >= float(shown("classifier", whole, 5))
 
 
 @pytest.mark.slow
