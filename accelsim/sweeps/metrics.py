@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import NoneType
-from typing import Any, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -27,9 +27,23 @@ DEFAULT_METRICS = (
     "stored_elements",
     "off_chip_bytes",
 )
-#: Columns of the closed forms, and what they mean.
-BOUNDS: dict[str, str] = {
-    "bounds.interval_cycles": "least cycles between frames",
+
+
+class Bound(NamedTuple):
+    """A column of the closed forms: what it means, and whether it is of whole numbers."""
+
+    meaning: str
+    whole: bool = True
+
+
+BOUNDS: dict[str, Bound] = {
+    "bounds.interval_cycles": Bound("least cycles between frames"),
+    "bounds.frames_per_second": Bound("clock over these: the most frames a second", whole=False),
+    "bounds.multipliers": Bound("fewest multipliers that a pipeline of this interval has"),
+    **{f"bounds.{role}_elements": Bound(f"least capacities of a pipeline's {role} edges, by rows") for role in ROLES},
+    "bounds.off_chip_bytes": Bound(
+        "least bytes a frame off chip: network inputs, outputs, and weights that do not stay", whole=False
+    ),
 }
 
 

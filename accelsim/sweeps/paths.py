@@ -19,7 +19,8 @@ from accelsim.yaml_file import Document, suggestion
 
 #: Sections that may stand in front of a path, and stand for nothing.
 SECTIONS = ("accelerator.", "mapping.", "rewrites.")
-MAPPINGS = ("pipeline", "layer-by-layer", "fused")
+CHOOSING_SEGMENTS = ("layer-by-layer", "fused")
+MAPPINGS = ("pipeline", *CHOOSING_SEGMENTS)
 
 
 class Option(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from accelsim.errors import AccelsimError, InputError, NotModelled, collected
+from accelsim.errors import AccelsimError, InputError, collected
 from accelsim.hardware.accelerator import PRESETS, accelerator_document
 from accelsim.sweeps.axes import Axis, Listed, Ranged
 from accelsim.sweeps.expressions import Condition, condition
@@ -113,8 +113,6 @@ class _Reading:
         speeds, keep, front = self._screen(known)
         metrics = tuple(self.file.metrics or DEFAULT_METRICS)
         self._check_results(metrics, speeds)
-        if "bounds" in speeds:
-            raise NotModelled("closed forms over whole studies are not available yet; use speed row or pixel")
         self._raise()
         return Plan(self.file, space, fixed, where, speeds, keep, front, metrics, self.file.objectives)
 

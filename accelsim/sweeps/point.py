@@ -35,8 +35,13 @@ Items = tuple[tuple[str, Any], ...]
 
 def rewritten(values: Values) -> Network:
     """The network of a point, with its rewrites: folded, then its maps made virtual, then its attention tiled."""
+    return _rewritten(network_items(values))
+
+
+def network_items(values: Values) -> Items:
+    """Those values of a point that its network is made of."""
     kept = ("network", "input_shape", "fold", "virtual_maps.", "tile_attention.")
-    return _rewritten(tuple((path, value) for path, value in values.items() if path.startswith(kept)))
+    return tuple((path, value) for path, value in values.items() if path.startswith(kept))
 
 
 @lru_cache(maxsize=KEPT_NETWORKS)

@@ -16,6 +16,7 @@ from accelsim.errors import InputError
 from accelsim.sweeps.chunks import chunks_of
 from accelsim.sweeps.plan import Plan, read_plan
 from accelsim.sweeps.runners import Runner, dask_workers, here, processes
+from accelsim.sweeps.screen import passed, with_simulated
 from accelsim.sweeps.store import Store, opened
 from accelsim.sweeps.study import Speed
 
@@ -64,6 +65,8 @@ def run(plan: Plan, store: Store, runner: Runner, progress: Progress | None = No
     """The table of a plan, written to `store`."""
     points = np.arange(plan.space.points, dtype=np.int64)
     table = _done(plan, plan.speeds[0], points, store, runner, progress)
+    for speed in plan.speeds[1:]:
+        table = with_simulated(table, _done(plan, speed, passed(plan, table), store, runner, progress))
     store.finish(table)
     return table
 

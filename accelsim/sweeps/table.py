@@ -12,8 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from accelsim.network.reach import Granularity
 from accelsim.sweeps.axes import Axis, Column, Listed
-from accelsim.sweeps.metrics import metric_type
+from accelsim.sweeps.closed import closed_forms
+from accelsim.sweeps.metrics import BOUNDS, metric_type
 from accelsim.sweeps.plan import Plan
 from accelsim.sweeps.point import simulated
 from accelsim.sweeps.study import Speed
@@ -26,17 +28,38 @@ TYPES: dict[type, type[pl.DataType]] = {int: pl.Int64, float: pl.Float64, str: p
 def evaluated(plan: Plan, speed: Speed, points: NDArray[np.int64]) -> pl.DataFrame:
     """The rows of `points`, by closed forms (`bounds`) or simulated; those that `where` leaves out are not there."""
     points, columns = _kept(plan, points)
-    assert speed != "bounds"
-    rows = [simulated({**plan.fixed, **values}, speed, plan.file.frames, plan.metrics) for values in _rows(columns)]
-    return _axes_frame(plan, points, columns, speed).hstack(_metric_frame(plan, rows))
+    figures = _forms(plan, columns, points.size) if speed == "bounds" else _simulated(plan, speed, columns)
+    return _axes_frame(plan, points, columns, speed).hstack(figures)
 
 
 def lost(plan: Plan, speed: Speed, points: NDArray[np.int64], tries: int) -> pl.DataFrame:
     """The rows of points whose worker was lost every time."""
     points, columns = _kept(plan, points)
+    types = figure_types(plan, speed)
     error = f"WorkerLost: the worker that had this point was lost {tries} times; has it enough memory?"
-    rows = [[*[None] * len(plan.metrics), error]] * points.size
-    return _axes_frame(plan, points, columns, speed).hstack(_metric_frame(plan, rows))
+    figures = pl.DataFrame({name: [error if name == ERROR else None] * points.size for name in types}, schema=types)
+    return _axes_frame(plan, points, columns, speed).hstack(figures)
+
+
+def figure_types(plan: Plan, speed: Speed) -> dict[str, type[pl.DataType]]:
+    """Columns of what is found at a speed, with the error last."""
+    if speed == "bounds":
+        return {name: pl.Int64 if bound.whole else pl.Float64 for name, bound in BOUNDS.items()} | {ERROR: pl.String}
+    return {name: TYPES[metric_type(name)] for name in plan.metrics} | {ERROR: pl.String}
+
+
+def _forms(plan: Plan, columns: Mapping[str, Column], rows: int) -> pl.DataFrame:
+    found = closed_forms(plan.fixed, columns, rows)
+    cells: dict[str, Any] = {**found.columns, ERROR: found.errors.tolist()}
+    types = figure_types(plan, "bounds")
+    series = [pl.Series(name, cells[name], nan_to_null=True).cast(kind) for name, kind in types.items()]
+    return pl.DataFrame(series)
+
+
+def _simulated(plan: Plan, speed: Granularity, columns: Mapping[str, Column]) -> pl.DataFrame:
+    types = figure_types(plan, speed)
+    rows = [simulated({**plan.fixed, **values}, speed, plan.file.frames, plan.metrics) for values in _rows(columns)]
+    return pl.DataFrame({name: [row[k] for row in rows] for k, name in enumerate(types)}, schema=types)
 
 
 def _kept(plan: Plan, points: NDArray[np.int64]) -> tuple[NDArray[np.int64], Mapping[str, Column]]:
@@ -79,9 +102,3 @@ def _cells(column: Column, axis: Axis) -> Any:
 
 def _text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _metric_frame(plan: Plan, rows: list[list[Any]]) -> pl.DataFrame:
-    names = [*plan.metrics, ERROR]
-    types = {name: TYPES[metric_type(name)] for name in plan.metrics} | {ERROR: pl.String}
-    return pl.DataFrame({name: [row[k] for row in rows] for k, name in enumerate(names)}, schema=types)
