@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from accelsim.arithmetic.network import IntegerNetwork
     from accelsim.arithmetic.quantise import Recipe, fidelity, quantise
     from accelsim.arithmetic.statistics import statistics
+    from accelsim.cost.energy import frame_energy
     from accelsim.errors import AccelsimError, DeadlockError, InfeasibleError, InputError, NotModelled, UnsupportedError
     from accelsim.hardware.accelerator import Accelerator, load_accelerator
     from accelsim.mapping.blocks import in_blocks
@@ -49,6 +50,7 @@ _HOMES = {
     "accelsim.arithmetic.network": ("IntegerNetwork",),
     "accelsim.arithmetic.quantise": ("Recipe", "fidelity", "quantise"),
     "accelsim.arithmetic.statistics": ("statistics",),
+    "accelsim.cost.energy": ("frame_energy",),
     "accelsim.errors": (
         "AccelsimError", "DeadlockError", "InfeasibleError", "InputError", "NotModelled", "UnsupportedError",
     ),
@@ -101,6 +103,7 @@ __all__ = [
     "execute",
     "fidelity",
     "fold",
+    "frame_energy",
     "in_blocks",
     "load_accelerator",
     "load_integer_network",

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from accelsim.report.folder import SavedRun
     from accelsim.timing.simulate import Trace
 
-KINDS = ("buffers", "roles", "occupancy", "bandwidth", "traffic", "attention")
-NOT_MODELLED = ("timeline", "roofline", "pareto")
+KINDS = ("buffers", "roles", "occupancy", "bandwidth", "traffic", "attention", "energy", "roofline")
+NOT_MODELLED = ("timeline", "pareto")
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="a run folder, or a comparison's, as -o writes it")]
 KindOption = Annotated[str, typer.Option("--kind", metavar="|".join(KINDS), help="what to show")]
@@ -26,8 +26,9 @@ FigureOption = Annotated[Path, typer.Option("-o", "--output", metavar="FIGURE", 
 
 
 def plot_command(folder: FolderArgument, kind: KindOption, output: FigureOption, edges: EdgesOption = None) -> None:
-    """Draw buffers by layer, by role or over time; traffic by layer; bandwidth over time; a study of attention."""
+    """Draw buffers by layer, by role or over time; traffic, energy, bandwidth and a roofline; a study of attention."""
     from accelsim.cli import console
+    from accelsim.report.cost_plots import plot_energy, plot_roofline
     from accelsim.report.folder import read_rates, read_report, read_study, saved_runs
     from accelsim.report.plots import plot_attention, plot_bandwidth, plot_buffers, plot_roles, plot_traffic
 
@@ -48,7 +49,13 @@ def plot_command(folder: FolderArgument, kind: KindOption, output: FigureOption,
         elif kind == "bandwidth":
             plot_bandwidth([(run.label, read_report(run.folder), read_rates(run.folder)) for run in runs], output)
         else:
-            draw = {"buffers": plot_buffers, "roles": plot_roles, "traffic": plot_traffic}[kind]
+            draw = {
+                "buffers": plot_buffers,
+                "roles": plot_roles,
+                "traffic": plot_traffic,
+                "energy": plot_energy,
+                "roofline": plot_roofline,
+            }[kind]
             draw([(run.label, read_report(run.folder)) for run in runs], output)
     console.note(f"wrote {output}")
 

@@ -2,8 +2,9 @@
 
 Stages that pass maps on do so through buffers in the first memory: what a stage makes is written there once (once a
 reader where forks copy), and every reader reads of it what its window needs. Weights are read from there for every
-product, once for all pixels that are made side by side, unless each multiplier keeps its own for ever. Everything
-that passes the port of a memory away from the engine is traffic.
+product, once for all pixels that are made side by side, unless each multiplier keeps its own for ever. Operands of a
+systolic array are read as its folds need them, padding included, and sums of fewer than all taps go back and forth.
+Everything that passes the port of a memory away from the engine is traffic.
 
 Not counted: registers between multipliers and behind windows, among them those that repeat a window for every
 group of outputs; biases, scales and thresholds, which stay beside the arithmetic.
@@ -20,14 +21,24 @@ from typing import Literal
 from accelsim.cost.windows import elements_read
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.segments.passes import element_bits
-from accelsim.mapping.segments.visits import Visits
-from accelsim.mapping.traffic import Traffic
+from accelsim.mapping.segments.visits import Visits, visits
+from accelsim.mapping.streams import streamed
+from accelsim.mapping.traffic import Traffic, pipeline_traffic, visit_traffic
 from accelsim.mapping.work import fired_tensor, loop_nest
 from accelsim.network.layers import Product
 from accelsim.network.tensor import Tensor
 
 Part = Literal[
-    "mac", "weight_read", "weight_write", "buffer_read", "buffer_write", "memory_read", "memory_write", "leakage"
+    "mac",
+    "weight_read",
+    "weight_write",
+    "buffer_read",
+    "buffer_write",
+    "sum_read",
+    "sum_write",
+    "memory_read",
+    "memory_write",
+    "leakage",
 ]
 
 
@@ -45,21 +56,31 @@ class Access:
     bits: int | None = None
 
 
+def design_accesses(design: Design) -> list[Access]:
+    """Of any design, without simulating it. Raises `InfeasibleError` where a segment does not fit its memory."""
+    if design.mapping.segments:
+        turns = visits(design)
+        return visit_accesses(design, turns, visit_traffic(design, turns))
+    running = streamed(design, "row")
+    return pipeline_accesses(running, pipeline_traffic(running))
+
+
 def pipeline_accesses(running: Design, traffic: Sequence[Traffic]) -> list[Access]:
     """Of a whole-network pipeline with its movers, and what these move."""
     return _summed([*_of_design(running, 1), *_of_traffic(running, traffic)])
 
 
-def visit_accesses(design: Design, visits: Visits, traffic: Sequence[Traffic]) -> list[Access]:
+def visit_accesses(design: Design, turns: Visits, traffic: Sequence[Traffic]) -> list[Access]:
     """Of a design with segments: every tile as often as it runs."""
-    steps = (step for visit in visits.turns for step in visit.steps)
+    steps = (step for visit in turns.turns for step in visit.steps)
     inside = (access for step in steps for access in _of_design(step.design, step.times))
     return _summed([*inside, *_of_traffic(design, traffic)])
 
 
 def _of_design(design: Design, times: int) -> Iterator[Access]:
     """Of one pipeline that runs so many times a frame."""
-    for access in (*_macs(design), *_weight_reads(design), *_buffer_writes(design), *_buffer_reads(design)):
+    counted = (_macs, _weight_reads, _buffer_writes, _buffer_reads, _array_sums)
+    for access in (access for count in counted for access in count(design)):
         yield replace(access, count=access.count * times)
 
 
@@ -84,6 +105,8 @@ def _weight_reads(design: Design) -> Iterator[Access]:
 
 def _held_reads(stage: Stage) -> int:
     """Operands that multipliers read from memory because they do not keep them: one a product of a single pixel."""
+    if stage.foldings:
+        return sum(folding.weight_reads for folding in stage.foldings)
     assert stage.unroll is not None
     in_place = stage.multipliers // stage.unroll.pixels * stage.fired.pixels >= stage.macs
     return 0 if in_place else stage.macs // stage.unroll.pixels
@@ -116,6 +139,16 @@ def _buffer_reads(design: Design) -> Iterator[Access]:
             yield _local(design, stage.name, "buffer_read", reads, design.accelerator.activation_bits)
 
 
+def _array_sums(design: Design) -> Iterator[Access]:
+    """What an array leaves in the first memory between two folds of the taps of one output, and takes up again."""
+    bits = design.accelerator.accumulator_bits
+    for stage in design.stages:
+        results = sum(folding.products * folding.pixels * folding.outputs for folding in stage.foldings)
+        sums = sum(folding.output_writes for folding in stage.foldings) - results
+        yield _local(design, stage.name, "sum_write", sums, bits)
+        yield _local(design, stage.name, "sum_read", sums, bits)
+
+
 def _is_here(design: Design, edge: Edge) -> bool:
     """Whether an edge is a buffer of maps in the engine's own memory; weights are counted with what loads them."""
     transfer = design.stage_by_name[edge.producer].transfer
@@ -141,6 +174,8 @@ def _operand_reads(design: Design, stage: Stage, operand: int) -> Fraction:
     inputs = net.sources(node)
     if isinstance(node.layer, Product) and operand == 1:
         return Fraction(_held_reads(stage) or inputs[operand].elements)
+    if stage.foldings:
+        return Fraction(sum(folding.input_reads for folding in stage.foldings))
     nest = loop_nest(net, node)
     slides = nest is None or stage.unroll is None or stage.unroll.window == nest.window
     reads = elements_read(node.layer, operand, inputs, net.tensors[node.name], slides)

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from accelsim.cost.accesses import Access, Part
+from accelsim.cost.accesses import Access, Part, design_accesses
+from accelsim.errors import InputError
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.figures import mac_pj, memory_pj_per_byte
 from accelsim.hardware.technology import Figure
+from accelsim.mapping.design import Design
 
 FJ_PER_PJ = 1000
 #: Picojoules of a milliwatt in a second.
@@ -33,7 +35,7 @@ class Energy:
 
 def has_energy(machine: Accelerator) -> bool:
     """Whether everything is described that energy depends on: a technology, and memories to charge accesses to."""
-    return machine.technology is not None and bool(machine.memories) and machine.engine.kind == "spatial"
+    return machine.technology is not None and bool(machine.memories)
 
 
 def energies(machine: Accelerator, accesses: Iterable[Access], frame_seconds: Fraction | None = None) -> list[Energy]:
@@ -42,6 +44,19 @@ def energies(machine: Accelerator, accesses: Iterable[Access], frame_seconds: Fr
     if machine.leakage is not None and frame_seconds is not None:
         found.append(_leaked(machine, frame_seconds))
     return found
+
+
+def frame_energy(design: Design) -> list[Energy]:
+    """What a frame of `design` takes, in closed form: nothing is simulated.
+
+    Leakage goes with time and is left out.
+    Rows are those of a report's `energy`. Raises `InputError` where the machine has no technology or no memories.
+    """
+    machine = design.accelerator
+    if not has_energy(machine):
+        missing = "memories" if machine.technology else "technology"
+        raise InputError(f"{machine.name}: energy needs a technology and memories; the machine has no {missing}")
+    return energies(machine, design_accesses(design))
 
 
 def _each(machine: Accelerator, access: Access) -> Figure:

@@ -18,8 +18,8 @@ class EnergyRow(_Part):
 
     layer: str = Field(description="chip for leakage")
     part: Part = Field(
-        description="products and their sums; weights and maps read and written in the first memory; bytes through the "
-        "port of a memory; or leakage"
+        description="products and their sums; weights, maps and sums of some taps, read and written in the first "
+        "memory; bytes through the port of a memory; or leakage"
     )
     memory: str | None = Field(description="null for MACs and leakage")
     unit: Literal["MAC", "byte", "second"]
@@ -31,6 +31,21 @@ class EnergyRow(_Part):
     node: str = Field(description="process node of the figure")
 
 
+class EnergyParts(_Part):
+    """Picojoules a frame by what they are for, as the rows have it; 0 where nothing of the kind is done."""
+
+    mac: float
+    weight_read: float
+    weight_write: float
+    buffer_read: float
+    buffer_write: float
+    sum_read: float
+    sum_write: float
+    memory_read: float
+    memory_write: float
+    leakage: float | None = Field(description="null where its power is not known")
+
+
 class Energy(_Part):
     """Energy of a frame; one process node."""
 
@@ -40,7 +55,7 @@ class Energy(_Part):
     total_pj: float
     total_joules: float
     power_watts: float = Field(description="total / interval")
-    by_part: dict[str, float] = Field(description="picojoules")
+    by_part: EnergyParts
     by_memory: dict[str, float] = Field(description="picojoules, by memory")
     rows: tuple[EnergyRow, ...]
     rules: tuple[str, ...] = Field(description="how all this is counted, and what is not")

@@ -16,6 +16,7 @@ PARTS = {
     "of products": (("mac",), "MACs: multiplying and adding up"),
     "of weights": (("weight_read", "weight_write"), "read and written in the first memory"),
     "of buffers": (("buffer_read", "buffer_write"), "maps from stage to stage, in the first memory"),
+    "of partial sums": (("sum_read", "sum_write"), "between folds of the array, in the first memory"),
     "of leakage": (("leakage",), "over the interval"),
 }
 
@@ -44,10 +45,10 @@ def _part(name: str) -> Fact:
     parts, meaning = PARTS[name]
 
     def value(energy: Energy, body: Body) -> Value:
-        return sum(energy.by_part.get(part, 0) for part in parts) / PJ_PER_UJ
+        return sum(getattr(energy.by_part, part) or 0 for part in parts) / PJ_PER_UJ
 
     def applies(body: Body) -> bool:
-        return body.energy is not None and any(part in body.energy.by_part for part in parts)
+        return body.energy is not None and any(getattr(body.energy.by_part, part) for part in parts)
 
     return Fact(name, "uJ", _of_energy(value), lambda body: meaning, applies)
 
@@ -73,6 +74,7 @@ ENERGY = Section(
         _part("of products"),
         _part("of weights"),
         _part("of buffers"),
+        _part("of partial sums"),
         Fact(
             "of ports on chip",
             "uJ",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from accelsim.cost.accesses import Access
@@ -23,6 +23,8 @@ RULES = (
     "Buffers: a map that one stage passes to another is written to the first memory once (once a reader where forks "
     "copy). A window that is whole slides along a row and reads each of its columns once, over its height; one that "
     "is made in parts is read tap by tap. What is read serves all groups of outputs. Padding is not read.",
+    "A systolic array reads operands as often as its folds need them, padding too; between folds of the taps it writes "
+    "and reads sums in the first memory, as wide as an accumulator.",
     "A memory takes what an SRAM as large as one of its macros takes for 64 bits, in proportion to the bits; a DRAM by "
     "its kind. Figures between two of a table, or beyond them, lie on a straight line on log-log paper.",
     "Not counted: registers, wires, clocks and control; additions, comparisons and tables of layers without MACs; "
@@ -48,7 +50,7 @@ def energy_part(
         total_pj=total_fj / FJ_PER_PJ,
         total_joules=float(joules),
         power_watts=float(joules / frame_seconds),
-        by_part=_sums(found, lambda one: one.access.part),
+        by_part=_by_part(_sums(found, lambda one: one.access.part)),
         by_memory=_sums(found, lambda one: one.access.memory),
         rows=tuple(_row(one, technology.node) for one in found),
         rules=RULES,
@@ -63,6 +65,11 @@ def _sums(found: Iterable[Energy], key: Callable[[Energy], str | None]) -> dict[
         if name is not None:
             sums[name] += one.femtojoules
     return {name: femtojoules / FJ_PER_PJ for name, femtojoules in sums.items()}
+
+
+def _by_part(sums: Mapping[str, float]) -> parts.EnergyParts:
+    known = {part: sums.get(part, 0.0) for part in parts.EnergyParts.model_fields if part != "leakage"}
+    return parts.EnergyParts(**known, leakage=sums.get("leakage"))
 
 
 def _row(one: Energy, node: str) -> parts.EnergyRow:

@@ -1,38 +1,28 @@
-"""Figures: where buffers are and why, and how full they are over time. Matplotlib is loaded here alone."""
+"""Figures: where buffers are and why, how full they are over time, and what passes memories."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from accelsim.errors import InputError
+from accelsim.report import drawing
 from accelsim.report.attention_study import AttentionRow, AttentionStudy
 from accelsim.report.bandwidth import Rates, coarser
+from accelsim.report.drawing import PALETTE
 from accelsim.report.facts import off_chip_name, off_chip_rows, takes_turns
+from accelsim.report.layer_bars import Layers, in_all, largest, plot_layers
 from accelsim.report.report import Body
-from accelsim.report.tables import printable
 from accelsim.timing.lower import token_elements
 from accelsim.timing.occupancy import levels, peak_tokens
 from accelsim.timing.simulate import Trace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-#: Colours that also those tell apart who see fewer (Okabe and Ito, "Color Universal Design", 2008).
-PALETTE = {
-    "blue": "#0072B2",
-    "orange": "#E69F00",
-    "green": "#009E73",
-    "pink": "#CC79A7",
-    "sky": "#56B4E9",
-    "red": "#D55E00",
-    "grey": "#999999",
-}
 ROLE_COLOURS = {
     "window": PALETTE["sky"],
     "gate": PALETTE["red"],
@@ -52,29 +42,6 @@ KIND_COLOURS = {
 CURVES = tuple(
     (PALETTE[colour], dash) for dash in ("-", "--", ":") for colour in ("blue", "red", "green", "orange", "pink", "sky")
 )
-STYLE: Any = {
-    "svg.hashsalt": "accelsim",
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#444444",
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.axisbelow": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "figure.titlesize": 10,
-    "legend.fontsize": 8,
-    "savefig.dpi": 150,
-}
-#: Metadata that would differ from run to run, by file format.
-METADATA: dict[str, dict[str, None]] = {
-    "svg": {"Date": None},
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None},
-}
 #: Panels of `plot_roles`: title and the figure shown.
 ROLE_FIGURES = {"one frame in the machine": "one_frame_peak_elements", "steady state": "peak_elements"}
 STACKING = ("gate", "skip", "pyramid", "window", "stationary", "rate")
@@ -94,15 +61,8 @@ STUDY_PANELS: dict[str, dict[str, tuple[str, Callable[[AttentionRow], float]]]] 
     "multipliers": {"multipliers": (PALETTE["green"], lambda row: row.multipliers or 0)},
     "latency (million cycles)": {"latency": (PALETTE["orange"], lambda row: (row.latency_cycles or 0) / 10**6)},
 }
-MOST_LAYERS = 20
 MOST_EDGES = 4
 MOST_SPANS = 400
-#: Labels of a legend that go beside each other.
-SHORT_LABEL = 40
-
-
-#: Sizes by layer, and by what its bar is made of.
-Layers = dict[str, dict[str, float]]
 
 
 class Occupancy(NamedTuple):
@@ -120,12 +80,12 @@ def plot_buffers(runs: Sequence[tuple[str, Body]], path: str | Path) -> None:
     The `MOST_LAYERS` layers that hold most in any run have a bar each, the rest one together.
     """
     held = [_held(body) for _, body in runs]
-    unit, name = (2**20, "MiB") if _largest(held) > 2**20 else (2**10, "KiB")
+    unit, name = (2**20, "MiB") if largest(held) > 2**20 else (2**10, "KiB")
     titles = [
-        f"{_in_all(layers, unit)} {name}, {len(body.buffers)} edges"
+        f"{in_all(layers, unit)} {name}, {len(body.buffers)} edges"
         for (_, body), layers in zip(runs, held, strict=True)
     ]
-    _plot_layers(runs, held, ROLE_COLOURS, unit, titles, f"{_peak(runs)} ({name})", path)
+    plot_layers(runs, held, ROLE_COLOURS, unit, titles, f"{_peak(runs)} ({name})", path)
 
 
 def _peak(runs: Sequence[tuple[str, Body]]) -> str:
@@ -143,42 +103,11 @@ def plot_traffic(runs: Sequence[tuple[str, Body]], path: str | Path) -> None:
     if without:
         raise InputError(f"{', '.join(without)}: the machine describes no memories; there is no traffic to draw")
     moved = [_moved(body) for _, body in runs]
-    unit, name = (10**6, "MB") if _largest(moved) > 10**6 else (10**3, "kB")
-    titles = [f"{_in_all(layers, unit)} {name}" for layers in moved]
+    unit, name = (10**6, "MB") if largest(moved) > 10**6 else (10**3, "kB")
+    titles = [f"{in_all(layers, unit)} {name}" for layers in moved]
     memories = dict.fromkeys(off_chip_name(body) for _, body in runs)
     axis = f"read and written a frame, {', '.join(memories)} ({name})"
-    _plot_layers(runs, moved, KIND_COLOURS, unit, titles, axis, path)
-
-
-def _plot_layers(
-    runs: Sequence[tuple[str, Body]],
-    sizes: Sequence[Layers],
-    colours: Mapping[str, str],
-    unit: int,
-    titles: Sequence[str],
-    axis: str,
-    path: str | Path,
-) -> None:
-    """A bar a layer, its parts in the order of `colours`."""
-    totals: dict[str, float] = {}
-    for layers in sizes:
-        for layer, parts in layers.items():
-            totals[layer] = max(totals.get(layer, 0), sum(parts.values()))
-    shown = sorted(totals, key=lambda layer: (-totals[layer], layer))[:MOST_LAYERS]
-    others = len(totals) - len(shown)
-    bars = [_short(layer) for layer in shown] + [f"{others} other layers"] * (others > 0)
-    with _styled():
-        figure, panels = _panels(len(runs), (5.2, 1.2 + 0.2 * len(bars)), sharex=True)
-        for panel, (label, _), title, layers in zip(panels, runs, titles, sizes, strict=True):
-            _stacks(panel, shown, layers, unit, colours)
-            panel.set_title(f"{_short(label)}: {title}")
-            panel.set_xlabel(axis)
-            panel.xaxis.set_major_formatter(_thousands)
-            panel.grid(axis="x")
-        panels[0].set_yticks(range(len(bars)), bars)
-        panels[0].set_ylim(len(bars) - 0.4, -0.6)
-        _finish(figure, panels, [f"{body.network} on {body.accelerator}" for _, body in runs])
-        _save(figure, path)
+    plot_layers(runs, moved, KIND_COLOURS, unit, titles, axis, path)
 
 
 def _held(body: Body) -> Layers:
@@ -199,28 +128,6 @@ def _moved(body: Body) -> Layers:
     return layers
 
 
-def _largest(sizes: Sequence[Layers]) -> float:
-    return max((sum(parts.values()) for layers in sizes for parts in layers.values()), default=0)
-
-
-def _in_all(layers: Layers, unit: int) -> str:
-    return f"{sum(sum(parts.values()) for parts in layers.values()) / unit:,.1f}"
-
-
-def _stacks(panel: Axes, shown: Sequence[str], layers: Layers, unit: int, colours: Mapping[str, str]) -> None:
-    """A bar for each layer shown, and one for all that are not, if any are left."""
-    bars = [layers.get(layer, {}) for layer in shown]
-    rest = [parts for layer, parts in layers.items() if layer not in shown]
-    if rest:
-        bars.append({part: sum(parts.get(part, 0) for parts in rest) for part in colours})
-    left = np.zeros(len(bars))
-    for part, colour in colours.items():
-        sizes = np.array([parts.get(part, 0) / unit for parts in bars])
-        if sizes.any():
-            panel.barh(range(len(bars)), sizes, left=left, color=colour, label=part, height=0.75)
-        left += sizes
-
-
 def plot_bandwidth(runs: Sequence[tuple[str, Body, Sequence[Rates]]], path: str | Path) -> None:
     """Bytes a cycle at the port of each memory over time; a row a memory, a column a run, a scale a memory.
 
@@ -229,20 +136,20 @@ def plot_bandwidth(runs: Sequence[tuple[str, Body, Sequence[Rates]]], path: str 
     memories = list(dict.fromkeys(one.memory for _, _, rates in runs for one in rates))
     if not memories:
         raise InputError(f"{', '.join(label for label, _, _ in runs)}: nothing passes the port of a memory")
-    with _styled():
-        figure, rows = _matrix(len(memories), len(runs), (5.2, 2.2))
+    with drawing.styled():
+        figure, rows = drawing.matrix_of(len(memories), len(runs), (5.2, 2.2))
         for panels, memory in zip(rows, memories, strict=True):
             drawn = [[coarser(one, MOST_SPANS) for one in rates if one.memory == memory] for _, _, rates in runs]
             top = max(float(one.bytes_per_cycle.max()) for found in drawn for one in found)
             for panel, (label, body, _), found in zip(panels, runs, drawn, strict=True):
-                panel.set_title(f"{_short(label)}: {_port(body, memory)}")
+                panel.set_title(f"{drawing.short(label)}: {_port(body, memory)}")
                 _rates(panel, body, found, top)
             panels[0].set_ylabel("bytes a cycle")
         for panel, (_, body, _) in zip(rows[-1], runs, strict=True):
             panel.set_xlabel(f"time (cycles at {body.clock_hz / 10**6:,g} MHz)")
         panels = [panel for row in rows for panel in row]
-        _finish(figure, panels, [f"{body.network} on {body.accelerator}" for _, body, _ in runs], len(runs))
-        _save(figure, path)
+        drawing.finish(figure, panels, [f"{body.network} on {body.accelerator}" for _, body, _ in runs], len(runs))
+        drawing.save(figure, path)
 
 
 def _available(body: Body, memory: str) -> float | None:
@@ -258,8 +165,8 @@ def _port(body: Body, memory: str) -> str:
 
 def _rates(panel: Axes, body: Body, found: Sequence[Rates], top: float) -> None:
     """One memory's rate, its mean, and what the port can do where that is near; `top` is of all panels in a row."""
-    panel.xaxis.set_major_formatter(_thousands)
-    panel.yaxis.set_major_formatter(_thousands)
+    panel.xaxis.set_major_formatter(drawing.thousands)
+    panel.yaxis.set_major_formatter(drawing.thousands)
     panel.grid(axis="y")
     panel.set_ylim(0, 1.1 * top if top else 1)
     for one in found:
@@ -279,16 +186,16 @@ def plot_roles(runs: Sequence[tuple[str, Body]], path: str | Path) -> None:
     The mark on each bar is the squeeze-excite accounting of the same network, where it has such blocks:
     gates and skips stand lowest, to be compared with it.
     """
-    with _styled():
-        figure, panels = _panels(2, (1.6 + 0.55 * len(runs), 4.2), sharex=True)
+    with drawing.styled():
+        figure, panels = drawing.panels_of(2, (1.6 + 0.55 * len(runs), 4.2), sharex=True)
         for panel, (title, field) in zip(panels, ROLE_FIGURES.items(), strict=True):
             _role_bars(panel, [body for _, body in runs], field)
             panel.set_title(_peak(runs) if field == "peak_elements" else title)
-            panel.set_xticks(range(len(runs)), [_short(label) for label, _ in runs], rotation=30, ha="right")
+            panel.set_xticks(range(len(runs)), [drawing.short(label) for label, _ in runs], rotation=30, ha="right")
             panel.grid(axis="y")
         panels[0].set_ylabel("sum of edges' peaks (million elements)")
-        _finish(figure, panels, [f"{body.network} on {body.accelerator}" for _, body in runs])
-        _save(figure, path)
+        drawing.finish(figure, panels, [f"{body.network} on {body.accelerator}" for _, body in runs])
+        drawing.save(figure, path)
 
 
 def _role_bars(panel: Axes, bodies: Sequence[Body], field: str) -> None:
@@ -334,34 +241,34 @@ def plot_occupancy(runs: Sequence[tuple[str, Occupancy]], path: str | Path) -> N
     """Elements held over one period, a step line an edge and a panel a run; an edge looks alike in all panels."""
     names = dict.fromkeys(name for _, run in runs for name, _, _ in run.curves)
     looks = {name: CURVES[position % len(CURVES)] for position, name in enumerate(names)}
-    with _styled():
-        figure, panels = _panels(len(runs), (5.2, 3.0 + 0.2 * len(names)), sharex=False)
+    with drawing.styled():
+        figure, panels = drawing.panels_of(len(runs), (5.2, 3.0 + 0.2 * len(names)), sharex=False)
         for panel, (label, run) in zip(panels, runs, strict=True):
             _curves(panel, run, looks)
-            panel.set_title(f"{_short(label)}: a period of {run.period_cycles:,} cycles")
+            panel.set_title(f"{drawing.short(label)}: a period of {run.period_cycles:,} cycles")
             panel.set_xlabel(f"time (cycles at {run.clock_hz / 10**6:,g} MHz)")
             panel.set_xlim(0, run.period_cycles)
             panel.set_ylim(bottom=0)
-            panel.xaxis.set_major_formatter(_thousands)
-            panel.yaxis.set_major_formatter(_thousands)
+            panel.xaxis.set_major_formatter(drawing.thousands)
+            panel.yaxis.set_major_formatter(drawing.thousands)
             panel.grid(axis="y")
         panels[0].set_ylabel("held (elements)")
-        _finish(figure, panels, [run.subject for _, run in runs])
-        _save(figure, path)
+        drawing.finish(figure, panels, [run.subject for _, run in runs])
+        drawing.save(figure, path)
 
 
 def _curves(panel: Axes, run: Occupancy, looks: Mapping[str, tuple[str, str]]) -> None:
     for name, times, held in run.curves:
         colour, dash = looks[name]
         until = np.append(times, run.period_cycles), np.append(held, held[-1])
-        panel.step(*until, where="post", color=colour, linestyle=dash, linewidth=1.2, label=_short(name, 90))
+        panel.step(*until, where="post", color=colour, linestyle=dash, linewidth=1.2, label=drawing.short(name, 90))
 
 
 def plot_attention(study: AttentionStudy, path: str | Path) -> None:
     """A bar a way out: bytes on chip, bytes off chip a frame, multipliers, and how long a frame takes."""
     rows = [row for row in study.rows if row.on_chip_bytes is not None]
-    with _styled():
-        figure, panels = _panels(len(STUDY_PANELS), (4.0, 1.4 + 0.28 * len(rows)), sharex=False)
+    with drawing.styled():
+        figure, panels = drawing.panels_of(len(STUDY_PANELS), (4.0, 1.4 + 0.28 * len(rows)), sharex=False)
         for panel, (axis, parts) in zip(panels, STUDY_PANELS.items(), strict=True):
             left = np.zeros(len(rows))
             for label, (colour, value) in parts.items():
@@ -370,72 +277,13 @@ def plot_attention(study: AttentionStudy, path: str | Path) -> None:
                     panel.barh(range(len(rows)), sizes, left=left, color=colour, label=label, height=0.75)
                 left += sizes
             panel.set_xlabel(axis)
-            panel.xaxis.set_major_formatter(_thousands)
+            panel.xaxis.set_major_formatter(drawing.thousands)
             panel.grid(axis="x")
         panels[0].set_yticks(range(len(rows)), [_way_label(row) for row in rows])
         panels[0].set_ylim(len(rows) - 0.4, -0.6)
-        _finish(figure, panels, [f"{study.network} on {study.accelerator}"])
-        _save(figure, path)
+        drawing.finish(figure, panels, [f"{study.network} on {study.accelerator}"])
+        drawing.save(figure, path)
 
 
 def _way_label(row: AttentionRow) -> str:
     return f"{row.variant} *" if row.changes_values else row.variant
-
-
-def _thousands(value: float, _position: float) -> str:
-    return f"{value:,.10g}"
-
-
-def _short(name: str, longest: int = 44) -> str:
-    """A name that leaves room for the figure; a dollar sign would start mathematics."""
-    short = name if len(name) <= longest else f"...{name[3 - longest :]}"
-    return printable(short).replace("$", r"\$")
-
-
-def _styled() -> AbstractContextManager[None]:
-    from matplotlib import rc_context
-
-    return rc_context(STYLE)
-
-
-def _panels(count: int, size: tuple[float, float], sharex: bool) -> tuple[Figure, list[Axes]]:
-    from matplotlib.figure import Figure
-
-    wide = size[0] if count <= 2 else size[0] * 0.65
-    figure = Figure(figsize=(wide * count + 1.6, size[1]), layout="constrained")
-    panels = figure.subplots(1, count, sharex=sharex, sharey=True, squeeze=False)
-    if count > 2:
-        for panel in panels[0]:
-            panel.xaxis.get_major_locator().set_params(nbins=4)
-    return figure, list(panels[0])
-
-
-def _matrix(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[list[Axes]]]:
-    """Panels in rows, each with a scale of its own upwards."""
-    from matplotlib.figure import Figure
-
-    wide = size[0] if columns <= 2 else size[0] * 0.65
-    figure = Figure(figsize=(wide * columns + 1.6, size[1] * rows + 0.8), layout="constrained")
-    panels = figure.subplots(rows, columns, sharex="col", sharey="row", squeeze=False)
-    return figure, [list(row) for row in panels]
-
-
-def _finish(figure: Figure, panels: Sequence[Axes], subjects: Sequence[str], columns: int | None = None) -> None:
-    """What all panels show above them, and one legend below, every look once; long names get a line each."""
-    wide = columns or len(panels)
-    figure.suptitle(_short("; ".join(dict.fromkeys(subjects)), 80 * wide), x=0.01, ha="left")
-    found: dict[str, Any] = {}
-    for panel in panels:
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    short = all(len(label) < SHORT_LABEL for label in found)
-    figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=4 if short else 1)
-
-
-def _save(figure: Figure, path: str | Path) -> None:
-    """Writes the figure so that the same figure gives the same bytes."""
-    target = Path(path)
-    kind = target.suffix.lower().removeprefix(".")
-    if kind not in METADATA:
-        raise InputError(f"{target}: a figure's file ends in {', '.join(f'.{name}' for name in METADATA)}")
-    figure.savefig(target, format=kind, metadata=METADATA[kind])

@@ -7,13 +7,12 @@ from types import MappingProxyType
 import pytest
 
 from accelsim import load_accelerator, load_network, map_network
-from accelsim.cost.accesses import pipeline_accesses, visit_accesses
+from accelsim.cost.accesses import design_accesses
 from accelsim.mapping.design import bind
 from accelsim.mapping.mapping import Mapping
 from accelsim.mapping.segments.segment import Segment, Tile
 from accelsim.mapping.segments.visits import visits
-from accelsim.mapping.streams import streamed
-from accelsim.mapping.traffic import pipeline_traffic, visit_traffic
+from accelsim.mapping.traffic import visit_traffic
 from accelsim.mapping.unrolling import Unroll
 from accelsim.network.graph import Node, network
 from accelsim.network.layers import Combine, Convolution, Input, Product
@@ -48,13 +47,7 @@ def designed(unroll, **settings):
 
 def counts(design):
     """What is counted a frame, by layer and part and memory."""
-    if design.mapping.segments:
-        turns = visits(design)
-        found = visit_accesses(design, turns, visit_traffic(design, turns))
-    else:
-        running = streamed(design, "row")
-        found = pipeline_accesses(running, pipeline_traffic(running))
-    return {(one.layer, one.part, one.memory): one.count for one in found}
+    return {(one.layer, one.part, one.memory): one.count for one in design_accesses(design)}
 
 
 PIXELS = SIZE * SIZE
@@ -167,3 +160,43 @@ def test_all_macs_of_a_network_are_there(mapping):
     net = load_network("mobilenet_v3_small", input_shape=(1, 3, 64, 64))
     found = totals(counts(map_network(net, load_accelerator("feature-map-npu"), mapping=mapping)))
     assert found["mac", None] == net.macs
+
+
+@pytest.mark.parametrize("dataflow", ["output-stationary", "weight-stationary", "input-stationary"])
+def test_an_array_reads_operands_for_every_fold(dataflow):
+    """A 3x3 convolution of 4 to 8 channels on 16 rows x 4 columns, all folds written out."""
+    settings = {"engine.dataflow": dataflow, "engine.columns": 4, "interface": "stream", "weights": "resident"}
+    net = network("one", [Node("x", Input(4, (SIZE, SIZE))), Node("first", convolution(8, 3, 4), ("x",))], ["first"])
+    found = counts(bind(net, load_accelerator("systolic-npu", settings), Mapping(unroll=MappingProxyType({}))))
+    taps, outputs = 4 * 9, 8
+    over = {
+        "output-stationary": {"pixels": -(-PIXELS // 16), "outputs": 2, "taps": 1},
+        "weight-stationary": {"pixels": 1, "outputs": 2, "taps": 3},
+        "input-stationary": {"pixels": PIXELS // 4, "outputs": 1, "taps": 3},
+    }[dataflow]
+    expected = {
+        ("first", "mac", None): taps * outputs * PIXELS,
+        ("first", "weight_read", "scratchpad"): taps * outputs * over["pixels"],
+        ("x", "buffer_write", "scratchpad"): 4 * PIXELS,
+        ("first", "buffer_read", "scratchpad"): taps * PIXELS * over["outputs"],
+        ("x", "memory_read", "dram"): 4 * PIXELS,
+        ("first", "memory_write", "dram"): outputs * PIXELS,
+    }
+    sums = 4 * outputs * PIXELS * (over["taps"] - 1)
+    if sums:
+        expected |= {("first", way, "scratchpad"): sums for way in ("sum_write", "sum_read")}
+    assert found == expected
+
+
+def test_an_array_whose_layers_take_turns_counts_every_layer():
+    net = load_network("mobilenet_v3_small", input_shape=(1, 3, 64, 64))
+    found = totals(counts(map_network(net, load_accelerator("systolic-npu"), mapping="layer-by-layer")))
+    assert found["mac", None] == net.macs
+    assert found["weight_write", "scratchpad"] == found["memory_read", "dram"] - sum(
+        row.read_bytes for row in _maps_read(net)
+    )
+
+
+def _maps_read(net):
+    design = map_network(net, load_accelerator("systolic-npu"), mapping="layer-by-layer")
+    return [row for row in visit_traffic(design, visits(design)) if row.memory == "dram" and row.kind != "weight"]

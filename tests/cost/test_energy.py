@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim import load_accelerator, load_network, map_network
+from accelsim import InputError, load_accelerator, load_network, map_network, simulate
 from accelsim.cost.accesses import Access
-from accelsim.cost.energy import energies, has_energy
+from accelsim.cost.energy import energies, frame_energy, has_energy
 from accelsim.report.costs import energy_part
 
 COUNTS = [
@@ -39,7 +39,7 @@ def test_rows_add_up_exactly(given_counts):
     energy = energy_part(machine(leakage={"power_mw": 0.1, "source": "guess"}), lambda: accesses, Fraction(12345, 7))
     total = sum(int(row.energy_fj) for row in energy.rows)
     assert total == energy.total_fj
-    assert sum(energy.by_part.values()) == pytest.approx(energy.total_pj)
+    assert sum(value for _, value in energy.by_part if value) == pytest.approx(energy.total_pj)
     assert energy.total_joules == pytest.approx(total * 1e-15)
     assert energy.power_watts == pytest.approx(energy.total_joules / (12345 / 7 / 10**9))
 
@@ -96,3 +96,20 @@ def test_segments_chosen_for_energy_rest_on_the_same_figures():
     )
     again = map_network(net, same, mapping="layer-by-layer", objective="energy")
     assert again.mapping.choice.value == chosen.mapping.choice.value
+
+
+@pytest.mark.parametrize("mapping", ["pipeline", "fused"])
+def test_the_closed_form_is_what_the_simulation_says(mapping):
+    net = load_network("mobilenet_v3_small", input_shape=(1, 3, 64, 64))
+    design = map_network(net, load_accelerator("feature-map-npu"), mapping=mapping)
+    rows = simulate(design).body.energy.rows
+    found = frame_energy(design)
+    assert [(one.access.layer, one.access.part, one.femtojoules) for one in found] == [
+        (row.layer, row.part, row.energy_fj) for row in rows
+    ]
+
+
+def test_no_closed_form_without_a_technology():
+    design = map_network(load_network("mobilenet_v3_small"), load_accelerator("fpga-stream"))
+    with pytest.raises(InputError, match="the machine has no technology"):
+        frame_energy(design)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from accelsim import InputError
-from accelsim.report import plots
+from accelsim.report import cost_plots, drawing, layer_bars, plots
 from accelsim.timing.simulate import schedule
 
 
@@ -14,7 +14,7 @@ from accelsim.timing.simulate import schedule
 def figure(monkeypatch):
     """The figure that a plot function would have saved."""
     drawn = []
-    monkeypatch.setattr(plots, "_save", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr(drawing, "save", lambda figure, path: drawn.append(figure))
 
     def figure(plot, *arguments):
         plot(*arguments, "unused.svg")
@@ -43,8 +43,8 @@ def test_the_largest_layer_is_on_top(figure, report):
         held[row.consumer] = held.get(row.consumer, 0) + row.peak_bytes
     labels = [label.get_text() for label in panel.get_yticklabels()]
     assert labels[0] == max(held, key=held.__getitem__)
-    assert len(labels) == plots.MOST_LAYERS + 1
-    assert labels[-1] == f"{len(held) - plots.MOST_LAYERS} other layers"
+    assert len(labels) == layer_bars.MOST_LAYERS + 1
+    assert labels[-1] == f"{len(held) - layer_bars.MOST_LAYERS} other layers"
     top, bottom = panel.get_ylim()[::-1]
     assert top < bottom
 
@@ -151,3 +151,33 @@ def test_only_pipelines_have_a_steady_state(figure, which, request):
     titles = [panel.get_title(loc="left") for panel in figure(plots.plot_roles, runs).axes]
     axis = figure(plots.plot_buffers, runs).axes[0].get_xlabel()
     assert all(("steady" in text) == (which == "report") for text in (titles[-1], axis))
+
+
+def test_bars_of_energy_hold_all_that_a_frame_takes(figure, turns, report):
+    runs = [("one", turns.body), ("two", report.body)]
+    for panel, (_, body) in zip(figure(cost_plots.plot_energy, runs).axes, runs, strict=True):
+        assert sum(bar.get_width() for bar in bars(panel)) == pytest.approx(body.energy.total_pj / 10**6)
+        assert len({bar.get_facecolor() for bar in bars(panel)}) >= 4
+        assert panel.get_xlabel() == "energy a frame, 45nm, 7nm (uJ)"
+
+
+def test_marks_of_a_roofline_are_its_rows_and_lie_below_the_roof(figure, turns):
+    panel = figure(cost_plots.plot_roofline, [("one", turns.body)]).axes[0]
+    placed = [row for row in turns.body.roofline if row.off_chip_bytes]
+    marks = [tuple(mark) for drawn in panel.collections for mark in drawn.get_offsets()]
+    expected = [(row.macs_per_byte, row.attained_macs_per_second / 10**9) for row in placed]
+    assert np.allclose(sorted(marks), sorted(expected))
+    (low, ridge, high), (start, peak, end) = panel.lines[0].get_data()
+    assert peak == end == max(row.peak_macs_per_second for row in turns.body.roofline) / 10**9
+    available = turns.body.memories["dram"].available_bytes_per_second / 10**9
+    assert (start / low, peak / ridge) == pytest.approx((available, available))
+    assert low < min(x for x, _ in marks)
+    assert high > max(x for x, _ in marks)
+    assert {text.get_text() for text in panel.figure.legends[0].get_texts()} >= {"roof", "bound by dram"}
+
+
+def test_energy_and_rooflines_need_their_figures(bare, report):
+    with pytest.raises(InputError, match="one: energy is not modelled; name a technology"):
+        cost_plots.plot_energy([("one", bare.body)], "unused.svg")
+    with pytest.raises(InputError, match="one: the machine describes no memories"):
+        cost_plots.plot_roofline([("one", bare.body)], "unused.svg")
