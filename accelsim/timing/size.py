@@ -1,9 +1,6 @@
-"""The smallest buffers with which a pipeline does not deadlock.
+"""Buffer sizes for all edges together: the least without deadlock, and the least that keep a pace.
 
-More room never makes a deadlock, so feasibility is monotone in every capacity. No edge can go below its
-bound alone. From there, each deadlock names a cycle of waits; the cheapest full buffer in it is
-doubled until the frame goes through, and every buffer that was raised is then brought down by
-bisection. Lowering one can only make another harder to lower, so afterwards none can go down on its own.
+[sizing/README.md](sizing/README.md) says what of this is exact, what is a bound and what is a heuristic, and why.
 """
 
 from __future__ import annotations
@@ -14,43 +11,130 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.mapping.buffers import edge_bounds
-from accelsim.mapping.design import Design, with_capacities
+from accelsim.errors import InfeasibleError, InputError, NotModelled
+from accelsim.mapping.design import Design, with_capacities, with_interval
 from accelsim.network.reach import Granularity
-from accelsim.timing.kernels.pipeline import THROUGH, Pipeline, State, at_rest, run
-from accelsim.timing.lower import checked_granularity, lower, token_elements
-from accelsim.timing.waits import cycle_of_waits
+from accelsim.timing.kernels.pipeline import Pipeline
+from accelsim.timing.lower import checked_granularity, lower
+from accelsim.timing.simulate import contended
+from accelsim.timing.sizing.alone import Alone
+from accelsim.timing.sizing.buffers import Buffer, bounds_of, buffers_of, total_elements
+from accelsim.timing.sizing.cover import covered
+from accelsim.timing.sizing.descent import lowered, needed_alone, peaks
+from accelsim.timing.sizing.occupancy import occupancy_bound
+from accelsim.timing.sizing.pacing import Pacing
 
 Ints = NDArray[np.int64]
 
 
-class _Buffer(NamedTuple):
-    """Edges that share one capacity, the tokens they need at least, and the elements of one."""
+class Sizes(NamedTuple):
+    """A design with capacities that do, the elements these come to, and a total below which none do.
 
-    edges: Ints
-    bound: int
-    elements: int
-
-
-def size_buffers(design: Design, granularity: Granularity | None = None) -> Design:
-    """`design` with jointly minimal capacities: it runs, and with one token less in any buffer it deadlocks.
-
-    They are tokens of `granularity`, None for that of the design's mapping.
-    Under `fork: shared` the edges of one producer share a buffer and its capacity. Capacities that the design has
-    are not looked at.
+    `elements` counts a shared buffer once; where it equals `bound_elements` it is the least there is.
     """
+
+    design: Design
+    elements: int
+    bound_elements: int
+
+
+def size_buffers(design: Design, granularity: Granularity | None = None, interval_cycles: int | None = None) -> Design:
+    """`design` with small capacities for all buffers together.
+
+    Without `interval_cycles` they are those of `least_sizes`: it runs, and with one token less in any buffer it
+    deadlocks. With it they are those of `paced_sizes`: it runs at that interval, and with one token less in any
+    buffer it is slower. They are tokens of `granularity`, None for that of the design's mapping. Under `fork: shared`
+    the edges of one producer share a buffer and its capacity. Capacities that the design has are not looked at.
+    """
+    if interval_cycles is None:
+        return least_sizes(design, granularity).design
+    return paced_sizes(design, interval_cycles, granularity).design
+
+
+def least_sizes(design: Design, granularity: Granularity | None = None) -> Sizes:
+    """The least total with which `design` does not deadlock, and its proof or a bound."""
     unbounded = with_capacities(design, {}, granularity)
     granularity = checked_granularity(unbounded, granularity)
-    pipeline = lower(unbounded, granularity, "greedy")
-    buffers = _buffers(design, granularity)
-    capacity = np.zeros(len(design.edges), np.int64)
-    for buffer in buffers:
-        capacity[buffer.edges] = buffer.bound
-    pipeline = pipeline._replace(capacity=capacity)
-    raised = _raise_until_running(pipeline, buffers)
-    for buffer in sorted(raised, key=lambda b: (-b.elements, b.edges[0])):
-        _lower(pipeline, buffer)
-    return sized(design, capacity, granularity)
+    alone = Alone(lower(unbounded, granularity, "greedy"))
+    buffers = buffers_of(design, granularity)
+    cover = covered(alone, buffers)
+    capacity = cover.capacity if cover.exact else _mended(alone, buffers, cover.capacity)
+    return _sizes(unbounded, granularity, buffers, capacity, cover.elements)
+
+
+def paced_sizes(design: Design, interval_cycles: int, granularity: Granularity | None = None) -> Sizes:
+    """The least total found with which `design` runs at `interval_cycles`, and a bound.
+
+    Raises `InfeasibleError` where it is slower whatever its buffers, and `NotModelled` where stages share a port.
+    """
+    if not isinstance(interval_cycles, int) or interval_cycles < 1:
+        raise InputError(f"interval_cycles = {interval_cycles} is not a whole number of cycles from 1")
+    unbounded = with_interval(with_capacities(design, {}, granularity), interval_cycles)
+    granularity = checked_granularity(unbounded, granularity)
+    pacing = paced(unbounded, lower(unbounded, granularity, "paced"), interval_cycles)
+    assert pacing.free is not None
+    buffers = needed_alone(pacing, buffers_of(design, granularity))
+    cover = covered(pacing, buffers)
+    capacity, bound = cover.capacity, cover.elements
+    if not cover.exact:
+        capacity = lowered(pacing, buffers, peaks(pacing, buffers, pacing.free))
+        bound = max(bound, occupancy_bound(pacing.pipeline, interval_cycles, buffers, cover.lines))
+    sized = _sizes(unbounded, granularity, buffers, capacity, bound)
+    return sized._replace(design=with_interval(sized.design, design.mapping.interval_cycles))
+
+
+def slower_sizes(design: Design, faster: Sizes, interval_cycles: int) -> Sizes:
+    """`faster` sizes of `design` brought down to what `interval_cycles` needs, which must be no shorter.
+
+    Every buffer, a token smaller, would be slower; the bound is the sum of what each needs alone.
+    """
+    granularity = checked_granularity(faster.design, None)
+    unbounded = with_interval(with_capacities(design, {}, granularity), interval_cycles)
+    pacing = paced(unbounded, lower(unbounded, granularity, "paced"), interval_cycles)
+    buffers = buffers_of(design, granularity)
+    held = np.array([edge.capacity for edge in faster.design.edges], np.int64)
+    capacity = lowered(pacing, buffers, held)
+    bound = total_elements(buffers, bounds_of(needed_alone(pacing, buffers), held.size))
+    sized = _sizes(unbounded, granularity, buffers, capacity, bound)
+    return sized._replace(design=with_interval(sized.design, design.mapping.interval_cycles))
+
+
+def fastest_cycles(design: Design, granularity: Granularity | None = None) -> int:
+    """Least whole cycles between frames that some buffers reach, no less than the design's own pace.
+
+    It is the busiest stage's work, unless frames that stay apart in windows make all wait for longer.
+    """
+    unbounded = with_capacities(design, {}, granularity)
+    pipeline = lower(unbounded, checked_granularity(unbounded, granularity), "greedy")
+    low = high = max(design.pace_cycles, design.bottleneck_cycles)
+    while Pacing(pipeline, high).blockage is not None:
+        low, high = high + 1, 2 * high
+    while low < high:
+        middle = (low + high) // 2
+        if Pacing(pipeline, middle).blockage is None:
+            high = middle
+        else:
+            low = middle + 1
+    return high
+
+
+def paced(design: Design, pipeline: Pipeline, interval_cycles: int) -> Pacing:
+    """Schedules at an interval that `design` can keep."""
+    if np.any(contended(pipeline) >= 0):
+        raise NotModelled(
+            f"{design.network.name}: stages wait for each other at a port, and who is served first depends on all "
+            "buffers; only the least without deadlock is sized"
+        )
+    pacing = Pacing(pipeline, interval_cycles)
+    if pacing.blockage is not None:
+        names = [design.stages[stage].name for stage in pacing.blockage.stages]
+        slowest = max(design.stages, key=lambda stage: stage.work_cycles)
+        raise InfeasibleError(
+            f"{design.network.name}: no buffers reach {interval_cycles:,} cycles a frame: the cycle of waits "
+            f"{' -> '.join((*names, names[0]))} takes longer without any; {slowest.name} alone is busy for "
+            f"{slowest.work_cycles:,} cycles; allow a longer interval or give it more multipliers"
+        )
+    return pacing
 
 
 def sized(design: Design, capacity: Ints, granularity: Granularity) -> Design:
@@ -59,52 +143,33 @@ def sized(design: Design, capacity: Ints, granularity: Granularity) -> Design:
     return with_capacities(design, MappingProxyType(named), granularity)
 
 
-def runs(pipeline: Pipeline) -> tuple[bool, State]:
-    """Whether a frame goes through, and the state it ends in.
-
-    One frame is enough: it leaves all buffers empty, and no firing of it depends on a later frame.
-    """
-    state = at_rest(pipeline, 1, by_row=True)
-    return run(pipeline, state, 0, 1, 0, 0) == THROUGH, state
+def _sizes(design: Design, granularity: Granularity, buffers: tuple[Buffer, ...], capacity: Ints, bound: int) -> Sizes:
+    elements = total_elements(buffers, capacity)
+    return Sizes(sized(design, capacity, granularity), elements, min(bound, elements))
 
 
-def _buffers(design: Design, granularity: Granularity) -> list[_Buffer]:
-    bounds = edge_bounds(design, granularity)
-    sharing: dict[str, list[int]] = {}
-    for position, edge in enumerate(design.edges):
-        owner = edge.producer if design.accelerator.fork == "shared" else edge.name
-        sharing.setdefault(owner, []).append(position)
-    return [
-        _Buffer(
-            np.array(edges),
-            max(bounds[design.edges[k].name] for k in edges),
-            token_elements(design.edges[edges[0]].tensor, granularity),
-        )
-        for edges in sharing.values()
-    ]
-
-
-def _raise_until_running(pipeline: Pipeline, buffers: list[_Buffer]) -> list[_Buffer]:
-    """Doubles full buffers in cycles of waits, in place, until a frame goes through; those it raised."""
+def _mended(alone: Alone, buffers: tuple[Buffer, ...], capacity: Ints) -> Ints:
+    """`capacity` with the cheapest full buffers of each deadlock doubled, and those brought down again."""
     of_edge = {int(edge): buffer for buffer in buffers for edge in buffer.edges}
-    raised: dict[int, _Buffer] = {}
-    while True:
-        through, state = runs(pipeline)
-        if through:
-            return list(raised.values())
-        full = [of_edge[w.edge] for w in cycle_of_waits(pipeline, state.fired) if w.for_space]
-        cheapest = min(full, key=lambda b: (b.elements * int(pipeline.capacity[b.edges[0]]), int(b.edges[0])))
-        pipeline.capacity[cheapest.edges] *= 2
-        raised[int(cheapest.edges[0])] = cheapest
+    capacity, raised = capacity.copy(), dict[int, Buffer]()
+    while (lacking := alone.lacking(capacity)) is not None:
+        full = [of_edge[edge] for edge in lacking]
+        cheapest = min(full, key=lambda b: (b.elements * b.tokens(capacity), b.number))
+        capacity[cheapest.edges] *= 2
+        raised[cheapest.number] = cheapest
+    for buffer in sorted(buffers, key=lambda b: (b.number not in raised, -b.elements, b.number)):
+        _lower(alone, buffer, capacity)
+    return capacity
 
 
-def _lower(pipeline: Pipeline, buffer: _Buffer) -> None:
-    low, high = buffer.bound, int(pipeline.capacity[buffer.edges[0]])
+def _lower(alone: Alone, buffer: Buffer, capacity: Ints) -> None:
+    """Brings one buffer down as far as it goes, in place."""
+    low, high = buffer.bound, buffer.tokens(capacity)
     while low < high:
         middle = (low + high) // 2
-        pipeline.capacity[buffer.edges] = middle
-        if runs(pipeline)[0]:
+        capacity[buffer.edges] = middle
+        if alone.lacking(capacity) is None:
             high = middle
         else:
             low = middle + 1
-    pipeline.capacity[buffer.edges] = high
+    capacity[buffer.edges] = high

@@ -1,9 +1,11 @@
 """`map` and `size`: mappings as files, and buffers sized together."""
 
+from itertools import pairwise
+
 import jsonschema
 import pytest
 
-from accelsim import InfeasibleError, bind, load_accelerator, load_network, read_mapping, simulate
+from accelsim import InfeasibleError, bind, load_accelerator, load_network, map_network, read_mapping, simulate
 from accelsim.mapping.design import with_capacities
 from accelsim.timing.simulate import schedule
 from tests.cli.conftest import SMALL
@@ -83,9 +85,26 @@ def test_interval_and_latency_are_those_simulated_at_that_size(done, bound):
     assert told["least"]["latency_cycles"] == throughput.latency_cycles
 
 
-def test_text_says_what_is_sufficient_only(done):
-    text = done("size", NETWORK, *SMALL).out
-    assert "sufficient, not the least" in " ".join(text.split())
+def test_text_says_what_is_proved(done):
+    text = " ".join(done("size", NETWORK, *SMALL).out.split())
+    assert "Without deadlock: proved to be the least." in text
+    assert "Memory against speed" in text
+
+
+@pytest.mark.parametrize("options", [(), ("--set", "fork=copy")])
+def test_the_curve_falls_from_full_throughput_to_the_least_and_is_what_is_simulated(done, options):
+    told = done("size", NETWORK, *SMALL, *options, "--json").json
+    curve = told["curve"]
+    assert [curve[0]["elements"], curve[-1]["elements"]] == [told["full"]["elements"], told["least"]["elements"]]
+    assert len(curve) > 2
+    assert all(a["interval_cycles"] < b["interval_cycles"] for a, b in pairwise(curve))
+    assert all(a["elements"] > b["elements"] for a, b in pairwise(curve))
+    machine = load_accelerator("streaming-asic", {"fork": told["fork"]})
+    design = map_network(load_network(NETWORK, input_shape=(1, 3, 64, 64)), machine)
+    for point in curve:
+        simulated = simulate(with_capacities(design, point["tokens"]))
+        assert simulated.throughput.interval_cycles <= point["interval_cycles"]
+        assert point["bound_elements"] <= point["elements"]
 
 
 def test_a_mapping_in_pixels_is_simulated_in_pixels(done, tmp_path):
