@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from accelsim.arithmetic.network import IntegerNetwork
     from accelsim.arithmetic.quantise import Recipe, fidelity, quantise
     from accelsim.arithmetic.statistics import statistics
+    from accelsim.arithmetic.tiling import tile_attention
     from accelsim.cost.energy import frame_energy
     from accelsim.errors import AccelsimError, DeadlockError, InfeasibleError, InputError, NotModelled, UnsupportedError
     from accelsim.hardware.accelerator import Accelerator, load_accelerator
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from accelsim.network.load import registered_networks
     from accelsim.network.rewrites.fold import fold
     from accelsim.network.rewrites.recompute_attention import recompute_attention
-    from accelsim.network.rewrites.tile_attention import tile_attention
     from accelsim.network.rewrites.virtual_maps import virtual_maps
     from accelsim.network.statistics import LayerStatistics
     from accelsim.report.attention_study import attention_study
@@ -50,6 +50,7 @@ _HOMES = {
     "accelsim.arithmetic.network": ("IntegerNetwork",),
     "accelsim.arithmetic.quantise": ("Recipe", "fidelity", "quantise"),
     "accelsim.arithmetic.statistics": ("statistics",),
+    "accelsim.arithmetic.tiling": ("tile_attention",),
     "accelsim.cost.energy": ("frame_energy",),
     "accelsim.errors": (
         "AccelsimError", "DeadlockError", "InfeasibleError", "InputError", "NotModelled", "UnsupportedError",
@@ -65,7 +66,6 @@ _HOMES = {
     "accelsim.network.load": ("registered_networks",),
     "accelsim.network.rewrites.fold": ("fold",),
     "accelsim.network.rewrites.recompute_attention": ("recompute_attention",),
-    "accelsim.network.rewrites.tile_attention": ("tile_attention",),
     "accelsim.network.rewrites.virtual_maps": ("virtual_maps",),
     "accelsim.network.statistics": ("LayerStatistics",),
     "accelsim.report.attention_study": ("attention_study",),

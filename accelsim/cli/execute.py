@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accelsim.cli.options import InputShapeOption, JsonOption
+from accelsim.cli.options import (
+    InputShapeOption,
+    JsonOption,
+    TileAttentionOption,
+    TileColumnsOption,
+    TileCountOption,
+)
 
 if TYPE_CHECKING:
     from accelsim.arithmetic.formats import Array
+    from accelsim.arithmetic.network import IntegerNetwork
 
 IntegerNetworkArgument = Annotated[
     Path, typer.Argument(metavar="NETWORK", help="a quantised .onnx (QOperator, QDQ, QONNX) or .tflite file")
@@ -44,6 +51,9 @@ def execute_command(
     listed: StatisticsOption = False,
     network_out: NetworkOutOption = None,
     input_shape: InputShapeOption = None,
+    tile_rows: TileAttentionOption = None,
+    tile_count: TileCountOption = None,
+    tile_columns: TileColumnsOption = None,
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,16 +62,14 @@ def execute_command(
 
     from accelsim.arithmetic.execute import execute
     from accelsim.arithmetic.files import read_inputs
-    from accelsim.arithmetic.load import load_integer_network
     from accelsim.arithmetic.statistics import statistics
     from accelsim.cli import console
-    from accelsim.cli.request import input_shape as shape_of
     from accelsim.network.graph import without_weights
     from accelsim.network.writers.yaml import write_yaml_network
     from accelsim.report.inspection import statistics_rows, statistics_table
 
     with console.working(f"executing {network}"):
-        inet = load_integer_network(network, shape_of(input_shape or ()))
+        inet = _loaded(network, input_shape, tile_rows, tile_count, tile_columns)
         x = read_inputs(inet, inputs)
         made = execute(inet, x, threads)
         found = statistics(inet, x, threads) if listed or network_out is not None else {}
@@ -84,6 +92,20 @@ def execute_command(
         console.show([statistics_table(statistics_rows(graph))])
 
 
+def _loaded(
+    network: Path, shapes: list[str] | None, rows: int | None, count: int | None, columns: int | None
+) -> IntegerNetwork:
+    """The integer network at the shapes asked for, in the tiles asked for."""
+    from accelsim.arithmetic.load import load_integer_network
+    from accelsim.cli import console
+    from accelsim.cli.request import in_tiles, input_shape
+
+    inet = load_integer_network(network, input_shape(shapes or ()))
+    made, warnings = in_tiles(inet, inet.network, rows, count, columns)
+    console.warn(warnings)
+    return made
+
+
 def _described(array: Array) -> dict[str, Any]:
     return {
         "shape": list(array.shape),
@@ -97,17 +119,18 @@ def accuracy_command(
     network: IntegerNetworkArgument,
     data: DataOption,
     input_shape: InputShapeOption = None,
+    tile_rows: TileAttentionOption = None,
+    tile_count: TileCountOption = None,
+    tile_columns: TileColumnsOption = None,
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Count how often a quantised classifier's highest score is the label."""
     from accelsim.arithmetic.accuracy import accuracy
     from accelsim.arithmetic.files import read_labelled
-    from accelsim.arithmetic.load import load_integer_network
     from accelsim.cli import console
-    from accelsim.cli.request import input_shape as shape_of
 
-    inet = load_integer_network(network, shape_of(input_shape or ()))
+    inet = _loaded(network, input_shape, tile_rows, tile_count, tile_columns)
     x, labels = read_labelled(data)
     with console.counting(f"executing {network}", labels.size) as progress:
         counted = accuracy(inet, x, labels, threads, progress)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from accelsim.errors import InputError, NotModelled
 
 if TYPE_CHECKING:
+    from accelsim.arithmetic.tiling import AnyNetwork
     from accelsim.hardware.accelerator import Accelerator
     from accelsim.mapping.design import Design
     from accelsim.mapping.mapping import Granularity
@@ -189,18 +190,25 @@ def _segment_options(request: Request, accelerator: Accelerator) -> dict[str, An
 
 def tiled(request: Request, net: Network) -> tuple[Network, tuple[str, ...]]:
     """`net` with its squeeze-excite tiled if that was asked for, and a warning where it has none."""
-    from accelsim.network.attention import find_attention
-    from accelsim.network.rewrites.tile_attention import tile_attention
+    return in_tiles(net, net, request.tile_attention, request.tile_count, request.tile_columns)
 
-    if request.tile_attention is None:
-        given = [name for name in ("tile_count", "tile_columns") if getattr(request, name) is not None]
+
+def in_tiles(
+    net: AnyNetwork, graph: Network, rows: int | None, count: int | None, columns: int | None
+) -> tuple[AnyNetwork, tuple[str, ...]]:
+    """The same of a network of real numbers or of integers, whose graph is `graph`."""
+    from accelsim.arithmetic.tiling import tile_attention
+    from accelsim.network.attention import find_attention
+
+    if rows is None:
+        given = [name for name, value in (("count", count), ("columns", columns)) if value is not None]
         if given:
-            raise InputError(f"--{given[0].replace('_', '-')} needs --tile-attention ROWS")
+            raise InputError(f"--tile-{given[0]} needs --tile-attention ROWS")
         return net, ()
-    rewritten = tile_attention(net, request.tile_attention, request.tile_count, request.tile_columns)
-    if find_attention(net):
+    rewritten = tile_attention(net, rows, count, columns)
+    if find_attention(graph):
         return rewritten, ()
-    return rewritten, (f"{net.name} has no squeeze-excite block; tile_attention changes nothing",)
+    return rewritten, (f"{graph.name} has no squeeze-excite block; tile_attention changes nothing",)
 
 
 def granularity_of(request: Request, design: Design) -> Granularity:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import accelsim as acs
 from accelsim.arithmetic.agreement import share
 from accelsim.cli.main import main
+from tests.arithmetic.models import images, quantised, squeeze_excite
 
 
 @pytest.fixture
@@ -133,3 +135,20 @@ def test_data_that_do_not_fit(identity, tmp_path, capsys, arrays, words):
 def test_files_that_are_not_there(tmp_path, capsys, command):
     assert main([command[0], str(tmp_path / "no.onnx"), *command[1:]]) == 2
     assert "no.onnx: no such file" in capsys.readouterr().err
+
+
+def test_tiles(tmp_path, capsys):
+    """Tiles of a quantised file: what is listed is the tiled graph."""
+    path = quantised(squeeze_excite(), tmp_path / "net.onnx", "QDQ")
+    np.save(tmp_path / "x.npy", images(1))
+    options = [str(path), "--input", str(tmp_path / "x.npy")]
+    assert main(["execute", *options, "--tile-attention", "4", "--network-out", str(tmp_path / "net.yaml")]) == 0
+    assert acs.load_network(tmp_path / "net.yaml").nodes == acs.tile_attention(acs.load_network(path), rows=4).nodes
+    assert main(["execute", *options, "--tile-columns", "4"]) == 2
+    assert "--tile-columns needs --tile-attention ROWS" in capsys.readouterr().err
+
+
+def test_tiles_of_a_network_without_blocks(identity, tmp_path, capsys):
+    np.savez(tmp_path / "data.npz", x=np.eye(4, dtype=np.int8), y=np.arange(4))
+    assert main(["accuracy", str(identity), "--data", str(tmp_path / "data.npz"), "--tile-attention", "2"]) == 0
+    assert "net has no squeeze-excite block" in capsys.readouterr().err

@@ -32,6 +32,18 @@ def tile_attention(net: Network, rows: int, count: int | None = None, columns: i
     place of the old ones.
     Raises `InputError` unless `rows` and `columns` are positive and `count` is not negative.
     """
+    return tiled(net, rows, count, columns).network
+
+
+class Tiled(NamedTuple):
+    """What `tile_attention` makes; `origins` gives, for each layer that is a copy, the layer it is a copy of."""
+
+    network: Network
+    origins: Mapping[str, str]
+
+
+def tiled(net: Network, rows: int, count: int | None = None, columns: int | None = None) -> Tiled:
+    """`tile_attention`, and where its layers come from."""
     _check_sizes(rows, count, columns)
     plans, blocks = [], find_attention(net)
     for block in blocks[:count]:
@@ -40,8 +52,9 @@ def tile_attention(net: Network, rows: int, count: int | None = None, columns: i
         if tile != (block.tile or spatial):
             plans.append(_Plan(block, tile))
     if not plans:
-        return net
-    return _Tiling(net, plans, _multiplies(net, plans, frozenset(block.multiply for block in blocks))).rewritten()
+        return Tiled(net, {})
+    tiling = _Tiling(net, plans, _multiplies(net, plans, frozenset(block.multiply for block in blocks)))
+    return Tiled(tiling.rewritten(), tiling.origins)
 
 
 def _check_sizes(rows: int, count: int | None, columns: int | None) -> None:
@@ -107,6 +120,7 @@ class _Tiling:
         self._multiplies = multiplies
         self._alive = self._needed_originals()
         self._copies: dict[str, str] = {}
+        self.origins: dict[str, str] = {}
         self._nodes: dict[str, Node] = {node.name: node for node in net.nodes}
         self._parameters: dict[str, NDArray[np.generic]] = dict(net.parameters)
 
@@ -137,6 +151,7 @@ class _Tiling:
         while name in self._alive or (name != original and name in self._nodes):
             name += ".tiled"
         self._copies[original] = name
+        self.origins[name] = original
         return name
 
     def _copy_squeeze(self, plan: _Plan) -> None:
