@@ -22,7 +22,7 @@ from accelsim.mapping.stages import Group, group_layers
 from accelsim.mapping.transfer import Transfer
 from accelsim.mapping.unrolling import Unroll
 from accelsim.mapping.work import fired_tensor, loop_nest
-from accelsim.network.graph import Network
+from accelsim.network.graph import Network, once_a_network
 from accelsim.network.layers import Input
 from accelsim.network.tensor import Tensor
 
@@ -186,9 +186,14 @@ def bind(net: Network, accelerator: Accelerator, mapping: Mapping) -> Design:
         raise collected(problems)
     alone = array_users(net, groups, mapping)
     stages = tuple(stage_of(net, group, accelerator, mapping, group.name in alone) for group in groups)
-    roles = assign_roles(net, groups)
+    roles = _roles(net, accelerator.channel_pooling, mapping.materialised)
     edges = edges_of(stages, names, roles, accelerator, mapping)
     return Design(net, accelerator, with_choice_checked(mapping, net, accelerator), stages, edges)
+
+
+@once_a_network
+def _roles(net: Network, channel_pooling: bool, materialised: frozenset[str]) -> ReadOnly[Link, Role]:
+    return assign_roles(net, group_layers(net, channel_pooling, materialised))
 
 
 def with_capacities(design: Design, capacities: ReadOnly[str, int], granularity: Granularity | None = None) -> Design:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accelsim.network.graph import Network, Node
+from accelsim.network.graph import Network, Node, once_a_network
 from accelsim.network.layers import (
     Activation,
     BatchNorm,
@@ -41,6 +41,7 @@ class Group:
         return (self.node.name, *self.fused)
 
 
+@once_a_network
 def group_layers(
     net: Network, channel_pooling: bool = False, materialised: frozenset[str] = frozenset()
 ) -> tuple[Group, ...]:

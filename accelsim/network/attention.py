@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import isfinite, prod
 from typing import NamedTuple
 
-from accelsim.network.graph import Network, Node
+from accelsim.network.graph import Network, Node, once_a_network
 from accelsim.network.layers import (
     Activation,
     BatchNorm,
@@ -94,6 +94,7 @@ class AttentionBuffering:
         return self.gate_elements + self.skip_elements
 
 
+@once_a_network
 def find_attention(net: Network) -> tuple[AttentionBlock, ...]:
     """All squeeze-excite blocks of `net`, whole or tiled, in topological order of their multiplies."""
     finder = _Finder(net)

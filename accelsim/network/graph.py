@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, wraps
 from math import prod
 from types import MappingProxyType
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from accelsim.errors import InputError, collected
 from accelsim.network.layers import KIND_NAMES, Constant, Input, Layer
 from accelsim.network.statistics import LayerStatistics
 from accelsim.network.tensor import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: More elements in one tensor than any machine or file of this field has.
 LARGEST_TENSOR = 2**40
@@ -51,6 +55,19 @@ class Port:
     shape: tuple[int, ...]
     spatial_axes: tuple[int, ...]
     channel_axes: tuple[int, ...]
+
+
+def once_a_network(function: Callable[Concatenate[Network, P], R]) -> Callable[Concatenate[Network, P], R]:
+    """`function` of a network and of hashable positional arguments, worked out once and kept with the network."""
+
+    @wraps(function)
+    def kept(net: Network, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        key = (function, args, *sorted(kwargs.items()))
+        if key not in net.derived:
+            net.derived[key] = function(net, *args, **kwargs)
+        return cast(R, net.derived[key])
+
+    return kept
 
 
 def channels_first(name: str, node: str, tensor: Tensor) -> Port:
@@ -100,6 +117,11 @@ class Network:
     @cached_property
     def output_nodes(self) -> frozenset[str]:
         return frozenset(port.node for port in self.outputs)
+
+    @cached_property
+    def derived(self) -> dict[Hashable, object]:
+        """Room for what follows from this network alone (`once_a_network`)."""
+        return {}
 
     def sources(self, node: Node) -> tuple[Tensor, ...]:
         """Shapes of a node's inputs."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import cached_property
 from importlib.metadata import version
 from math import ceil
 from typing import Any, NamedTuple
@@ -80,34 +81,73 @@ def simulate(
         return simulate_words(design, frames, source)
     if design.mapping.segments:
         return _in_turns(design, frames, granularity, source)
-    tokens = checked_granularity(design, granularity)
-    running = streamed(design, tokens)
-    trace = schedule(running, tokens, source, frames)
-    free = trace if trace.steady and _is_free(trace) else _free(_unbounded(running), trace.granularity)
-    peaks = _peaks(trace, free)
-    passed, moved = pipeline_passed(trace), pipeline_traffic(running)
-    traffic, memories = _traffic(trace, free, passed, moved)
-    stages, segments = tuple(_stage_rows(trace)), (pipeline_segment(running),)
-    interval = trace.interval_cycles
-    return parts.Report(
-        parts.Body(
-            **report_head(running, trace.granularity, trace.source),
-            energy=energy_part(design.accelerator, lambda: pipeline_accesses(running, moved), interval),
-            roofline=roofline_part(design.accelerator, stages, segments, moved, interval),
-            throughput=_throughput(trace, design),
-            critical=_critical(trace),
-            buffering={role: _role(free, peaks, role) for role in ROLES},
-            buffers=tuple(_buffer(trace, peaks, k) for k in range(len(running.edges))),
-            stages=stages,
-            array=array_rows(array_use(running)) or None,
-            segments=segments,
-            traffic=traffic,
-            memories=memories,
-            virtual_maps=virtual_maps(design, traffic),
-            warnings=(*_warnings(trace, free), *_room_warnings(design, memories)),
-        ),
-        binned(passed),
-    )
+    run = _PipelineRun(design, checked_granularity(design, granularity), source, frames)
+    return parts.Report(parts.Body(**{name: made() for name, made in run.parts.items()}), binned(run.passed))
+
+
+def simulated_parts(
+    design: Design, wanted: Collection[str], frames: int | None = None, granularity: Granularity | None = None
+) -> parts.Body:
+    """Those parts of the body of `simulate`'s report that are `wanted`, the same but for the others not being there."""
+    if design.mapping.segments or (granularity or design.mapping.granularity) == "word":
+        return simulate(design, frames, granularity).body
+    run = _PipelineRun(design, checked_granularity(design, granularity), None, frames)
+    return parts.Body.model_construct(**{name: run.parts[name]() for name in wanted})
+
+
+class _PipelineRun:
+    """A pipeline simulated; what parts of its report have in common is worked out when the first asks for it."""
+
+    def __init__(self, design: Design, granularity: TokenGranularity, source: str | None, frames: int | None) -> None:
+        self.design, self.machine = design, design.accelerator
+        self.running = streamed(design, granularity)
+        self.trace = schedule(self.running, granularity, source, frames)
+
+    @cached_property
+    def free(self) -> Trace:
+        trace = self.trace
+        return trace if trace.steady and _is_free(trace) else _free(_unbounded(self.running), trace.granularity)
+
+    @cached_property
+    def peaks(self) -> _Peaks:
+        return _peaks(self.trace, self.free)
+
+    @cached_property
+    def passed(self) -> dict[str, Passed]:
+        return pipeline_passed(self.trace)
+
+    @cached_property
+    def moved(self) -> list[Traffic]:
+        return pipeline_traffic(self.running)
+
+    @cached_property
+    def traffic(self) -> tuple[tuple[parts.TrafficRow, ...] | None, dict[str, parts.MemoryRow] | None]:
+        return _traffic(self.trace, self.free, self.passed, self.moved)
+
+    @cached_property
+    def stages(self) -> tuple[parts.StageRow, ...]:
+        return tuple(_stage_rows(self.trace))
+
+    @cached_property
+    def parts(self) -> dict[str, Callable[[], Any]]:
+        """How each part of the report is made."""
+        trace, running, machine, interval = self.trace, self.running, self.machine, self.trace.interval_cycles
+        segments = (pipeline_segment(running),)
+        return _head_parts(running, trace.granularity, trace.source) | {
+            "energy": lambda: energy_part(machine, lambda: pipeline_accesses(running, self.moved), interval),
+            "roofline": lambda: roofline_part(machine, self.stages, segments, self.moved, interval),
+            "throughput": lambda: _throughput(trace, self.design),
+            "critical": lambda: _critical(trace),
+            "buffering": lambda: {role: _role(self.free, self.peaks, role) for role in ROLES},
+            "buffers": lambda: tuple(_buffer(trace, self.peaks, k) for k in range(len(running.edges))),
+            "stages": lambda: self.stages,
+            "array": lambda: array_rows(array_use(running)) or None,
+            "segments": lambda: segments,
+            "traffic": lambda: self.traffic[0],
+            "memories": lambda: self.traffic[1],
+            "virtual_maps": lambda: virtual_maps(self.design, self.traffic[0]),
+            "warnings": lambda: (*_warnings(trace, self.free), *_room_warnings(self.design, self.traffic[1])),
+        }
 
 
 def _in_turns(design: Design, frames: int | None, granularity: str | None, source: str | None) -> parts.Report:
@@ -169,23 +209,27 @@ def _one_frame(design: Design) -> Design:
 
 def report_head(design: Design, granularity: str, source: str) -> dict[str, Any]:
     """What every report says, however it was simulated."""
+    return {name: made() for name, made in _head_parts(design, granularity, source).items()}
+
+
+def _head_parts(design: Design, granularity: str, source: str) -> dict[str, Callable[[], Any]]:
     machine, choice = design.accelerator, design.mapping.choice
     return {
-        "network": design.network.name,
-        "inputs": {stage.name: stage.tensor.label for stage in design.stages if stage.is_input},
-        "accelerator": machine.name,
-        "granularity": granularity,
-        "source": source,
-        "fork": machine.fork,
-        "pace_cycles": design.pace_cycles,
-        "clock_hz": machine.clock_hz,
-        "activation_bits": machine.activation_bits,
-        "attention_buffering": attention_of(design),
-        "work": work_of(design),
-        "choice": None if choice is None else _choice(choice),
-        "area": area_part(machine),
-        "not_modelled": _not_modelled(machine),
-        "version": version("accelsim"),
+        "network": lambda: design.network.name,
+        "inputs": lambda: {stage.name: stage.tensor.label for stage in design.stages if stage.is_input},
+        "accelerator": lambda: machine.name,
+        "granularity": lambda: granularity,
+        "source": lambda: source,
+        "fork": lambda: machine.fork,
+        "pace_cycles": lambda: design.pace_cycles,
+        "clock_hz": lambda: machine.clock_hz,
+        "activation_bits": lambda: machine.activation_bits,
+        "attention_buffering": lambda: attention_of(design),
+        "work": lambda: work_of(design),
+        "choice": lambda: None if choice is None else _choice(choice),
+        "area": lambda: area_part(machine),
+        "not_modelled": lambda: _not_modelled(machine),
+        "version": lambda: version("accelsim"),
     }
 
 
@@ -312,11 +356,13 @@ def _peaks(trace: Trace, free: Trace) -> _Peaks:
     bounds = edge_bounds(design, granularity)
     sizes = [token_elements(edge.tensor, granularity) for edge in design.edges]
     edges = range(len(design.edges))
+    steady = [peak_tokens(free, k) * sizes[k] for k in edges]
+    held = steady if trace is free else [peak_tokens(trace, k) * sizes[k] for k in edges]
     return _Peaks(
         bound=[bounds[edge.name] * size for edge, size in zip(design.edges, sizes, strict=True)],
         alone=[peak_tokens(free, k, alone=True) * sizes[k] for k in edges],
-        steady=[peak_tokens(free, k) * sizes[k] for k in edges],
-        held=None if not trace.steady else [peak_tokens(trace, k) * sizes[k] for k in edges],
+        steady=steady,
+        held=held if trace.steady else None,
     )
 
 

@@ -12,11 +12,18 @@ from accelsim.mapping.roles import ROLES
 from accelsim.report.report import Body
 from accelsim.yaml_file import suggestion
 
-#: Sums that no single field of a report has, by name.
-SUMS: dict[str, Callable[[Body], float | None]] = {
-    "multipliers": lambda body: max(segment.multipliers for segment in body.segments),
-    "stored_elements": lambda body: sum(role.stored_elements for role in body.buffering.values()),
-    "off_chip_bytes": lambda body: _off_chip_bytes(body),
+
+class Sum(NamedTuple):
+    """A figure that no single field of a report has, and the part of it that it is taken from."""
+
+    part: str
+    of: Callable[[Body], float | None]
+
+
+SUMS: dict[str, Sum] = {
+    "multipliers": Sum("segments", lambda body: max(segment.multipliers for segment in body.segments)),
+    "stored_elements": Sum("buffering", lambda body: sum(role.stored_elements for role in body.buffering.values())),
+    "off_chip_bytes": Sum("memories", lambda body: _off_chip_bytes(body)),
 }
 DEFAULT_METRICS = (
     "throughput.interval_cycles",
@@ -54,7 +61,12 @@ def _off_chip_bytes(body: Body) -> float | None:
 
 def metric_values(body: Body, metrics: Sequence[str]) -> list[Any]:
     """The figures called `metrics` in a report, None for what it does not have."""
-    return [SUMS[name](body) if name in SUMS else _at(body, name.split(".")) for name in metrics]
+    return [SUMS[name].of(body) if name in SUMS else _at(body, name.split(".")) for name in metrics]
+
+
+def wanted_parts(metrics: Sequence[str]) -> frozenset[str]:
+    """Parts of a report that the figures called `metrics` are in."""
+    return frozenset(SUMS[name].part if name in SUMS else name.partition(".")[0] for name in metrics)
 
 
 def _at(level: Any, names: Sequence[str]) -> Any:

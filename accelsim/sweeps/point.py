@@ -19,8 +19,8 @@ from accelsim.network.graph import Network
 from accelsim.network.rewrites.fold import fold
 from accelsim.network.rewrites.tile_attention import tile_attention
 from accelsim.network.rewrites.virtual_maps import virtual_maps
-from accelsim.report.build import simulate
-from accelsim.sweeps.metrics import metric_values
+from accelsim.report.build import simulated_parts
+from accelsim.sweeps.metrics import metric_values, wanted_parts
 from accelsim.sweeps.paths import OPTIONS
 from accelsim.yaml_file import Document
 
@@ -86,8 +86,8 @@ def simulated(values: Values, granularity: Granularity, frames: int | None, metr
     Nothing that goes wrong in one design, a bug of ours included, is the end of the others.
     """
     try:
-        report = simulate(design_of(values), frames=frames, granularity=granularity)
-        return [*metric_values(report.body, metrics), None]
+        body = simulated_parts(design_of(values), wanted_parts(metrics), frames, granularity)
+        return [*metric_values(body, metrics), None]
     except Exception as error:
         return [*[None] * len(metrics), told(error)]
 

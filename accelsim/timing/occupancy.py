@@ -13,8 +13,9 @@ from accelsim.timing.simulate import Trace
 
 Ints = NDArray[np.int64]
 
-#: Longest period, in cycles, for which a table of one entry a cycle is cheaper than sorting.
+#: Cycles of a period, at most and for each change in it, for which a table of one entry a cycle beats sorting.
 LARGEST_CYCLE_TABLE = 2**24
+CYCLES_A_CHANGE = 16
 
 
 def slots(trace: Trace, edge: int, alone: bool = False) -> tuple[Ints, Ints]:
@@ -74,7 +75,7 @@ def levels(trace: Trace, edges: Sequence[int]) -> tuple[Ints, Ints]:
         moments += [taken % period, freed % period]
         changes += [np.full(taken.size, size), np.full(freed.size, -size)]
     moment, change = np.concatenate(moments), np.concatenate(changes)
-    if period <= LARGEST_CYCLE_TABLE:
+    if period <= min(LARGEST_CYCLE_TABLE, CYCLES_A_CHANGE * moment.size):
         net = np.bincount(moment, weights=change, minlength=period).astype(np.int64)
         times = np.union1d(np.zeros(1, np.int64), np.flatnonzero(net))
         return times, base + np.cumsum(net[times])
