@@ -29,13 +29,23 @@ def _has_block(unroll: Unroll, nest: LoopNest) -> bool:
     return unroll.pixels == 1 and unroll.window in (1, nest.window)
 
 
-def _largest(nest: LoopNest, multipliers: int) -> Unroll:
-    """Most multipliers first, then a window in parts, then most inputs."""
-    choices = (
+def block_unrolls(nest: LoopNest) -> tuple[Unroll, ...]:
+    """Every unrolling that a block has, fewest multipliers first, of as many a window in parts and most inputs."""
+    choices = [
         Unroll(inputs, outputs, window)
         for window in {1, nest.window}
         for inputs in divisors(nest.inputs)
         for outputs in divisors(nest.outputs)
-        if inputs * outputs * window <= multipliers
-    )
-    return max(choices, key=lambda unroll: (unroll.multipliers, -unroll.window, unroll.inputs))
+    ]
+    best: dict[int, Unroll] = {}
+    for unroll in sorted(choices, key=_preference):
+        best[unroll.multipliers] = unroll
+    return tuple(best.values())
+
+
+def _preference(unroll: Unroll) -> tuple[int, int, int]:
+    return unroll.multipliers, -unroll.window, unroll.inputs
+
+
+def _largest(nest: LoopNest, multipliers: int) -> Unroll:
+    return [unroll for unroll in block_unrolls(nest) if unroll.multipliers <= multipliers][-1]

@@ -21,12 +21,16 @@ from numpy.typing import NDArray
 from accelsim.hardware.engine import SpatialEngine
 from accelsim.hardware.streaming import StreamBlocks, WindowBlock
 from accelsim.mapping.design import Design, Edge, Stage
-from accelsim.network.layers import Convolution
+from accelsim.network.layers import Activation, BatchNorm, Combine, Convolution, Dense, Pad, PRelu
 from accelsim.network.reach import Granularity, token_reach
 from accelsim.timing.kernels.pipeline import ALWAYS
 from accelsim.units import ceil_div
 
 Ints = NDArray[np.int64]
+
+
+#: Layers that hand on words without multiplying.
+MOVING = (Activation, BatchNorm, Combine, Pad, PRelu)
 
 
 class Admission(NamedTuple):
@@ -70,10 +74,23 @@ class _Unit(NamedTuple):
         return Admission(firing, word + 1 - self.stage.interval_cycles)
 
 
-def streamed(design: Design) -> bool:
+def hands_on_words(design: Design) -> bool:
     """Whether blocks of the machine hand on words as they come."""
     engine = design.accelerator.engine
     return isinstance(engine, SpatialEngine) and engine.window_frames == "streamed"
+
+
+def _is_block(design: Design, edge: Edge, stage: Stage) -> bool:
+    """Whether the consumer is blocks that take words as they come: any other layer waits for whole pixels."""
+    layer, unroll = stage.group.node.layer, stage.unroll
+    if not hands_on_words(design) or edge.reads != "window":
+        return False
+    if isinstance(layer, Convolution) and unroll is not None:
+        dense = layer.groups == 1 or layer.groups == layer.channels == edge.tensor.channels
+        return dense and unroll.pixels == 1 and unroll.window in (1, prod(layer.kernel))
+    if isinstance(layer, Dense) and unroll is not None:
+        return unroll.pixels == 1
+    return isinstance(layer, MOVING) and stage.together == 1
 
 
 def pixel_cycles(design: Design) -> dict[str, int]:
@@ -82,7 +99,7 @@ def pixel_cycles(design: Design) -> dict[str, int]:
     for stage in design.stages:
         given = [
             found[edge.producer] * edge.tensor.row_pixels // stage.fired.row_pixels
-            for edge in (design.edges_to[stage.name] if streamed(design) else ())
+            for edge in (design.edges_to[stage.name] if hands_on_words(design) else ())
         ]
         found[stage.name] = max(stage.interval_cycles, *given) if given else stage.interval_cycles
     return found
@@ -90,9 +107,9 @@ def pixel_cycles(design: Design) -> dict[str, int]:
 
 def lead_cycles(design: Design, edge: Edge, granularity: Granularity) -> int:
     """Cycles for which a firing of the consumer is at work before the last word of the first pixel that it needs."""
-    if not streamed(design):
-        return 0
     stage = design.stage_by_name[edge.consumer]
+    if not _is_block(design, edge, stage):
+        return 0
     lead = _lead_of_pixel(design, edge, stage)
     if granularity == "row":
         last = _reach(design, edge)[2][: stage.fired.pixels].reshape(-1, stage.fired.row_pixels)
@@ -116,7 +133,7 @@ def _lead_of_pixel(design: Design, edge: Edge, stage: Stage) -> int:
 
 def early_cycles(design: Design, edge: Edge, pixel_cycles: int) -> int:
     """Cycles for which a row's last firing is at work, or done, before the row's last word is there."""
-    if not streamed(design):
+    if not _is_block(design, edge, design.stage_by_name[edge.consumer]):
         return 0
     columns = edge.tensor.row_pixels
     unused = columns - 1 - int((_reach(design, edge)[1] % columns).max())
@@ -125,10 +142,8 @@ def early_cycles(design: Design, edge: Edge, pixel_cycles: int) -> int:
 
 def admission(design: Design, edge: Edge, granularity: Granularity, pixel_cycles: Mapping[str, int]) -> Gate | None:
     """When the tokens of an edge may come; None where capacities in tokens say so."""
-    if not streamed(design) or edge.reads != "window":
-        return None
     stage = design.stage_by_name[edge.consumer]
-    if stage.fired.pixels != design.network.tensors[stage.name].pixels:
+    if not _is_block(design, edge, stage):
         return None
     producer, layer = design.stage_by_name[edge.producer], stage.group.node.layer
     unit = _unit(design, edge, stage)

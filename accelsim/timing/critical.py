@@ -16,18 +16,24 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.timing.kernels.pipeline import ALWAYS, Tables
 from accelsim.timing.simulate import Trace
+
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class CriticalCycle:
     """What repeats in `interval_cycles`: the source's pace, one busy stage, or a cycle through buffers.
 
-    `steps` tells the cycle as text, one line a stay in a stage; `stages` and `edges` are those on it.
+    It takes `weight_cycles` and goes on by `frames`; the interval is the one through the other. `steps` tells the
+    cycle as text, one line a stay in a stage; `stages` and `edges` are those on it.
     """
 
     kind: Literal["source", "stage", "buffers"]
     interval_cycles: Fraction
+    weight_cycles: int
+    frames: int
     stages: tuple[str, ...]
     edges: tuple[str, ...]
     steps: tuple[str, ...]
@@ -62,10 +68,10 @@ def critical_cycle(trace: Trace) -> CriticalCycle | None:
     if busy:
         name = busy[0].name
         step = f"{name} is busy {busy[0].work_cycles:,} cycles a frame"
-        return CriticalCycle("stage", interval, (name,), (), (step,))
+        return CriticalCycle("stage", interval, busy[0].work_cycles, 1, (name,), (), (step,))
     if trace.source == "paced" and interval == trace.design.pace_cycles:
         step = f"the source offers a frame every {trace.design.pace_cycles:,} cycles"
-        return CriticalCycle("source", interval, (), (), (step,))
+        return CriticalCycle("source", interval, trace.design.pace_cycles, 1, (), (), (step,))
     return None if trace.shared else _walk(trace)
 
 
@@ -86,15 +92,19 @@ def _walk(trace: Trace) -> CriticalCycle:
         assert link.before is not None, "a source's offer is no part of a cycle slower than its pace"
         path.append((event, link))
         event = link.before
-    return _told(trace, path[seen[key] :])
+    begun = path[seen[key]][0]
+    weight = times.of(begun) - times.of(event)
+    return _told(trace, path[seen[key] :], weight, begun.frame - event.frame)
 
 
-def _told(trace: Trace, cycle: list[tuple[_Event, _Link]]) -> CriticalCycle:
+def _told(trace: Trace, cycle: list[tuple[_Event, _Link]], weight: int, frames: int) -> CriticalCycle:
     design = trace.design
+    assert weight == trace.interval_cycles * frames, "delays round the critical cycle"
     forwards = cycle[::-1]
     stages = dict.fromkeys(design.stages[event.stage].name for event, _ in forwards)
     edges = dict.fromkeys(design.edges[link.edge].name for _, link in forwards if link.edge is not None)
-    return CriticalCycle("buffers", trace.interval_cycles, tuple(stages), tuple(edges), tuple(_steps(trace, forwards)))
+    steps = tuple(_steps(trace, forwards))
+    return CriticalCycle("buffers", trace.interval_cycles, weight, frames, tuple(stages), tuple(edges), steps)
 
 
 def _steps(trace: Trace, forwards: list[tuple[_Event, _Link]]) -> Iterator[str]:
@@ -105,8 +115,9 @@ def _steps(trace: Trace, forwards: list[tuple[_Event, _Link]]) -> Iterator[str]:
             continue
         edge, stage = trace.design.edges[link.edge], trace.design.stages[event.stage]
         text = f"{stage.name} waits for {link.reason} on {edge.name}"
-        if link.reason == "space":
-            text += f" ({edge.capacity} {trace.granularity}s)"
+        if link.reason == "space" and edge.capacity is not None:
+            counted = "word" if trace.design.mapping.granularity == "word" else trace.granularity
+            text += f" ({edge.capacity} {counted}s)"
         counts[text] = counts.get(text, 0) + 1
     for text, count in counts.items():
         yield f"{text}, {count:,} times" if count > 1 else text
@@ -140,6 +151,10 @@ class _Times:
         first = self.first(stage, firing, frame)
         return first - int(self.p.first_offset[stage]) - int(self.p.latency[stage])
 
+    def of(self, event: _Event) -> int:
+        """When it happened."""
+        return (self.end if event.is_end else self.start)(event.stage, event.firing, event.frame)
+
     def held_by(self, event: _Event) -> _Link:
         """What an event happened right after."""
         return self._end_held_by(event) if event.is_end else self._start_held_by(event)
@@ -152,27 +167,58 @@ class _Times:
         for edge, source, needed in self._inputs(stage, n):
             if self.last(source, needed, frame) + int(self.p.tail[edge]) == end:
                 return _Link(_Event(source, needed, frame, True), edge, "input")
-        return _Link(None, None, "source")
+        held = self._held_back(event, end, self.p.close_at, self.p.close, self.p.close_after)
+        return held or _Link(None, None, "source")
+
+    def _held_back(self, event: _Event, time: int, at: Ints, firings: Tables, after: Tables) -> _Link | None:
+        """The reader's firing that let a token in or out at `time`, where one did."""
+        stage, n, frame, _ = event
+        made = n if self.p.makes_at[stage] < 0 else int(self.p.makes[self.p.makes_at[stage] + n])
+        for k in range(self.p.out_start[stage], self.p.out_start[stage + 1]):
+            edge = int(self.p.out_edges[k])
+            if made < 0 or at[edge] < 0 or firings[at[edge] + made] == ALWAYS:
+                continue
+            reader = int(self.p.consumer[edge])
+            frames, firing = divmod(int(firings[at[edge] + made]), int(self.p.firings[reader]))
+            if self.end(reader, firing, frame + frames) + int(after[at[edge] + made]) == time:
+                return _Link(_Event(reader, firing, frame + frames, True), edge, "space")
+        return None
 
     def _start_held_by(self, event: _Event) -> _Link:
+        start = self.start(event.stage, event.firing, event.frame)
+        return (
+            self._input_of(event, start)
+            or self._slot_of(event, start)
+            or self._held_back(event, start, self.p.admit_at, self.p.admit, self.p.admit_after)
+            or self._left_by(event, start)
+            or self._own_previous(event, start)
+        )
+
+    def _input_of(self, event: _Event, start: int) -> _Link | None:
         stage, n, frame, _ = event
-        start = self.start(stage, n, frame)
         for edge, source, needed in self._inputs(stage, n):
-            head = int(self.p.head[edge])
-            if head < 0 and self.last(source, needed, frame) == start:
+            head, lead = int(self.p.head[edge]), int(self.p.lead[edge])
+            if head < 0 and self.last(source, needed, frame) - lead == start:
                 return _Link(_Event(source, needed, frame, True), edge, "input")
-            if head >= 0 and self.first(source, needed, frame) + head == start:
+            if head >= 0 and self.first(source, needed, frame) + head - lead == start:
                 return _Link(_Event(source, needed, frame, False), edge, "input")
+        return None
+
+    def _slot_of(self, event: _Event, start: int) -> _Link | None:
+        stage, n, frame, _ = event
         for edge, reader, freeing, making, then in self._slots(stage, n, frame):
             if freeing >= 0 and self.end(reader, freeing, then) == start:
                 return _Link(_Event(reader, freeing, then, True), edge, "space")
             if self.last(stage, making, then) == start:
                 return _Link(_Event(stage, making, then, True), edge, "space")
-        for edge, reader in self._apart(stage):
-            if self.end(reader, -1, frame - 1) - int(self.p.first_offset[reader]) == start:
-                before = _Event(reader, int(self.p.firings[reader]) - 1, frame - 1, True)
+        return None
+
+    def _left_by(self, event: _Event, start: int) -> _Link | None:
+        for edge, reader in self._apart(event.stage):
+            if self.end(reader, -1, event.frame - 1) - int(self.p.first_offset[reader]) == start:
+                before = _Event(reader, int(self.p.firings[reader]) - 1, event.frame - 1, True)
                 return _Link(before, edge, "the frame before to leave")
-        return self._own_previous(event, start)
+        return None
 
     def _apart(self, stage: int) -> Iterator[tuple[int, int]]:
         """Output edges on which frames stay apart, and their readers."""

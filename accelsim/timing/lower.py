@@ -16,7 +16,7 @@ from accelsim.network.graph import Network
 from accelsim.network.layers import Inputs, Layer, Reduce
 from accelsim.network.reach import Granularity, token_reach
 from accelsim.network.tensor import Tensor
-from accelsim.timing.admission import admission, early_cycles, lead_cycles, pixel_cycles, streamed
+from accelsim.timing.admission import admission, early_cycles, hands_on_words, lead_cycles, pixel_cycles
 from accelsim.timing.kernels.pipeline import Pipeline
 from accelsim.units import ceil_div
 
@@ -58,7 +58,7 @@ def checked_granularity(design: Design, granularity: str | None) -> Granularity:
     if chosen not in ("row", "pixel"):
         raise InputError(f"granularity '{chosen}' is not row or pixel")
     counted = design.mapping.granularity
-    if counted == "word" and streamed(design):
+    if counted == "word" and hands_on_words(design):
         return "row" if chosen == "row" else "pixel"
     if chosen != counted and any(edge.capacity is not None for edge in design.edges):
         raise InputError(f"the buffers of this design are counted in {counted}s; use granularity {counted}")
