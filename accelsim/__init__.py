@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from accelsim.report.build import simulate
     from accelsim.report.report import Report
     from accelsim.sweeps.run import sweep
+    from accelsim.timing.advice import what_would_buy
+    from accelsim.timing.certificate import certify
     from accelsim.timing.rate import size_for_rate
     from accelsim.timing.simulate import schedule
     from accelsim.timing.size import size_buffers
@@ -73,6 +75,8 @@ _HOMES = {
     "accelsim.report.report": ("Report",),
     "accelsim.sweeps.run": ("sweep",),
     "accelsim.timing.rate": ("size_for_rate",),
+    "accelsim.timing.advice": ("what_would_buy",),
+    "accelsim.timing.certificate": ("certify",),
     "accelsim.timing.simulate": ("schedule",),
     "accelsim.timing.size": ("size_buffers",),
 }  # fmt: skip
@@ -100,6 +104,7 @@ __all__ = [
     "UnsupportedError",
     "attention_study",
     "bind",
+    "certify",
     "execute",
     "fidelity",
     "fold",
@@ -122,6 +127,7 @@ __all__ = [
     "sweep",
     "tile_attention",
     "virtual_maps",
+    "what_would_buy",
     "widen",
     "with_capacities",
 ]

@@ -18,7 +18,7 @@ from accelsim.mapping.mapping import Granularity
 from accelsim.mapping.steps import Step, roomier, wider_choices, with_steps
 from accelsim.timing.certificate import Gain, gain_of
 from accelsim.timing.critical import critical_cycle
-from accelsim.timing.certified_pace import Pace, pace_of
+from accelsim.timing.interval import Pace, pace_of
 from accelsim.timing.simulate import Trace
 
 #: Most room that a buffer is given while it is looked for, in tokens; doubled up to here.

@@ -19,7 +19,7 @@ from accelsim.mapping.design import Design, Edge, Stage, with_interval
 from accelsim.mapping.mapping import Granularity
 from accelsim.mapping.steps import Step, roomier, wider_choices, with_steps
 from accelsim.timing.critical import critical_cycle
-from accelsim.timing.certified_pace import Pace, pace_of
+from accelsim.timing.interval import Pace, pace_of
 from accelsim.timing.simulate import Trace
 from accelsim.timing.words.simulate import schedule_words
 

@@ -6,6 +6,7 @@ from math import lcm
 from random import Random
 from types import MappingProxyType
 
+import numpy as np
 import pytest
 
 import accelsim as acs
@@ -19,6 +20,7 @@ from accelsim.network.graph import Node, network
 from accelsim.network.layers import Combine, Convolution, Input
 from accelsim.timing.advice import what_would_buy
 from accelsim.timing.certificate import certify
+from accelsim.timing.kernels.periodic import settle
 from accelsim.timing.simulate import schedule
 from accelsim.timing.words.simulate import schedule_words
 from tests.random_networks import random_case
@@ -274,3 +276,27 @@ def test_a_shared_fork_has_one_buffer_to_enlarge():
     capacities = {e.name: e.capacity + (e.producer == edge.producer) for e in small.edges}
     assert [e.capacity for e in larger.edges] == [e.capacity for e in with_capacities(small, capacities).edges]
     assert lcm(1, *(e.capacity for e in larger.edges_from[edge.producer])) == edge.capacity + 1
+
+
+@pytest.mark.parametrize("granularity", ["row", "pixel"])
+def test_a_frame_every_interval_can_be_and_none_sooner(granularity):
+    """The interval of streamed windows, beside the constraints of a frame that repeats, decided without running any."""
+    compared = 0
+    for seed in SEEDS:
+        design = random_design(seed, granularity, streamed=True)
+        if design is None:
+            continue
+        trace = schedule(design, granularity, "greedy")
+        interval = trace.interval_cycles
+        if trace.steady and interval.denominator == 1:
+            assert _repeats(trace.pipeline, int(interval)), seed
+            assert not _repeats(trace.pipeline, int(interval) - 1), seed
+            compared += 1
+    assert compared >= 15
+
+
+def _repeats(pipeline, pace):
+    firings = int(pipeline.first_firing[-1])
+    first, last = np.zeros(firings, np.int64), np.zeros(firings, np.int64)
+    cause = np.zeros((2, 2 * firings), np.int32)
+    return settle(pipeline, pace, first, last, cause, np.ones(pipeline.firings.size, np.bool_)) < 0

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from accelsim.timing.kernels.pipeline import Ints, Pipeline
+from accelsim.timing.kernels.pipeline import ALWAYS, Ints, Pipeline
 
 Nodes = NDArray[np.int32]
 Flags = NDArray[np.bool_]
@@ -45,7 +45,8 @@ def settle(p: Pipeline, pace: int, first: Ints, last: Ints, cause: Nodes, moved:
                 continue
             moved[stage] = _waits_for_itself(p, pace, first, last, stage)
             for edge in range(p.in_start[stage], p.in_start[stage + 1]):
-                moved[p.producer[edge]] |= p.capacity[edge] > 0 or p.apart[edge] > 0
+                bounded = p.capacity[edge] > 0 or p.apart[edge] > 0 or p.admit_at[edge] >= 0
+                moved[p.producer[edge]] |= bounded
             for k_out in range(p.out_start[stage], p.out_start[stage + 1]):
                 moved[p.consumer[p.out_edges[k_out]]] = True
         sweep += 1
@@ -94,7 +95,7 @@ def _relax(p: Pipeline, pace: int, first: Ints, last: Ints, cause: Nodes, stage:
                 continue
             token = p.first_firing[p.producer[edge]] + needed
             whole = p.head[edge] < 0
-            arrival = last[token] if whole else first[token] + p.head[edge]
+            arrival = (last[token] if whole else first[token] + p.head[edge]) - p.lead[edge]
             if arrival > start:
                 start, start_cause = arrival, 2 * token + whole
             if last[token] + p.tail[edge] > end:
@@ -109,6 +110,16 @@ def _relax(p: Pipeline, pace: int, first: Ints, last: Ints, cause: Nodes, stage:
                     slot = last[token] - p.latency[reader] - p.first_offset[reader] - pace
                     if slot > start:
                         start, start_cause, lacking = slot, 2 * token + 1, np.int64(-1)
+                if p.admit_at[edge] >= 0 and p.admit[p.admit_at[edge] + made] != ALWAYS:
+                    token, slot = _let_in(p, pace, last, reader, p.admit[p.admit_at[edge] + made])
+                    slot += p.admit_after[p.admit_at[edge] + made]
+                    if slot > start:
+                        start, start_cause, lacking = slot, 2 * token + 1, np.int64(-1)
+                if p.close_at[edge] >= 0 and p.close[p.close_at[edge] + made] != ALWAYS:
+                    token, slot = _let_in(p, pace, last, reader, p.close[p.close_at[edge] + made])
+                    slot += p.close_after[p.close_at[edge] + made]
+                    if slot > end:
+                        end, end_cause = slot, 2 * token + 1
                 if p.capacity[edge] == 0:
                     continue
                 before = made - p.capacity[edge]
@@ -138,6 +149,14 @@ def _relax(p: Pipeline, pace: int, first: Ints, last: Ints, cause: Nodes, stage:
             last[k], changed = end + latency, True
             cause[0, 2 * k + 1], cause[1, 2 * k + 1] = end_cause, -1
     return changed
+
+
+@njit(cache=True)
+def _let_in(p: Pipeline, pace: int, last: Ints, reader: int, firing: int) -> tuple[int, int]:
+    """The place among all firings, and the end, of a reader's firing; one below 0 is of a frame past."""
+    frames = np.int64(firing) // p.firings[reader]
+    place = p.first_firing[reader] + np.int64(firing) - frames * p.firings[reader]
+    return place, last[place] - p.latency[reader] + frames * pace
 
 
 @njit(cache=True)
