@@ -36,6 +36,11 @@ class ArrayUse:
         return sum(part.times * part.folding.compute_cycles for part in self.parts)
 
     @property
+    def turns(self) -> int:
+        """Times that the layer begins with an empty array and leaves it so."""
+        return sum(part.times * part.folding.bursts for part in self.parts)
+
+    @property
     def products(self) -> int:
         return sum(part.times * part.folding.products for part in self.parts)
 

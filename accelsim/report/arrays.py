@@ -15,7 +15,6 @@ MOST_LAYERS = 8
 ACCESSES = {
     "input_reads": "inputs in",
     "weight_reads": "weights in",
-    "partial_sum_reads": "sums in",
     "output_writes": "results out",
 }
 
@@ -30,6 +29,7 @@ def _row(use: ArrayUse) -> ArrayRow:
         layer=use.layer,
         dataflow=largest.engine.dataflow,
         overlap=largest.engine.folds == "overlap",
+        turns=use.turns,
         products=use.products,
         product_rows=largest.rows,
         product_columns=largest.columns,
@@ -55,21 +55,23 @@ def array_table(body: Body) -> Table | None:
     longest = sorted(body.array, key=lambda row: (-row.compute_cycles, row.layer))[:MOST_LAYERS]
     cycles = sum(row.compute_cycles for row in body.array)
     used = sum(row.utilisation * row.compute_cycles for row in body.array) / cycles
-    sums = [quantity(sum(getattr(row, name) for row in body.array)) for name in ACCESSES]
-    every = ("all", "", quantity(sum(row.folds for row in body.array)), quantity(cycles), value_text(used, "%"), *sums)
+    totals = (sum(getattr(row, name) for row in body.array) for name in ("turns", "folds"))
+    sums = (quantity(sum(getattr(row, name) for row in body.array)) for name in ACCESSES)
+    every = ("all", *(quantity(total) for total in totals), quantity(cycles), value_text(used, "%"), *sums)
     flow = body.array[0].dataflow.replace("-", " ")
     return Table(
         f"On the {flow} array, a frame ({len(longest)} of {len(body.array)} layers)",
-        ("layer|", "products", "folds", "cycles", "used %", *ACCESSES.values()),
+        ("layer|", "turns", "folds", "cycles", "used %", *ACCESSES.values()),
         (*(_cells(row) for row in longest), every),
         (
-            "cycles: of the folds, memory always in time; used: of all multipliers in these. Elements that enter and "
-            "leave the array on the side of the first memory; results out have partial sums with them.",
+            "turns: a layer that shares the array with others of its segment takes one a row. cycles: of the folds, "
+            "memory always in time; used: of all multipliers in these. Elements that enter and leave the array on the "
+            "side of the first memory; results out include partial sums.",
         ),
     )
 
 
 def _cells(row: ArrayRow) -> tuple[str, ...]:
     accesses = (quantity(getattr(row, name)) for name in ACCESSES)
-    figures = (row.products, row.folds, row.compute_cycles)
+    figures = (row.turns, row.folds, row.compute_cycles)
     return (row.layer, *(quantity(figure) for figure in figures), value_text(row.utilisation, "%"), *accesses)

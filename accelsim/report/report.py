@@ -150,6 +150,7 @@ class ArrayRow(_Part):
     layer: str
     dataflow: str = Field(description="what stays in the array: outputs, weights or inputs")
     overlap: bool = Field(description="whether a fold enters while the one before is still in the array")
+    turns: int = Field(description="times a frame that it finds the array empty: of a tile, or of a row where shared")
     products: int = Field(description="of matrices: one a channel group, tile, and turn of its own on the array")
     product_rows: int = Field(description="of a product, along the rows of the array; of the longest, if they differ")
     product_columns: int = Field(description="of that product, along the columns of the array")

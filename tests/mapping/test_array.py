@@ -65,3 +65,32 @@ def test_a_product_takes_the_cycles_of_a_clocked_array(flow, mode, data):
     product, cycles = multiplied(engine, inputs, weights)
     assert np.array_equal(product, inputs @ weights)
     assert Folding(engine, pixels, taps, outputs).compute_cycles == cycles
+
+
+SIZES = st.integers(1, 300)
+
+
+@given(SIZES, SIZES, SIZES, st.integers(1, 40), st.integers(1, 40), st.sampled_from(MODES), st.integers(1, 9))
+def test_inputs_that_stay_are_weights_that_stay_with_roles_swapped(pixels, taps, outputs, rows, columns, mode, groups):
+    inputs = Folding(array("input-stationary", rows, columns, mode), pixels, taps, outputs, groups)
+    weights = Folding(array("weight-stationary", rows, columns, mode), outputs, taps, pixels, groups)
+    assert inputs.compute_cycles == weights.compute_cycles
+    assert (inputs.input_reads, inputs.weight_reads) == (weights.weight_reads, weights.input_reads)
+    assert inputs.output_writes == weights.output_writes
+
+
+@given(SIZES, SIZES, SIZES, st.integers(1, 40), st.integers(1, 40), st.sampled_from(FLOWS), st.integers(1, 9))
+def test_no_multiplier_does_more_than_a_product_a_cycle(pixels, taps, outputs, rows, columns, flow, groups):
+    apart, overlap = (Folding(array(flow, rows, columns, mode), pixels, taps, outputs, groups) for mode in MODES)
+    products = groups * pixels * taps * outputs
+    assert products <= rows * columns * overlap.compute_cycles
+    assert overlap.compute_cycles <= apart.compute_cycles
+    assert (overlap.compute_cycles == apart.compute_cycles) == (apart.folds == 1 or _no_gap(apart))
+    assert 0 < apart.mapped_share <= 1
+
+
+def _no_gap(folding: Folding) -> bool:
+    """Whether folds that do not overlap follow each other as fast: on an array of 1x1 that loads nothing."""
+    engine = folding.engine
+    load = 0 if engine.dataflow == "output-stationary" else engine.rows
+    return folding.stream + engine.rows + engine.columns - 2 + load == max(folding.stream, engine.rows)

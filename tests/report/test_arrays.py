@@ -120,7 +120,7 @@ LAYERS = [
 def test_a_layer_is_its_products(net, sizes, flow):
     products, *one = sizes
     (row,) = simulated(net, npu(flow)).body.array
-    assert row.products == products
+    assert (row.products, row.turns) == (products, 1)
     assert said(row) == {name: products * count for name, count in counted(flow, *one).items()}
     assert row.output_writes - row.partial_sum_reads == net.tensors["a"].elements
     assert row.utilisation == row.macs / (row.compute_cycles * ROWS * COLUMNS)
@@ -145,7 +145,9 @@ def test_folds_that_overlap_wait_for_each_other_once(net, sizes, flow):
 @pytest.mark.parametrize("tile", [Tile(rows=2), Tile(columns=3), Tile(outputs=3), Tile(inputs=2), Tile(3, 2, 4, 2)])
 def test_tiles_fold_by_themselves_and_make_every_output_once(flow, tile):
     net = chain(Input(5, (7, 6)), conv(7))
-    (row,) = simulated(net, npu(flow), tile).body.array
+    report = simulated(net, npu(flow), tile)
+    (row,) = report.body.array
+    assert row.turns == row.products == report.body.segments[0].tiles
     total = dict.fromkeys(said(row), 0)
     for y in range(0, 7, tile.rows or 7):
         for x in range(0, 6, tile.columns or 6):
@@ -166,7 +168,7 @@ def test_layers_that_share_the_array_fold_a_row_at_a_time(flow):
     free = bind(net, npu(flow), Mapping(MappingProxyType({})))
     report = acs.simulate(free)
     for row, taps, outputs in zip(report.body.array, (27, 54), (6, 2), strict=True):
-        assert row.products == 5
+        assert row.products == row.turns == 5
         assert said(row) == {name: 5 * count for name, count in counted(flow, 4, taps, outputs).items()}
     stages = {stage.stage: stage for stage in report.body.stages}
     assert [stages[row.layer].work_cycles for row in report.body.array] == [r.compute_cycles for r in report.body.array]
