@@ -2,8 +2,9 @@
 
 Stages that pass maps on do so through buffers in the first memory: what a stage makes is written there once (once a
 reader where forks copy), and every reader reads of it what its window needs. Weights are read from there for every
-product, once for all pixels that are made side by side, unless each multiplier keeps its own for ever. Operands of a
-systolic array are read as its folds need them, padding included, and sums of fewer than all taps go back and forth.
+product, once for all pixels that are made side by side or as a stripe, unless each multiplier keeps its own for ever.
+Operands of a systolic array are read as its folds need them, padding included, and sums of fewer than all taps go back
+and forth.
 Everything that passes the port of a memory away from the engine is traffic.
 
 Not counted: registers between multipliers and behind windows, among them those that repeat a window for every
@@ -19,6 +20,7 @@ from fractions import Fraction
 from typing import Literal
 
 from accelsim.cost.windows import elements_read
+from accelsim.hardware.engine import SpatialEngine
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.segments.passes import element_bits
 from accelsim.mapping.segments.visits import Visits, visits
@@ -27,6 +29,7 @@ from accelsim.mapping.traffic import Traffic, pipeline_traffic, visit_traffic
 from accelsim.mapping.work import fired_tensor, loop_nest
 from accelsim.network.layers import Product
 from accelsim.network.tensor import Tensor
+from accelsim.units import ceil_div
 
 Part = Literal[
     "mac",
@@ -99,17 +102,25 @@ def _operand_bits(design: Design, stage: Stage) -> int:
 def _weight_reads(design: Design) -> Iterator[Access]:
     for stage in design.stages:
         if stage.macs and not isinstance(stage.group.node.layer, Product):
-            reads = _held_reads(stage)
+            reads = _held_reads(design, stage)
             yield _local(design, stage.name, "weight_read", reads, design.accelerator.weight_bits)
 
 
-def _held_reads(stage: Stage) -> int:
-    """Operands that multipliers read from memory because they do not keep them: one a product of a single pixel."""
+def _held_reads(design: Design, stage: Stage) -> int:
+    """Operands that multipliers read from memory because they do not keep them all.
+
+    One serves the pixels that are made side by side, and those of a row that follow while it stays: a stripe.
+    """
     if stage.foldings:
         return sum(folding.weight_reads for folding in stage.foldings)
+    engine = design.accelerator.engine
     assert stage.unroll is not None
-    in_place = stage.multipliers // stage.unroll.pixels * stage.fired.pixels >= stage.macs
-    return 0 if in_place else stage.macs // stage.unroll.pixels
+    assert isinstance(engine, SpatialEngine)
+    if stage.multipliers // stage.unroll.pixels * stage.fired.pixels >= stage.macs:
+        return 0
+    row = stage.fired.spatial[-1] if stage.fired.spatial else 1
+    stripes = ceil_div(row, engine.stripe * stage.unroll.pixels)
+    return stage.macs * stripes // row
 
 
 def _buffer_writes(design: Design) -> Iterator[Access]:
@@ -173,7 +184,7 @@ def _operand_reads(design: Design, stage: Stage, operand: int) -> Fraction:
     node, net = stage.group.node, design.network
     inputs = net.sources(node)
     if isinstance(node.layer, Product) and operand == 1:
-        return Fraction(_held_reads(stage) or inputs[operand].elements)
+        return Fraction(_held_reads(design, stage) or inputs[operand].elements)
     if stage.foldings:
         return Fraction(sum(folding.input_reads for folding in stage.foldings))
     nest = loop_nest(net, node)

@@ -28,6 +28,13 @@ class SpatialEngine(BaseModel):
         "when the last has left, no further than the next window, and windows leave while they come. Capacities are "
         "words then, whatever the granularity",
     )
+    stripe: int = Field(
+        default=1,
+        gt=0,
+        le=10**6,
+        description="pixels of a row for which a weight stays in its multiplier before the next is read, with as many "
+        "sums under way; what weights take in energy depends on it, and no time does",
+    )
 
 
 class SystolicEngine(BaseModel):

@@ -19,7 +19,7 @@ FJ_PER_JOULE = 10**15
 
 RULES = (
     "MAC: a multiplier of the operands' widths and an adder as wide as an accumulator. Weights are read from the first "
-    "memory for every product, once for all pixels side by side; not where each multiplier keeps its own.",
+    "memory for every product, once for the pixels side by side or of a stripe; not where multipliers keep their own.",
     "Buffers: a map that one stage passes to another is written to the first memory once (once a reader where forks "
     "copy). A window that is whole slides along a row and reads each of its columns once, over its height; one that "
     "is made in parts is read tap by tap. What is read serves all groups of outputs. Padding is not read.",

@@ -63,7 +63,7 @@ def test_a_file_is_read(file):
     assert (machine.name, machine.clock_hz) == ("mine", 400 * 10**6)
     assert machine.engine.model_dump() == {
         "kind": "spatial", "multipliers": 64, "lanes": 8, "mac_latency_cycles": 3, "lane_latency_cycles": 0,
-        "window_frames": "overlap",
+        "window_frames": "overlap", "stripe": 1,
     }  # fmt: skip
     assert (machine.activation_bits, machine.fork, machine.source) == (8, "shared", "paced")
 

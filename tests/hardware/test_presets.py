@@ -101,7 +101,7 @@ def test_the_engines_are_those_promised():
     asic, array = load_accelerator("streaming-asic"), load_accelerator("systolic-npu")
     assert asic.engine.model_dump() == {
         "kind": "spatial", "multipliers": 16384, "lanes": 64, "mac_latency_cycles": 8, "lane_latency_cycles": 4,
-        "window_frames": "overlap",
+        "window_frames": "overlap", "stripe": 1,
     }  # fmt: skip
     assert isinstance(array.engine, SystolicEngine)
     assert [load_accelerator(preset).channel_pooling for preset in PRESETS] == [False, False, False, True]
