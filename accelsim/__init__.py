@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from accelsim.report.build import simulate
     from accelsim.report.report import Report
     from accelsim.sweeps.run import sweep
+    from accelsim.sweeps.search import search
     from accelsim.timing.advice import what_would_buy
     from accelsim.timing.certificate import certify
     from accelsim.timing.rate import size_for_rate
@@ -74,6 +75,7 @@ _HOMES = {
     "accelsim.report.build": ("simulate",),
     "accelsim.report.report": ("Report",),
     "accelsim.sweeps.run": ("sweep",),
+    "accelsim.sweeps.search": ("search",),
     "accelsim.timing.rate": ("size_for_rate",),
     "accelsim.timing.advice": ("what_would_buy",),
     "accelsim.timing.certificate": ("certify",),
@@ -119,6 +121,7 @@ __all__ = [
     "recompute_attention",
     "registered_networks",
     "schedule",
+    "search",
     "simulate",
     "size_buffers",
     "size_for_rate",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli.options import JsonOption
+from accelsim.errors import InputError
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -27,6 +28,9 @@ WorkersOption = Annotated[
 ClusterOption = Annotated[
     str | None, typer.Option("--cluster", metavar="ADDRESS", help="a Dask scheduler whose workers do it instead")
 ]
+SearchOption = Annotated[
+    int | None, typer.Option("--search", metavar="N", help="try N designs chosen for the study's objectives, not all")
+]
 
 
 def sweep_command(
@@ -34,16 +38,22 @@ def sweep_command(
     output: SweepFolderOption,
     workers: WorkersOption = None,
     cluster: ClusterOption = None,
+    search: SearchOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Evaluate every design of a study."""
+    """Evaluate every design of a study, or search it for the best."""
     from accelsim.cli import console
     from accelsim.sweeps.run import sweep
+    from accelsim.sweeps.search import search as run_search
     from accelsim.sweeps.summary import summary, summary_tables
 
     try:
         with _shown_progress() as progress:
-            table = sweep(study, workers, output, cluster, progress)
+            if search is None:
+                table = sweep(study, workers, output, cluster, progress)
+            else:
+                _check_alone(workers, cluster)
+                table = run_search(study, search, output, progress)
     except KeyboardInterrupt:
         console.note(f"stopped; what is done is in {output}, the same command goes on from there")
         raise
@@ -53,6 +63,12 @@ def sweep_command(
         console.show_json(said.model_dump(mode="json"))
     else:
         console.show(summary_tables(said))
+
+
+def _check_alone(workers: int | None, cluster: str | None) -> None:
+    """A search chooses every design by those before it."""
+    if workers is not None or cluster is not None:
+        raise InputError("--search tries designs one after the other; leave --workers and --cluster out")
 
 
 @contextmanager

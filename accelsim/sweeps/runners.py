@@ -27,6 +27,8 @@ Runner = Callable[[Plan, Iterable[Chunk]], Iterator[Done]]
 AHEAD = 2
 #: Times that a chunk may lose its worker before its points are told as lost.
 MOST_TRIES = 3
+#: How long a scheduler may take to answer at first.
+ANSWER_SECONDS = 10
 
 
 def here(plan: Plan, chunks: Iterable[Chunk]) -> Iterator[Done]:
@@ -115,7 +117,7 @@ def dask_workers(address: str) -> Runner:
             sent = client.scatter(plan, broadcast=True, hash=False)
             room = AHEAD * max(1, len(client.nthreads()))
             chunk_of = {client.submit(done, sent, chunk, pure=False): chunk for chunk in islice(left, room)}
-            finished = distributed.as_completed(chunk_of)
+            finished = distributed.as_completed(chunk_of, loop=client.loop)
             for future in finished:
                 for chunk in islice(left, 1):
                     following = client.submit(done, sent, chunk, pure=False)
@@ -136,6 +138,6 @@ def _client(address: str) -> tuple[Any, Any]:
     except ImportError:
         raise InputError("a cluster needs the extra [cluster]: pip install 'accelsim[cluster]'") from None
     try:
-        return distributed.Client(address, timeout="10s", set_as_default=False), distributed
+        return distributed.Client(address, timeout=ANSWER_SECONDS, set_as_default=False), distributed
     except (OSError, ValueError) as error:
         raise InputError(f"cluster {address}: no scheduler answers ({str(error).splitlines()[0]})") from None

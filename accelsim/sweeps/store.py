@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import polars as pl
 
@@ -17,6 +17,8 @@ from accelsim.sweeps.study import Speed
 
 MANIFEST, TABLE, PARTS = "sweep.json", "table.parquet", "parts"
 VERSION = 1
+
+Kind = Literal["sweep", "search"]
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,15 @@ def write_whole(path: Path, rows: pl.DataFrame) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def opened(folder: str | Path, plan: Plan) -> Store:
-    """The folder for a sweep: new, empty, or one that the same study was begun in, to go on there.
+def opened(folder: str | Path, plan: Plan, kind: Kind = "sweep") -> Store:
+    """The folder for a sweep or a search: new, empty, or one that the same study was begun in, to go on there.
 
     Raises `InputError` where it holds anything else, another study or one of other versions.
     """
     place = Path(folder)
     if place.exists() and not place.is_dir():
         raise InputError(f"{place}: is no folder; name one that is new, empty or an earlier sweep")
-    manifest = _manifest(plan)
+    manifest = {"kind": kind, **_manifest(plan)}
     if (place / MANIFEST).is_file():
         _check_same(place, manifest)
     elif place.is_dir() and any(place.iterdir()):
@@ -82,7 +84,6 @@ def opened(folder: str | Path, plan: Plan) -> Store:
 
 def _manifest(plan: Plan) -> dict[str, Any]:
     return {
-        "kind": "sweep",
         "format": VERSION,
         "study": plan.file.model_dump(mode="json"),
         "seed": plan.file.seed,
@@ -101,7 +102,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder / MANIFEST}: {error.strerror}; expected a sweep's folder, as -o writes it") from None
     except (ValueError, RecursionError):
         manifest = None
-    if not isinstance(manifest, dict) or manifest.get("kind") != "sweep":
+    if not isinstance(manifest, dict) or manifest.get("kind") not in get_args(Kind):
         raise InputError(f"{folder / MANIFEST}: is no manifest of a sweep")
     return manifest
 
@@ -117,11 +118,16 @@ def read_table(folder: str | Path) -> pl.DataFrame:
 
 
 #: What must be the same for a sweep to go on, and how it is told where it is not.
-SAME = {"fingerprint": "another study, or other files", "versions": "other versions", "format": "another format"}
+SAME = {
+    "kind": "another kind",
+    "fingerprint": "another study, or other files",
+    "versions": "other versions",
+    "format": "another format",
+}
 
 
 def _check_same(folder: Path, manifest: dict[str, Any]) -> None:
     earlier = read_manifest(folder)
     for name, what in SAME.items():
         if earlier.get(name) != manifest[name]:
-            raise InputError(f"{folder}: holds a sweep of {what}; name another folder, or remove this one")
+            raise InputError(f"{folder}: holds a sweep or search of {what}; name another folder, or remove this one")

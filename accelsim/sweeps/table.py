@@ -27,14 +27,28 @@ TYPES: dict[type, type[pl.DataType]] = {int: pl.Int64, float: pl.Float64, str: p
 
 def evaluated(plan: Plan, speed: Speed, points: NDArray[np.int64]) -> pl.DataFrame:
     """The rows of `points`, by closed forms (`bounds`) or simulated; those that `where` leaves out are not there."""
-    points, columns = _kept(plan, points)
+    return rows_of(plan, speed, *kept(plan, points, plan.space.columns(points)))
+
+
+def rows_of(plan: Plan, speed: Speed, points: NDArray[np.int64], columns: Mapping[str, Column]) -> pl.DataFrame:
+    """The rows of `points` that have the values in `columns`."""
     figures = _forms(plan, columns, points.size) if speed == "bounds" else _simulated(plan, speed, columns)
     return _axes_frame(plan, points, columns, speed).hstack(figures)
 
 
+def kept(
+    plan: Plan, points: NDArray[np.int64], columns: Mapping[str, Column]
+) -> tuple[NDArray[np.int64], Mapping[str, Column]]:
+    """Those of `points` that meet all conditions, and their values."""
+    for condition in plan.where:
+        met = condition.holds({**plan.fixed, **columns}, points.size)
+        points, columns = points[met], {path: column[met] for path, column in columns.items()}
+    return points, columns
+
+
 def lost(plan: Plan, speed: Speed, points: NDArray[np.int64], tries: int) -> pl.DataFrame:
     """The rows of points whose worker was lost every time."""
-    points, columns = _kept(plan, points)
+    points, columns = kept(plan, points, plan.space.columns(points))
     types = figure_types(plan, speed)
     error = f"WorkerLost: the worker that had this point was lost {tries} times; has it enough memory?"
     figures = pl.DataFrame({name: [error if name == ERROR else None] * points.size for name in types}, schema=types)
@@ -46,6 +60,12 @@ def figure_types(plan: Plan, speed: Speed) -> dict[str, type[pl.DataType]]:
     if speed == "bounds":
         return {name: pl.Int64 if bound.whole else pl.Float64 for name, bound in BOUNDS.items()} | {ERROR: pl.String}
     return {name: TYPES[metric_type(name)] for name in plan.metrics} | {ERROR: pl.String}
+
+
+def table_types(plan: Plan, speed: Speed) -> dict[str, type[pl.DataType]]:
+    """All columns of a table at one speed."""
+    axes = {axis.path: _type(axis) for dimension in plan.space.dimensions for axis in dimension}
+    return {POINT: pl.Int64} | axes | {SPEED: pl.String} | figure_types(plan, speed)
 
 
 def _forms(plan: Plan, columns: Mapping[str, Column], rows: int) -> pl.DataFrame:
@@ -60,15 +80,6 @@ def _simulated(plan: Plan, speed: Granularity, columns: Mapping[str, Column]) ->
     types = figure_types(plan, speed)
     rows = [simulated({**plan.fixed, **values}, speed, plan.file.frames, plan.metrics) for values in _rows(columns)]
     return pl.DataFrame({name: [row[k] for row in rows] for k, name in enumerate(types)}, schema=types)
-
-
-def _kept(plan: Plan, points: NDArray[np.int64]) -> tuple[NDArray[np.int64], Mapping[str, Column]]:
-    """Those of `points` that meet all conditions, and the values of their axes."""
-    columns = plan.space.columns(points)
-    for condition in plan.where:
-        kept = condition.holds({**plan.fixed, **columns}, points.size)
-        points, columns = points[kept], {path: column[kept] for path, column in columns.items()}
-    return points, columns
 
 
 def _rows(columns: Mapping[str, Column]) -> Iterable[dict[str, Any]]:

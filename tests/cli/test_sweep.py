@@ -49,3 +49,11 @@ def test_an_interrupt_ends_it_and_says_how_to_go_on(run, study, tmp_path, monkey
     assert "the same command goes on from there" in outcome.err
     monkeypatch.undo()
     assert run("sweep", study, "-o", tmp_path / "out", "--workers", 1).status == 0
+
+
+def test_a_search_tells_the_front_of_what_it_tried(done, run, study, tmp_path):
+    said = done("sweep", study, "-o", tmp_path / "out", "--search", 4, "--json").json
+    assert said["rows"] == 4
+    assert said["front"]
+    outcome = run("sweep", study, "-o", tmp_path / "out", "--search", 4, "--workers", 2)
+    assert (outcome.status, "leave --workers and --cluster out" in outcome.err) == (2, True)

@@ -73,7 +73,7 @@ def test_a_sweep_goes_on_where_it_was(study, tmp_path, monkeypatch):
 
 def test_another_study_does_not_go_on_in_its_folder(study, tmp_path):
     acs.sweep(study, workers=1, folder=tmp_path)
-    with pytest.raises(acs.InputError, match="holds a sweep of another study"):
+    with pytest.raises(acs.InputError, match="holds a sweep or search of another study"):
         acs.sweep(study | {"seed": 1}, workers=1, folder=tmp_path)
     (tmp_path / "other").mkdir()
     (tmp_path / "other/file").touch()

@@ -1,0 +1,125 @@
+"""A lost worker, a killed sweep and a cluster: nothing that was reported done is lost, and the bytes are the same."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import accelsim as acs
+from accelsim.sweeps.chunks import POINTS
+
+PATIENCE_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def study():
+    """Two hundred designs, in four chunks."""
+    return {
+        "network": "resnet18",
+        "fixed": {"input_shape": [1, 3, 32, 32]},
+        "axes": {"engine.multipliers": list(range(100, 300)), "engine.lanes": [64]},
+        "metrics": ["throughput.interval_cycles"],
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(study, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    acs.sweep(study, workers=1, folder=folder)
+    return (folder / "table.parquet").read_bytes()
+
+
+def until(condition):
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_sweep_killed_outright_goes_on(study, whole, tmp_path):
+    path, folder = tmp_path / "study.yaml", tmp_path / "out"
+    path.write_text(json.dumps(study), encoding="utf-8")
+    command = [sys.executable, "-m", "accelsim", "sweep", str(path), "-o", str(folder), "--workers", "1"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        until(lambda: len(list(folder.rglob("*.parquet"))) >= 2 or process.poll() is not None)
+        process.kill()
+    kept = {part.name: part.read_bytes() for part in (folder / "parts").rglob("*.parquet")}
+    assert 2 <= len(kept) <= 4
+    before = []
+    acs.sweep(path, workers=1, folder=folder, progress=lambda *told: before.append(told[3]))
+    assert before[0] >= 2 * POINTS["row"]
+    assert {name: (folder / "parts/row" / name).read_bytes() for name in kept} == kept
+    assert (folder / "table.parquet").read_bytes() == whole
+
+
+def test_a_lost_worker_costs_its_chunk_another_try(study, whole, tmp_path):
+    killed = []
+
+    def kill_one(speed, done, points, before):
+        if not killed:
+            children = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=True)
+            workers = [int(pid) for pid in children.stdout.split() if is_worker(int(pid))]
+            os.kill(workers[0], signal.SIGKILL)
+            killed.append(workers[0])
+
+    acs.sweep(study, workers=2, folder=tmp_path, progress=lambda *told: told[1] > 0 and kill_one(*told))
+    assert killed
+    assert (tmp_path / "table.parquet").read_bytes() == whole
+
+
+def is_worker(pid):
+    return "loky.backend.popen_loky" in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
+
+
+def test_points_that_always_lose_their_worker_are_told(study, monkeypatch, tmp_path):
+    monkeypatch.setattr("accelsim.sweeps.runners.done", dies)
+    monkeypatch.setattr("accelsim.sweeps.runners.MOST_TRIES", 2)
+    table = acs.sweep(study, workers=2, folder=tmp_path)
+    assert table["error"].str.starts_with("WorkerLost").all()
+    assert table.height == 200
+
+
+def dies(plan, chunk):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextmanager
+def cluster(workers):
+    """A Dask scheduler with as many workers, each a process of its own."""
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None) as started:
+        yield started
+
+
+@pytest.mark.filterwarnings("ignore")  # what Dask's own threads leave open when they end
+def test_a_cluster_writes_the_same_bytes_and_survives_a_worker(study, whole, tmp_path):
+    with cluster(3) as started:
+        acs.sweep(study, cluster=started.scheduler_address, folder=tmp_path / "whole")
+        assert (tmp_path / "whole/table.parquet").read_bytes() == whole
+        pids = [worker.pid for worker in started.workers.values()]
+
+        def kill_one(speed, done, points, before):
+            if done > 0 and pids:
+                os.kill(pids.pop(), signal.SIGKILL)
+                pids.clear()
+
+        acs.sweep(study, cluster=started.scheduler_address, folder=tmp_path / "killed", progress=kill_one)
+        assert (tmp_path / "killed/table.parquet").read_bytes() == whole
+
+
+def test_a_cluster_that_is_not_there_is_told(study, monkeypatch):
+    monkeypatch.setattr("accelsim.sweeps.runners.ANSWER_SECONDS", 1)
+    with pytest.raises(acs.InputError, match="no scheduler answers"):
+        acs.sweep(study, cluster="tcp://127.0.0.1:9")
+
+
+def test_a_cluster_has_workers_of_its_own(study):
+    with pytest.raises(acs.InputError, match="give one of the two"):
+        acs.sweep(study, workers=2, cluster="tcp://127.0.0.1:9")
