@@ -66,7 +66,7 @@ def execute_command(
     from accelsim.cli import console
     from accelsim.network.graph import without_weights
     from accelsim.network.writers.yaml import write_yaml_network
-    from accelsim.report.inspection import statistics_rows, statistics_table
+    from accelsim.report.statistics import statistics_rows, statistics_table
 
     with console.working(f"executing {network}"):
         inet = _loaded(network, input_shape, tile_rows, tile_count, tile_columns)

@@ -35,6 +35,7 @@ from accelsim.report.bandwidth import binned
 from accelsim.report.buffers import edge_columns
 from accelsim.report.costs import area_part, energy_part, roofline_part
 from accelsim.report.memory import memory_rows, traffic_rows, turns_sustained, turns_used
+from accelsim.report.statistics import statistics_rows
 from accelsim.report.turns import crossing_rows, inner_rows, role_rows, segment_rows
 from accelsim.report.turns import stage_rows as turns_stage_rows
 from accelsim.report.turns import throughput as turns_throughput
@@ -228,6 +229,7 @@ def _head_parts(design: Design, granularity: str, source: str) -> dict[str, Call
         "work": lambda: work_of(design),
         "choice": lambda: None if choice is None else _choice(choice),
         "area": lambda: area_part(machine),
+        "statistics": lambda: statistics_rows(design.network) or None,
         "not_modelled": lambda: _not_modelled(machine),
         "version": lambda: version("accelsim"),
     }

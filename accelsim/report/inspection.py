@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,7 +11,7 @@ from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.memory import Memory
 from accelsim.network.attention import attention_buffering, find_attention
 from accelsim.network.graph import Network, Node, Port
-from accelsim.network.statistics import DENSITIES
+from accelsim.report.statistics import StatisticsRow, statistics_rows, statistics_table
 from accelsim.report.tables import Table, facts_table, lines_table, quantity
 
 
@@ -60,19 +59,6 @@ class AttentionRow(_Part):
     tile: tuple[int, ...] | None = Field(description="null where the average is over the whole map")
     gate_elements: int
     skip_elements: int
-
-
-class StatisticsRow(_Part):
-    """What a layer's numbers were like when the network was executed."""
-
-    layer: str
-    least: float
-    most: float
-    zero_density: float = Field(description="share of outputs that stand for 0")
-    bit_density: float | None = Field(description="share of ones among the bits of outputs' magnitudes")
-    weight_zero_density: float | None
-    weight_bit_density: float | None
-    sparsity: float | None = Field(description="share of multiplications of which an operand is 0")
 
 
 class Totals(_Part):
@@ -178,12 +164,6 @@ def inspect_network(net: Network) -> NetworkInspection:
         layers=tuple(_layer(net, node) for node in net.nodes),
         statistics=statistics_rows(net),
     )
-
-
-def statistics_rows(net: Network) -> tuple[StatisticsRow, ...]:
-    """The statistics that a network carries, in topological order."""
-    known = [node.name for node in net.nodes if node.name in net.statistics]
-    return tuple(StatisticsRow(layer=name, **asdict(net.statistics[name])) for name in known)
 
 
 def _port(port: Port) -> PortRow:
@@ -360,17 +340,3 @@ def _layers_table(inspection: NetworkInspection) -> Table:
         for row in inspection.layers
     )
     return Table("Layers", ("layer|", "kind|", "output|", "MACs", "parameters", "reads|"), tuple(rows))
-
-
-def statistics_table(rows: Sequence[StatisticsRow]) -> Table:
-    """Ranges and densities by layer; densities in percent."""
-    texts = (
-        (row.layer, f"{row.least:.4g}", f"{row.most:.4g}", *(_percent(getattr(row, name)) for name in DENSITIES))
-        for row in rows
-    )
-    heads = ("layer|", "least", "most", "zeros %", "ones %", "zero weights %", "ones in weights %", "idle products %")
-    return Table("Numbers, as executed", heads, tuple(texts), ("ones are among the bits of magnitudes",))
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"

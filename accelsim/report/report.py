@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from accelsim.report.cost import Area, AreaRow, Energy, EnergyRow, RooflineRow
+from accelsim.report.statistics import StatisticsRow
 
 if TYPE_CHECKING:
     import polars as pl
@@ -347,6 +348,9 @@ class Body(_Part):
     roofline: tuple[RooflineRow, ...] | None = Field(
         description="a row a layer with MACs; null where the machine describes no memories, and by words"
     )
+    statistics: tuple[StatisticsRow, ...] | None = Field(
+        description="what the layers' numbers were like when the network was executed; null where it does not say"
+    )
     not_modelled: tuple[str, ...]
     warnings: tuple[str, ...]
     version: str
@@ -418,6 +422,11 @@ class Report:
     def roofline(self) -> pl.DataFrame:
         """One row a layer with MACs; without rows where memory is not modelled."""
         return _table([row.model_dump() for row in self.body.roofline or ()], RooflineRow)
+
+    @cached_property
+    def statistics(self) -> pl.DataFrame:
+        """One row a layer whose numbers are known; without rows where the network was not executed."""
+        return _table([row.model_dump() for row in self.body.statistics or ()], StatisticsRow)
 
     @cached_property
     def segments(self) -> pl.DataFrame:

@@ -28,6 +28,7 @@ from accelsim.report.facts import (
 )
 from accelsim.report.memory_tables import memories_table, traffic_table
 from accelsim.report.report import Body, BufferRow, RoleBuffering, Segment, StageRow
+from accelsim.report.statistics import idlest_table
 from accelsim.report.tables import Table, facts_table, lines_table, plain, quantity
 from accelsim.report.virtual_tables import VIRTUAL_MAPS, virtual_table
 
@@ -82,7 +83,7 @@ def report_tables(body: Body) -> list[Table]:
     parts = (_turns(body), array_table(body), memories_table(body), traffic_table(body), virtual_table(body))
     tables += [table for table in parts if table]
     tables += [_roles(body), *_sections((WAITING, WORK), body), _buffers(body), _stages(body)]
-    tables += [table for table in (_ports(body),) if table]
+    tables += [table for table in (_ports(body), idlest_table(body.statistics or (), MOST_STAGES)) if table]
     if body.critical is not None and body.critical.kind == "buffers":
         tables.append(_critical(body))
     if body.warnings:

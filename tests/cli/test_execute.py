@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -94,7 +95,11 @@ def test_statistics(identity, tmp_path, capsys):
     assert {row["layer"]: row for row in json.loads(capsys.readouterr().out)["statistics"]} == rows
     assert main(["inspect", graph]) == 0
     assert "Numbers, as executed" in capsys.readouterr().out
-    assert main(["simulate", graph, "--json"]) == 0
+    assert main(["simulate", graph, "--json", "-o", str(tmp_path / "run")]) == 0
+    assert {row["layer"]: row for row in json.loads(capsys.readouterr().out)["statistics"]} == rows
+    assert pl.read_parquet(tmp_path / "run" / "statistics.parquet").rows(named=True) == list(rows.values())
+    assert main(["simulate", graph]) == 0
+    assert "most idle products (1 of 1 layers with products)" in capsys.readouterr().out
 
 
 def test_a_quantised_file_is_a_graph_to_time(identity, capsys):
