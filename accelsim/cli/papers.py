@@ -46,7 +46,7 @@ def _cells(row: Published, told: Sequence[str]) -> tuple[str, ...]:
     from accelsim.report.tables import quantity
 
     ours = "-" if row.predicted is None else quantity(row.predicted)
-    error = "-" if row.error is None else f"{100 * row.error:+.1f}"
+    error = "-" if row.error is None else f"{round(100 * row.error, 1) + 0.0:+.1f}"
     moved = "-" if row.moved_bytes is None else f"{row.moved_bytes / 10**6:.0f}"
     bound = "-" if row.bound_by is None else f"{row.bound_by} {100 * row.shares[row.bound_by]:.0f} %"
     number = str(told.index(row.assumption) + 1)
