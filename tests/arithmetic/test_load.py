@@ -40,6 +40,28 @@ def test_tensorflow_lite(name, macs):
     assert acs.simulate(acs.map_network(net, acs.load_accelerator("streaming-asic"))).throughput.steady
 
 
+def test_tensorflow_lite_in_real_numbers():
+    """Half-precision weights, depthwise convolutions, padded channels: the runtime's numbers, and a real network."""
+    litert = pytest.importorskip("ai_edge_litert.interpreter", reason="ai-edge-litert is not installed")
+    path = material("face_detection_short_range.tflite")
+    net, inet = acs.load_network(path), acs.load_integer_network(path)
+    assert net.macs == 30_760_960
+    assert len(inet.real_nodes) == len(inet.network.nodes)
+    x = np.random.default_rng(0).uniform(-1, 1, net.inputs[0].shape).astype(np.float32)
+    runtime = litert.Interpreter(str(path))
+    runtime.allocate_tensors()
+    runtime.set_tensor(runtime.get_input_details()[0]["index"], x)
+    runtime.invoke()
+    for made, output in zip(acs.execute(inet, x).values(), runtime.get_output_details(), strict=True):
+        assert np.allclose(made, runtime.get_tensor(output["index"]), atol=1e-3)
+    assert acs.execute(acs.quantise(net, x), x).keys() == {port.name for port in net.outputs}
+
+
+def test_weights_stored_without_their_zeros_are_refused():
+    with pytest.raises(InputError, match="is stored without its zeros, which is not read"):
+        acs.load_network(material("face_detection_full_range_sparse.tflite"))
+
+
 def test_qonnx():
     net = acs.load_network(material("quant_model.onnx"))
     assert net.macs == acs.load_integer_network(material("quant_model.onnx")).network.macs > 10**9
