@@ -15,6 +15,7 @@ from pydantic_core.core_schema import ValidationInfo
 from accelsim.errors import InputError, collected
 from accelsim.hardware.engine import Engine
 from accelsim.hardware.figures import faults
+from accelsim.hardware.fpga import Device
 from accelsim.hardware.memory import Memory
 from accelsim.hardware.quantities import Hertz, Node, SquareMillimetres
 from accelsim.hardware.streaming import StreamBlocks
@@ -66,6 +67,7 @@ class Accelerator(BaseModel):
     blocks: StreamBlocks | None = Field(
         None, description="the blocks that layers are built from; granularity word simulates these"
     )
+    device: Device | None = Field(None, description="the FPGA that blocks are counted on; null: counted alone")
     interface: Literal["stream", "memory"] = Field(
         "stream",
         description="network inputs and outputs of a whole-network pipeline pass over links of their own, "

@@ -56,7 +56,7 @@ class AttentionRow(_Part):
     latency_cycles: int | None = None
     frames_per_second: float | None = None
     frames_in_flight: float | None = None
-    energy_pj: float | None = Field(default=None, description="a frame; null while no technology is described")
+    energy_pj: float | None = Field(default=None, description="a frame; null where the machine has no technology")
     note: str | None = None
 
 

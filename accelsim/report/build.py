@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from accelsim.cost.accesses import pipeline_accesses, visit_accesses
 from accelsim.cost.energy import has_energy
 from accelsim.errors import InputError, NotModelled
-from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.array_use import array_use
 from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, Stage, with_capacities, with_interval
@@ -32,9 +31,10 @@ from accelsim.network.reach import Granularity as TokenGranularity
 from accelsim.report import report as parts
 from accelsim.report.arrays import array_rows
 from accelsim.report.bandwidth import binned
-from accelsim.report.buffers import edge_columns
+from accelsim.report.buffers import edge_columns, rooms
 from accelsim.report.costs import area_part, energy_part, roofline_part
 from accelsim.report.memory import memory_rows, traffic_rows, turns_sustained, turns_used
+from accelsim.report.resources import Resources, resource_warnings, resources_part
 from accelsim.report.statistics import statistics_rows
 from accelsim.report.turns import crossing_rows, inner_rows, role_rows, segment_rows
 from accelsim.report.turns import stage_rows as turns_stage_rows
@@ -130,6 +130,14 @@ class _PipelineRun:
         return tuple(_stage_rows(self.trace))
 
     @cached_property
+    def buffers(self) -> tuple[parts.BufferRow, ...]:
+        return tuple(_buffer(self.trace, self.peaks, k) for k in range(len(self.running.edges)))
+
+    @cached_property
+    def resources(self) -> Resources | None:
+        return None if self.machine.blocks is None else resources_part(self.running, rooms(self.buffers))
+
+    @cached_property
     def parts(self) -> dict[str, Callable[[], Any]]:
         """How each part of the report is made."""
         trace, running, machine, interval = self.trace, self.running, self.machine, self.trace.interval_cycles
@@ -140,14 +148,19 @@ class _PipelineRun:
             "throughput": lambda: _throughput(trace, self.design),
             "critical": lambda: _critical(trace),
             "buffering": lambda: {role: _role(self.free, self.peaks, role) for role in ROLES},
-            "buffers": lambda: tuple(_buffer(trace, self.peaks, k) for k in range(len(running.edges))),
+            "buffers": lambda: self.buffers,
+            "resources": lambda: self.resources,
             "stages": lambda: self.stages,
             "array": lambda: array_rows(array_use(running)) or None,
             "segments": lambda: segments,
             "traffic": lambda: self.traffic[0],
             "memories": lambda: self.traffic[1],
             "virtual_maps": lambda: virtual_maps(self.design, self.traffic[0]),
-            "warnings": lambda: (*_warnings(trace, self.free), *_room_warnings(self.design, self.traffic[1])),
+            "warnings": lambda: (
+                *_warnings(trace, self.free),
+                *_room_warnings(self.design, self.traffic[1]),
+                *resource_warnings(self.resources),
+            ),
         }
 
 
@@ -172,6 +185,7 @@ def _in_turns(design: Design, frames: int | None, granularity: str | None, sourc
     return parts.Report(
         parts.Body(
             **report_head(design, "row", "greedy"),
+            resources=None,
             energy=energy_part(machine, lambda: visit_accesses(design, turns.visits, traffic), turns.interval_cycles),
             roofline=roofline_part(machine, stages, segments, traffic, turns.interval_cycles),
             throughput=turns_throughput(turns, alone),
@@ -230,19 +244,21 @@ def _head_parts(design: Design, granularity: str, source: str) -> dict[str, Call
         "choice": lambda: None if choice is None else _choice(choice),
         "area": lambda: area_part(machine),
         "statistics": lambda: statistics_rows(design.network) or None,
-        "not_modelled": lambda: _not_modelled(machine),
+        "not_modelled": lambda: _not_modelled(design),
         "version": lambda: version("accelsim"),
     }
 
 
-def _not_modelled(machine: Accelerator) -> tuple[str, ...]:
-    """Parts of the report that are null because of what the machine's file leaves out."""
+def _not_modelled(design: Design) -> tuple[str, ...]:
+    """Parts of the report that are null: for what the machine's file leaves out, or because segments take turns."""
+    machine = design.accelerator
     missing = [] if machine.memories else list(parts.NEED_MEMORIES)
     if not has_energy(machine):
         missing.append("energy")
     elif machine.leakage is None:
         missing.append("leakage")
-    return (*missing, *(("area",) if area_part(machine) is None else ()))
+    missing += ["area"] if area_part(machine) is None else []
+    return (*missing, *(("resources",) if machine.blocks is None or design.mapping.segments else ()))
 
 
 def _choice(choice: Choice) -> parts.Choice:

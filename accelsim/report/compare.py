@@ -23,6 +23,7 @@ from accelsim.report.facts import (
 )
 from accelsim.report.memory_tables import MEASURES
 from accelsim.report.report import Body
+from accelsim.report.resource_tables import RESOURCES
 from accelsim.report.tables import Table, lines_table, plain, quantity
 from accelsim.report.text import MOST_BUFFERS, role_measures, title_line
 from accelsim.report.virtual_tables import VIRTUAL_MAPS
@@ -107,7 +108,7 @@ def comparison_tables(runs: Sequence[Run]) -> list[Table]:
     tables = [lines_table("Runs", [f"{run.label}: {title_line(run.body)}" for run in runs])]
     if len(titles) == 1:
         tables = [lines_table(next(iter(titles)), [])]
-    tables += _sections((THROUGHPUT, TURNS, LATENCY, OFF_CHIP, ENERGY), runs)
+    tables += _sections((THROUGHPUT, TURNS, LATENCY, OFF_CHIP, ENERGY, RESOURCES), runs)
     tables += [table for table in (_memories(runs),) if table]
     tables += _sections((VIRTUAL_MAPS, ATTENTION), runs)
     tables.append(

@@ -30,7 +30,7 @@ STUDY, STUDY_TABLE = "attention.json", "attention.parquet"
 #: Tables of a report, each in a Parquet file of its name; without rows where memory is not modelled.
 TABLES = (
     "buffers", "stages", "segments", "traffic", "memories", "bandwidth", "virtual_maps", "array",
-    "energy", "area", "roofline", "statistics",
+    "energy", "area", "roofline", "statistics", "resources",
 )  # fmt: skip
 PACKAGES = ("accelsim", "numpy", "numba")
 

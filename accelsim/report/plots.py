@@ -60,6 +60,7 @@ STUDY_PANELS: dict[str, dict[str, tuple[str, Callable[[AttentionRow], float]]]] 
     },
     "multipliers": {"multipliers": (PALETTE["green"], lambda row: row.multipliers or 0)},
     "latency (million cycles)": {"latency": (PALETTE["orange"], lambda row: (row.latency_cycles or 0) / 10**6)},
+    "energy, a frame (mJ)": {"energy": (PALETTE["pink"], lambda row: (row.energy_pj or 0) / 10**9)},
 }
 MOST_EDGES = 4
 MOST_SPANS = 400
@@ -265,11 +266,17 @@ def _curves(panel: Axes, run: Occupancy, looks: Mapping[str, tuple[str, str]]) -
 
 
 def plot_attention(study: AttentionStudy, path: str | Path) -> None:
-    """A bar a way out: bytes on chip, bytes off chip a frame, multipliers, and how long a frame takes."""
+    """A bar a way out: bytes on chip and off it, multipliers, how long a frame takes, and energy where there is one.
+
+    An asterisk marks those whose results are others.
+    """
     rows = [row for row in study.rows if row.on_chip_bytes is not None]
+    drawn = {
+        axis: parts for axis, parts in STUDY_PANELS.items() if any(v(row) for _, v in parts.values() for row in rows)
+    }
     with drawing.styled():
-        figure, panels = drawing.panels_of(len(STUDY_PANELS), (4.0, 1.4 + 0.28 * len(rows)), sharex=False)
-        for panel, (axis, parts) in zip(panels, STUDY_PANELS.items(), strict=True):
+        figure, panels = drawing.panels_of(len(drawn), (4.0, 1.4 + 0.28 * len(rows)), sharex=False)
+        for panel, (axis, parts) in zip(panels, drawn.items(), strict=True):
             left = np.zeros(len(rows))
             for label, (colour, value) in parts.items():
                 sizes = np.array([value(row) for row in rows])

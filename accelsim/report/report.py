@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from accelsim.report.cost import Area, AreaRow, Energy, EnergyRow, RooflineRow
+from accelsim.report.resources import ResourceRow, Resources
 from accelsim.report.statistics import StatisticsRow
 
 if TYPE_CHECKING:
@@ -343,6 +344,7 @@ class Body(_Part):
     traffic: tuple[TrafficRow, ...] | None = Field(description="null where the machine describes no memories")
     memories: dict[str, MemoryRow] | None = Field(description="null as above; from the engine outwards")
     virtual_maps: VirtualMaps | None = Field(description="null where no convolution has its channels pooled")
+    resources: Resources | None = Field(description="FPGA primitives; null without streaming blocks, and in turns")
     energy: Energy | None = Field(description="null where the machine has no technology or no memories, and by words")
     area: Area | None = Field(description="null where the machine has no technology with areas")
     roofline: tuple[RooflineRow, ...] | None = Field(
@@ -417,6 +419,12 @@ class Report:
         """One row a part of the chip; without rows where area is not modelled."""
         part = self.body.area
         return _table([row.model_dump() for row in (part.rows if part else ())], AreaRow)
+
+    @cached_property
+    def resources(self) -> pl.DataFrame:
+        """One row a part of a layer; without rows where FPGA primitives are not counted."""
+        part = self.body.resources
+        return _table([row.model_dump() for row in (part.rows if part else ())], ResourceRow)
 
     @cached_property
     def roofline(self) -> pl.DataFrame:

@@ -28,6 +28,7 @@ from accelsim.report.facts import (
 )
 from accelsim.report.memory_tables import memories_table, traffic_table
 from accelsim.report.report import Body, BufferRow, RoleBuffering, Segment, StageRow
+from accelsim.report.resource_tables import RESOURCES
 from accelsim.report.statistics import idlest_table
 from accelsim.report.tables import Table, facts_table, lines_table, plain, quantity
 from accelsim.report.virtual_tables import VIRTUAL_MAPS, virtual_table
@@ -78,7 +79,7 @@ def report_text(body: Body) -> str:
 
 def report_tables(body: Body) -> list[Table]:
     """All that text shows of a report, in order."""
-    sections = (THROUGHPUT, TURNS, LATENCY, OFF_CHIP, ENERGY, VIRTUAL_MAPS, ATTENTION)
+    sections = (THROUGHPUT, TURNS, LATENCY, OFF_CHIP, ENERGY, RESOURCES, VIRTUAL_MAPS, ATTENTION)
     tables = [lines_table(title_line(body), []), *_sections(sections, body)]
     parts = (_turns(body), array_table(body), memories_table(body), traffic_table(body), virtual_table(body))
     tables += [table for table in parts if table]

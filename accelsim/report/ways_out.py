@@ -136,7 +136,7 @@ def _row(name: str, changes_values: bool, design: Design, report: Report, alike:
         latency_cycles=time.latency_cycles,
         frames_per_second=time.frames_per_second,
         frames_in_flight=time.frames_in_flight,
-        energy_pj=None,
+        energy_pj=None if body.energy is None else body.energy.total_pj,
         note="changes nothing here" if alike else None,
     )
 

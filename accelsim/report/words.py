@@ -13,8 +13,9 @@ from accelsim.errors import NotModelled
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.mapping.roles import ROLES
 from accelsim.report import report as parts
-from accelsim.report.buffers import edge_columns
+from accelsim.report.buffers import edge_columns, rooms
 from accelsim.report.build import bytes_of, number, pipeline_segment, report_head, unroll_of
+from accelsim.report.resources import resource_warnings, resources_part
 from accelsim.timing.words.simulate import WordTrace, schedule_words
 
 #: Parts of the report that word by word are null.
@@ -34,12 +35,15 @@ def simulate_words(design: Design, frames: int | None = None, source: str | None
     unknown = tuple(name for name in (*parts.NEED_MEMORIES, "energy") if name not in head["not_modelled"])
     own = {"fork": "copy", "pace_cycles": trace.pace_cycles}
     own |= {"not_modelled": (*unknown, *head["not_modelled"], *NULL_BY_WORD)}
+    buffers = tuple(_buffer(edge, trace, free, lone) for edge in design.edges)
+    resources = resources_part(design, rooms(buffers))
     body = parts.Body(
         **head | own,
+        resources=resources,
         throughput=_throughput(trace, lone),
         critical=None,
         buffering={role: _role(design, role, free, lone) for role in ROLES},
-        buffers=tuple(_buffer(edge, trace, free, lone) for edge in design.edges),
+        buffers=buffers,
         stages=tuple(_stage(stage, trace) for stage in design.stages),
         segments=(pipeline_segment(design),),
         traffic=None,
@@ -48,7 +52,7 @@ def simulate_words(design: Design, frames: int | None = None, source: str | None
         roofline=None,
         virtual_maps=None,
         array=None,
-        warnings=tuple(_warnings(trace, free)),
+        warnings=(*_warnings(trace, free), *resource_warnings(resources)),
     )
     return parts.Report(body)
 

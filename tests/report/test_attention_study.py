@@ -43,6 +43,7 @@ def test_a_row_is_what_its_design_simulates(ways, name):
         report.throughput.latency_cycles,
     )
     assert row.macs == report.body.work.macs
+    assert row.energy_pj == report.body.energy.total_pj > 0
     assert row.multipliers == ways[name].design.multipliers <= 16384
 
 

@@ -84,7 +84,7 @@ def test_segments_are_told_as_turns(turns):
     assert f"{count} segments in turn, 2 frames a visit" in " ".join(text.split())
     assert figures(named(section(text, "Turns on the engine"), "segments")) == [count]
     for misleading in ("steady", "source", "busiest stage", "what sets the pace", "longest at a gate"):
-        assert misleading not in text
+        assert misleading not in text.replace("resources", "")
     assert max(len(line) for line in text.splitlines()) <= 100
 
 
