@@ -104,6 +104,7 @@ def way_cells(row):
         f"{row.multipliers:,}",
         f"{row.latency_cycles / 10**6:,.1f}",
         f"{row.frames_per_second:.1f}",
+        f"{row.energy_pj / 10**9:.1f}",
     ]
 
 
@@ -132,6 +133,7 @@ def test_the_segments_are_those_in_the_readme(ways):
     assert told[1:5] == [f"{value / 10**6:,.1f}" for value in moved]
     assert told[6] == f"{report.throughput.latency_cycles / 10**6:,.1f}"
     assert told[7] == f"{report.throughput.frames_per_second:.1f}"
+    assert told[8] == f"{report.body.energy.total_pj / 10**9:.1f}"
     assert report.throughput.mac_utilisation < 0.5
 
 
@@ -141,6 +143,8 @@ def test_the_conclusion_says_what_the_ways_cost(ways, reports):
     for text in (
         f"{100 * (again.macs / se.macs - 1):.0f} % more MACs",
         f"{100 * (again.multipliers / se.multipliers - 1):.0f} % more multipliers",
+        f"{100 * (again.energy_pj / se.energy_pj - 1):.0f} % more energy",
+        f"{100 * (ways['spill'].energy_pj / se.energy_pj - 1):.0f} % more energy",
         f"for {100 * (deep.multipliers / se.multipliers - 1):.0f} % more multipliers",
         f"{ways['spill'].off_chip['spill'] * 30 / 10**9:.0f} GB/s to and from DRAM",
         f"{se.on_chip_bytes / 10**6:.1f} MB on chip do together what",
@@ -149,6 +153,17 @@ def test_the_conclusion_says_what_the_ways_cost(ways, reports):
         assert text in prose
     for field in ("buffer_bytes", "latency_cycles"):
         assert 0.64 < 1 - getattr(ways["tse-7"], field) / getattr(se, field) < 0.72
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_the_fpga_primitives_are_those_in_the_readme(bits):
+    machine = acs.load_accelerator("fpga-stream", {"activation_bits": bits, "weight_bits": bits})
+    found = acs.simulate(acs.map_network(acs.load_network("resnet50"), machine, target_fps=200)).body.resources
+    totals = (found.dsp, found.lut, found.bram36, found.uram)
+    assert cells(f"{bits} bits") == [f"{total.used:,} ({100 * total.utilisation:.0f} %)" for total in totals]
+    others = [row for row in found.rows if row.part != "thresholds"]
+    assert sum(row.bram18 for row in others) < 2 * found.bram36.available
+    assert sum(row.uram for row in others) < found.uram.available
 
 
 def cells(*begins: str) -> list[str]:

@@ -156,7 +156,7 @@ def test_a_machine_without_memories_says_nothing_of_them(bare):
     for absent in ("Memories", "MB", "GB/s", "Turns", "segment", "for a port", "lies in"):
         assert absent not in text
     assert named(text.splitlines(), "steady state")
-    assert text.rstrip().endswith("traffic, memories, roofline, energy")
+    assert text.rstrip().endswith("traffic, memories, roofline, energy, resources")
 
 
 def test_no_requests_are_no_peak(report):
