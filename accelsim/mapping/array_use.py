@@ -86,6 +86,17 @@ def array_use(design: Design, visits: Visits | None = None) -> tuple[ArrayUse, .
     return _summed((stage, step.times) for step in steps for stage in step.design.stages)
 
 
+def needed_cycles(design: Design, stage: Stage) -> int:
+    """Cycles a frame that a stage of `design`, or a tile of it, needs.
+
+    Those of its folds where they set its pace; it is busy a little longer, since its rows all take as long.
+    """
+    measured = design.mapping.measured.get(stage.name)
+    if not stage.foldings or (measured and measured.interval_cycles):
+        return stage.work_cycles
+    return sum(folding.compute_cycles for folding in stage.foldings)
+
+
 def _summed(stages: Iterable[tuple[Stage, int]]) -> tuple[ArrayUse, ...]:
     parts: dict[str, list[Part]] = {}
     macs: dict[str, int] = {}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from accelsim.cost.accesses import pipeline_accesses, visit_accesses
 from accelsim.cost.energy import has_energy
 from accelsim.errors import InputError, NotModelled
-from accelsim.mapping.array_use import array_use
+from accelsim.mapping.array_use import array_use, needed_cycles
 from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, Stage, with_capacities, with_interval
 from accelsim.mapping.mapping import Choice, Granularity
@@ -549,7 +549,7 @@ def _stage_rows(trace: Trace) -> Iterable[parts.StageRow]:
             parameters=stage.parameters,
             multipliers=stage.multipliers,
             unroll=unroll_of(stage),
-            work_cycles=stage.work_cycles,
+            work_cycles=needed_cycles(trace.design, stage),
             busy_cycles=stage.work_cycles,
             waiting_input_cycles=shares[INPUT],
             waiting_space_cycles=shares[SPACE],

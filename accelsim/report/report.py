@@ -129,7 +129,9 @@ class StageRow(_Part):
     parameters: int
     multipliers: int
     unroll: dict[str, int]
-    work_cycles: int = Field(description="cycles a frame the stage needs")
+    work_cycles: int = Field(
+        description="cycles a frame the stage needs; on an array it is busy a few more, its rows all as long"
+    )
     busy_cycles: float
     waiting_input_cycles: float | None = Field(description="null, like all waiting, where there is no steady state")
     waiting_space_cycles: float | None
@@ -161,8 +163,7 @@ class ArrayRow(_Part):
     column_folds: int = Field(description="of that product")
     folds: int = Field(description="of all products")
     compute_cycles: int = Field(
-        description="of all folds, memory always in time; a stage spreads them over its rows, rounded up, unless its "
-        "interval was measured"
+        description="of all folds, memory always in time: what the stage needs, unless its interval was measured"
     )
     macs: int
     utilisation: float = Field(description="MACs / (multipliers of the array x compute cycles)")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from fractions import Fraction
 
+from accelsim.mapping.array_use import needed_cycles
 from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, Edge
 from accelsim.mapping.roles import ROLES
@@ -168,10 +169,11 @@ def _stage_row(turns: Turns, turn: Turn, runs: list[tuple[StepRun, int]], interv
     first, position = runs[0]
     stage = first.step.design.stages[position]
     whole = turns.design.stage_by_name.get(stage.name, stage)
-    work, space, port, present = 0, Fraction(0), Fraction(0), Fraction(0)
+    work, needed, space, port, present = 0, 0, Fraction(0), Fraction(0), Fraction(0)
     for run, k in runs:
         own = run.step.design.stages[k]
         work += run.step.times * own.work_cycles
+        needed += run.step.times * needed_cycles(turns.design, own)
         each = Fraction(run.step.times, run.trace.period_frames)
         space += each * int(run.trace.waited[k, SPACE])
         port += each * int(run.trace.waited[k, PORT])
@@ -191,7 +193,7 @@ def _stage_row(turns: Turns, turn: Turn, runs: list[tuple[StepRun, int]], interv
         parameters=whole.parameters,
         multipliers=stage.multipliers,
         unroll={axis.name: getattr(stage.unroll, axis.name) for axis in fields(stage.unroll)} if stage.unroll else {},
-        work_cycles=work,
+        work_cycles=needed,
         busy_cycles=work,
         waiting_input_cycles=_number(idle),
         waiting_space_cycles=_number(space),

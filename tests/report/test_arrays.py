@@ -175,11 +175,15 @@ def test_layers_that_share_the_array_fold_a_row_at_a_time(flow):
 
 
 @pytest.mark.parametrize("flow", FLOWS)
-def test_a_stage_spreads_its_cycles_over_its_rows(flow):
-    report = simulated(chain(Input(3, (7, 5)), conv(6)), npu(flow))
+@pytest.mark.parametrize("tile", [Tile(), Tile(rows=3), Tile(outputs=4)])
+def test_a_stage_needs_the_cycles_of_its_folds_and_spreads_them_over_its_rows(flow, tile):
+    report = simulated(chain(Input(3, (7, 5)), conv(6)), npu(flow), tile)
     (row,) = report.body.array
     stage = next(stage for stage in report.body.stages if stage.stage == "a")
-    assert stage.work_cycles == ceil(row.compute_cycles / 7) * 7
+    assert stage.work_cycles == row.compute_cycles
+    assert stage.work_cycles <= stage.busy_cycles < stage.work_cycles + 7 * row.turns
+    if tile == Tile():
+        assert stage.busy_cycles == ceil(row.compute_cycles / 7) * 7
 
 
 def test_layers_without_products_and_measured_ones():
@@ -189,6 +193,8 @@ def test_layers_without_products_and_measured_ones():
     slow = acs.simulate(segmented(net, npu(FLOWS[1]), tuple(names), measured=measured))
     assert [row.layer for row in slow.body.array] == ["a", "c"]
     assert said(slow.body.array[0]) == counted(FLOWS[1], 48, 27, 6)
+    stage = next(stage for stage in slow.body.stages if stage.stage == "a")
+    assert stage.work_cycles == stage.busy_cycles == 48 * 3
 
 
 def test_what_simulate_says_of_a_layer_is_what_is_compared_with_measurements():
