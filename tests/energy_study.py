@@ -12,7 +12,7 @@ from accelsim.hardware.figures import areas
 TECHNOLOGIES = ("45nm-horowitz", "7nm-jouppi")
 MACHINES = {"streaming-asic": "pipeline", "feature-map-npu": "fused", "systolic-npu": "fused"}
 COLUMNS = {
-    "products": ("mac",),
+    "arithmetic": ("mac", "add", "multiply"),
     "weights": ("weight_read", "weight_write"),
     "buffers": ("buffer_read", "buffer_write"),
     "partial sums": ("sum_read", "sum_write"),

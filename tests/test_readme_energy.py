@@ -42,10 +42,10 @@ def test_the_table_of_technologies_is_theirs(title, figure):
 
 def test_what_a_designer_should_conclude_follows_from_the_table(computed):
     by_machine = {(row[0], row[1]): [float(cell) for cell in row[2:]] for row in computed}
-    for total, products, *_ in by_machine.values():
-        assert products < total / 5
+    for total, arithmetic, *_ in by_machine.values():
+        assert arithmetic < total / 5
     pipeline = (by_machine["`streaming-asic`", technology] for technology in TECHNOLOGIES)
-    assert [round(weights / products) for _, products, weights, *_ in pipeline] == [12, 8]
+    assert [round(weights / arithmetic) for _, arithmetic, weights, *_ in pipeline] == [12, 8]
     for name in {name for name, _ in by_machine}:
         old, new = (by_machine[name, technology] for technology in TECHNOLOGIES)
         assert new[6] / new[0] > old[6] / old[0]

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from accelsim.cost.operations import operations
 from accelsim.cost.windows import elements_read
 from accelsim.hardware.engine import SpatialEngine
 from accelsim.mapping.design import Design, Edge, Stage
@@ -33,6 +34,8 @@ from accelsim.units import ceil_div
 
 Part = Literal[
     "mac",
+    "add",
+    "multiply",
     "weight_read",
     "weight_write",
     "buffer_read",
@@ -47,9 +50,9 @@ Part = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What one layer does of a kind in a frame: MACs, or bytes at a memory.
+    """What one layer does of a kind in a frame: MACs, other operations, or bytes at a memory.
 
-    `bits` of a MAC are those of its second operand, a weight or another activation.
+    `bits` of a MAC are those of its second operand, a weight or another activation; of an operation of both.
     """
 
     layer: str
@@ -57,6 +60,20 @@ class Access:
     memory: str | None
     count: Fraction
     bits: int | None = None
+
+
+class _Key(NamedTuple):
+    """What is added up: all but the count of an `Access`."""
+
+    layer: str
+    part: Part
+    memory: str | None
+    bits: int | None = None
+
+
+#: Operations, or bits at a memory; a fraction where frames or tiles share them.
+_Amount = int | Fraction
+_Counted = tuple[_Key, _Amount]
 
 
 def design_accesses(design: Design) -> list[Access]:
@@ -80,17 +97,39 @@ def visit_accesses(design: Design, turns: Visits, traffic: Sequence[Traffic]) ->
     return _summed([*inside, *_of_traffic(design, traffic)])
 
 
-def _of_design(design: Design, times: int) -> Iterator[Access]:
+def _of_design(design: Design, times: int) -> Iterator[_Counted]:
     """Of one pipeline that runs so many times a frame."""
-    counted = (_macs, _weight_reads, _buffer_writes, _buffer_reads, _array_sums)
-    for access in (access for count in counted for access in count(design)):
-        yield replace(access, count=access.count * times)
+    for count in (_macs, _operations, _weight_reads, _buffer_writes, _buffer_reads, _array_sums):
+        for key, amount in count(design):
+            yield key, amount * times
 
 
-def _macs(design: Design) -> Iterator[Access]:
+def _macs(design: Design) -> Iterator[_Counted]:
     for stage in design.stages:
         if stage.macs:
-            yield Access(stage.name, "mac", None, Fraction(stage.macs), _operand_bits(design, stage))
+            yield _Key(stage.name, "mac", None, _operand_bits(design, stage)), stage.macs
+
+
+def _operations(design: Design) -> Iterator[_Counted]:
+    """What the layers of each stage compute besides products."""
+    net = design.network
+    for stage in design.stages:
+        if stage.transfer is not None or _stays(design, stage):
+            continue
+        share = _share(design, stage)
+        for name in stage.group.layers:
+            node = net.by_name[name]
+            for one in operations(node.layer, net.sources(node), net.tensors[name]):
+                yield _Key(stage.name, one.kind, None, one.bits(design.accelerator)), one.amount * share
+
+
+def _share(design: Design, stage: Stage) -> _Amount:
+    """What a tile does of its layer: of the MACs where it has any, else of the elements."""
+    net, node = design.network, stage.group.node
+    whole = fired_tensor(net, node)
+    if stage.fired == whole and stage.macs == net.macs_of(node):
+        return 1
+    return Fraction(stage.macs, net.macs_of(node)) if stage.macs else Fraction(stage.fired.elements, whole.elements)
 
 
 def _operand_bits(design: Design, stage: Stage) -> int:
@@ -99,7 +138,7 @@ def _operand_bits(design: Design, stage: Stage) -> int:
     return machine.activation_bits if isinstance(stage.group.node.layer, Product) else machine.weight_bits
 
 
-def _weight_reads(design: Design) -> Iterator[Access]:
+def _weight_reads(design: Design) -> Iterator[_Counted]:
     for stage in design.stages:
         if stage.macs and not isinstance(stage.group.node.layer, Product):
             reads = _held_reads(design, stage)
@@ -123,7 +162,7 @@ def _held_reads(design: Design, stage: Stage) -> int:
     return stage.macs * stripes // row
 
 
-def _buffer_writes(design: Design) -> Iterator[Access]:
+def _buffer_writes(design: Design) -> Iterator[_Counted]:
     """What fills the buffers: a fork's once where its readers share it."""
     written: set[str] = set()
     for edge in design.edges:
@@ -137,7 +176,7 @@ def _buffer_writes(design: Design) -> Iterator[Access]:
             yield _local(design, _charged(producer), "buffer_write", edge.tensor.elements, bits)
 
 
-def _buffer_reads(design: Design) -> Iterator[Access]:
+def _buffer_reads(design: Design) -> Iterator[_Counted]:
     """What movers take out of buffers, element by element, and what layers read of their operands."""
     for edge in design.edges:
         if edge.reads == "each" and _is_here(design, edge):
@@ -150,7 +189,7 @@ def _buffer_reads(design: Design) -> Iterator[Access]:
             yield _local(design, stage.name, "buffer_read", reads, design.accelerator.activation_bits)
 
 
-def _array_sums(design: Design) -> Iterator[Access]:
+def _array_sums(design: Design) -> Iterator[_Counted]:
     """What an array leaves in the first memory between two folds of the taps of one output, and takes up again."""
     bits = design.accelerator.accumulator_bits
     for stage in design.stages:
@@ -176,7 +215,7 @@ def _charged(stage: Stage) -> str:
     return stage.transfer.layer if stage.transfer else stage.name
 
 
-def _operand_reads(design: Design, stage: Stage, operand: int) -> Fraction:
+def _operand_reads(design: Design, stage: Stage, operand: int) -> _Amount:
     """Elements of an operand that a layer reads; of a tile its share of the outputs, and of the input channels.
 
     A tile reads what it needs whether it comes with this tile or was kept from those before.
@@ -184,13 +223,16 @@ def _operand_reads(design: Design, stage: Stage, operand: int) -> Fraction:
     node, net = stage.group.node, design.network
     inputs = net.sources(node)
     if isinstance(node.layer, Product) and operand == 1:
-        return Fraction(_held_reads(design, stage) or inputs[operand].elements)
+        return _held_reads(design, stage) or inputs[operand].elements
     if stage.foldings:
-        return Fraction(sum(folding.input_reads for folding in stage.foldings))
+        return sum(folding.input_reads for folding in stage.foldings)
     nest = loop_nest(net, node)
     slides = nest is None or stage.unroll is None or stage.unroll.window == nest.window
     reads = elements_read(node.layer, operand, inputs, net.tensors[node.name], slides)
-    outputs = Fraction(stage.fired.pixels, fired_tensor(net, node).pixels)
+    whole = fired_tensor(net, node)
+    if stage.fired == whole:
+        return reads
+    outputs = Fraction(stage.fired.pixels, whole.pixels)
     return reads * outputs * _channel_share(design, stage, operand, inputs[operand])
 
 
@@ -201,22 +243,26 @@ def _channel_share(design: Design, stage: Stage, operand: int, whole: Tensor) ->
     return Fraction(channels, whole.channels)
 
 
-def _of_traffic(design: Design, traffic: Sequence[Traffic]) -> Iterator[Access]:
+def _of_traffic(design: Design, traffic: Sequence[Traffic]) -> Iterator[_Counted]:
     """What passes ports away from the engine; weights that are loaded are written to the first memory too."""
     for row in traffic:
-        yield Access(row.layer, "memory_read", row.memory, row.read_bytes)
-        yield Access(row.layer, "memory_write", row.memory, row.written_bytes)
+        yield _Key(row.layer, "memory_read", row.memory), 8 * row.read_bytes
+        yield _Key(row.layer, "memory_write", row.memory), 8 * row.written_bytes
         if row.kind == "weight":
-            yield Access(row.layer, "weight_write", design.accelerator.local_memory, row.read_bytes)
+            yield _Key(row.layer, "weight_write", design.accelerator.local_memory), 8 * row.read_bytes
 
 
-def _local(design: Design, layer: str, part: Part, elements: int | Fraction, bits: int) -> Access:
-    return Access(layer, part, design.accelerator.local_memory, Fraction(elements) * bits / 8)
+def _local(design: Design, layer: str, part: Part, elements: _Amount, bits: int) -> _Counted:
+    return _Key(layer, part, design.accelerator.local_memory), elements * bits
 
 
-def _summed(accesses: Iterable[Access]) -> list[Access]:
+def _summed(counted: Iterable[_Counted]) -> list[Access]:
     """One a layer, part, memory and width, without those of nothing, in the order in which they first come."""
-    counts: dict[tuple[str, Part, str | None, int | None], Fraction] = defaultdict(Fraction)
-    for one in accesses:
-        counts[one.layer, one.part, one.memory, one.bits] += one.count
-    return [Access(layer, part, memory, count, bits) for (layer, part, memory, bits), count in counts.items() if count]
+    amounts: dict[_Key, _Amount] = defaultdict(int)
+    for key, amount in counted:
+        amounts[key] += amount
+    return [
+        Access(key.layer, key.part, key.memory, Fraction(amount) / (8 if key.memory else 1), key.bits)
+        for key, amount in amounts.items()
+        if amount
+    ]

@@ -9,7 +9,7 @@ from fractions import Fraction
 from accelsim.cost.accesses import Access, Part, design_accesses
 from accelsim.errors import InputError
 from accelsim.hardware.accelerator import Accelerator
-from accelsim.hardware.figures import mac_pj, memory_pj_per_byte
+from accelsim.hardware.figures import mac_pj, memory_pj_per_byte, operation_pj
 from accelsim.hardware.technology import Figure
 from accelsim.mapping.design import Design
 
@@ -22,15 +22,14 @@ CHIP = "chip"
 
 @dataclass(frozen=True, slots=True)
 class Energy:
-    """An access, and what one of its counts takes in picojoules."""
+    """An access, what one of its counts takes in picojoules, and what all take in whole femtojoules.
+
+    Rows are rounded, so that they add up to their sum exactly.
+    """
 
     access: Access
     each: Figure
-
-    @property
-    def femtojoules(self) -> int:
-        """Rounded to whole femtojoules, so that rows add up to their sum exactly."""
-        return round(self.access.count * self.each.value * FJ_PER_PJ)
+    femtojoules: int
 
 
 def has_energy(machine: Accelerator) -> bool:
@@ -40,10 +39,20 @@ def has_energy(machine: Accelerator) -> bool:
 
 def energies(machine: Accelerator, accesses: Iterable[Access], frame_seconds: Fraction | None = None) -> list[Energy]:
     """What every access takes on a machine that `has_energy`, and leakage over a frame where its power is known."""
-    found = [Energy(access, _each(machine, access)) for access in accesses]
+    figures: dict[tuple[str | None, int | None], Figure] = {}
+    found: list[Energy] = []
+    for access in accesses:
+        key = access.memory, access.bits
+        if key not in figures:
+            figures[key] = _each(machine, access)
+        found.append(_energy(access, figures[key]))
     if machine.leakage is not None and frame_seconds is not None:
         found.append(_leaked(machine, frame_seconds))
     return found
+
+
+def _energy(access: Access, each: Figure) -> Energy:
+    return Energy(access, each, round(access.count * each.value * FJ_PER_PJ))
 
 
 def frame_energy(design: Design) -> list[Energy]:
@@ -60,11 +69,12 @@ def frame_energy(design: Design) -> list[Energy]:
 
 
 def _each(machine: Accelerator, access: Access) -> Figure:
-    figure = (
-        mac_pj(machine, access.bits or machine.weight_bits)
-        if access.memory is None
-        else memory_pj_per_byte(machine, access.memory)
-    )
+    if access.memory is not None:
+        figure = memory_pj_per_byte(machine, access.memory)
+    elif access.part in ("add", "multiply"):
+        figure = operation_pj(machine, access.part, access.bits or machine.activation_bits)
+    else:
+        figure = mac_pj(machine, access.bits or machine.weight_bits)
     assert figure is not None
     return figure
 
@@ -73,4 +83,4 @@ def _leaked(machine: Accelerator, frame_seconds: Fraction) -> Energy:
     assert machine.leakage is not None
     picojoules = Fraction(str(machine.leakage.power_mw)) * PJ_PER_MILLIWATT_SECOND
     leakage: Part = "leakage"
-    return Energy(Access(CHIP, leakage, None, frame_seconds), Figure(picojoules, machine.leakage.source))
+    return _energy(Access(CHIP, leakage, None, frame_seconds), Figure(picojoules, machine.leakage.source))

@@ -5,6 +5,7 @@ Williams, Waterman, Patterson, "Roofline", CACM 2009, with a roof for every memo
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -54,7 +55,10 @@ def roofs(machine: Accelerator, works: Iterable[Work], traffic: Sequence[Traffic
     With `has_links` inputs and outputs of the network pass over links of their own: they count as bytes off the
     chip, but need no port.
     """
-    return [_roof(machine, work, [row for row in traffic if row.layer == work.layer], has_links) for work in works]
+    by_layer: dict[str, list[Traffic]] = defaultdict(list)
+    for row in traffic:
+        by_layer[row.layer].append(row)
+    return [_roof(machine, work, by_layer[work.layer], has_links) for work in works]
 
 
 def _roof(machine: Accelerator, work: Work, traffic: Sequence[Traffic], has_links: bool) -> Roof:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from accelsim.hardware.technology import Figure, Technology, load_technology
+from accelsim.hardware.technology import Figure, Kind, Technology, load_technology
 from accelsim.units import ceil_div
 from accelsim.yaml_file import suggestion
 
@@ -71,6 +71,12 @@ def mac_pj(machine: Accelerator, other_bits: int) -> Figure | None:
         return None
     product = technology.operation_pj("multiply", machine.activation_bits, other_bits)
     return product.plus(technology.operation_pj("add", machine.accumulator_bits, machine.accumulator_bits))
+
+
+def operation_pj(machine: Accelerator, kind: Kind, bits: int) -> Figure | None:
+    """Picojoules of an addition or multiplication of two operands of so many bits."""
+    technology = technology_of(machine)
+    return None if technology is None else technology.operation_pj(kind, bits, bits)
 
 
 def areas(machine: Accelerator) -> tuple[Area, ...] | None:

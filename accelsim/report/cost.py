@@ -18,11 +18,11 @@ class EnergyRow(_Part):
 
     layer: str = Field(description="chip for leakage")
     part: Part = Field(
-        description="products and their sums; weights, maps and sums of some taps, read and written in the first "
-        "memory; bytes through the port of a memory; or leakage"
+        description="products and their sums; additions and multiplications of other layers; weights, maps and sums of "
+        "some taps, read and written in the first memory; bytes through the port of a memory; or leakage"
     )
     memory: str | None = Field(description="null for MACs and leakage")
-    unit: Literal["MAC", "byte", "second"]
+    unit: Literal["MAC", "operation", "byte", "second"]
     count: float = Field(description="of the unit, a frame")
     pj_each: float = Field(description="picojoules of one")
     energy_fj: float = Field(description="whole femtojoules a frame: these add up to the total exactly")
@@ -35,6 +35,8 @@ class EnergyParts(_Part):
     """Picojoules a frame by what they are for, as the rows have it; 0 where nothing of the kind is done."""
 
     mac: float
+    add: float = Field(description="additions and comparisons of layers that are no products")
+    multiply: float = Field(description="multiplications of such layers")
     weight_read: float
     weight_write: float
     buffer_read: float

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 #: Colours of what a layer's energy goes into, in the order in which its bar is stacked.
 PART_COLOURS = {
     "products": PALETTE["blue"],
+    "other arithmetic": "#444444",
     "weights": PALETTE["grey"],
     "buffers": PALETTE["sky"],
     "partial sums": PALETTE["pink"],
@@ -30,6 +31,8 @@ PART_COLOURS = {
 #: Accesses that are one part of a bar; what passes ports depends on the memory.
 PARTS = {
     "mac": "products",
+    "add": "other arithmetic",
+    "multiply": "other arithmetic",
     "weight_read": "weights",
     "weight_write": "weights",
     "buffer_read": "buffers",

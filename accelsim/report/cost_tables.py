@@ -14,6 +14,7 @@ PJ_PER_UJ = 10**6
 #: Parts of the energy as text has them, with what they are.
 PARTS = {
     "of products": (("mac",), "MACs: multiplying and adding up"),
+    "of other arithmetic": (("add", "multiply"), "joins, pools, averages and scales"),
     "of weights": (("weight_read", "weight_write"), "read and written in the first memory"),
     "of buffers": (("buffer_read", "buffer_write"), "maps from stage to stage, in the first memory"),
     "of partial sums": (("sum_read", "sum_write"), "between folds of the array, in the first memory"),
@@ -72,6 +73,7 @@ ENERGY = Section(
     (
         Fact("energy", "uJ", _of_energy(lambda e, b: e.total_pj / PJ_PER_UJ), _technology, _has_energy),
         _part("of products"),
+        _part("of other arithmetic"),
         _part("of weights"),
         _part("of buffers"),
         _part("of partial sums"),

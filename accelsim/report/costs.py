@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
+from typing import Literal
 
 from accelsim.cost.accesses import Access
 from accelsim.cost.energy import FJ_PER_PJ, Energy, energies, has_energy
@@ -17,6 +18,12 @@ from accelsim.report.report import Segment, StageRow
 
 FJ_PER_JOULE = 10**15
 
+UNITS: dict[str, Literal["MAC", "operation", "second"]] = {
+    "mac": "MAC",
+    "add": "operation",
+    "multiply": "operation",
+    "leakage": "second",
+}
 RULES = (
     "MAC: a multiplier of the operands' widths and an adder as wide as an accumulator. Weights are read from the first "
     "memory for every product, once for the pixels side by side or of a stripe; not where multipliers keep their own.",
@@ -27,8 +34,9 @@ RULES = (
     "and reads sums in the first memory, as wide as an accumulator.",
     "A memory takes what an SRAM as large as one of its macros takes for 64 bits, in proportion to the bits; a DRAM by "
     "its kind. Figures between two of a table, or beyond them, lie on a straight line on log-log paper.",
-    "Not counted: registers, wires, clocks and control; additions, comparisons and tables of layers without MACs; "
-    "biases and requantisation; whole words and bursts of which a part is used.",
+    "Layers that are no products take their additions, comparisons and multiplications, as wide as activations, or as "
+    "an accumulator where they sum up. Not counted: registers, wires, clocks and control; tables of activations, "
+    "divisions, exponentials; biases and requantisation; whole words and bursts of which a part is used.",
 )
 
 
@@ -78,7 +86,7 @@ def _row(one: Energy, node: str) -> parts.EnergyRow:
         layer=access.layer,
         part=access.part,
         memory=access.memory,
-        unit="second" if access.part == "leakage" else "MAC" if access.part == "mac" else "byte",
+        unit=UNITS.get(access.part, "byte"),
         count=float(access.count),
         pj_each=float(one.each.value),
         energy_fj=one.femtojoules,

@@ -8,9 +8,11 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field
 
 from accelsim.hardware.accelerator import Accelerator
-from accelsim.hardware.memory import Memory
+from accelsim.hardware.figures import UM2_PER_MM2, memory_pj_per_byte
 from accelsim.network.attention import attention_buffering, find_attention
 from accelsim.network.graph import Network, Node, Port
+from accelsim.report.cost import Area
+from accelsim.report.costs import area_part
 from accelsim.report.statistics import StatisticsRow, statistics_rows, statistics_table
 from accelsim.report.tables import Table, facts_table, lines_table, quantity
 
@@ -104,6 +106,8 @@ class MemoryRow(_Part):
         description="what one requester alone reads at most, with the bursts it may have under way"
     )
     requester_write_bytes_per_second: float = Field(description="the same for writes")
+    pj_per_byte: float | None = Field(description="to read or write a byte; null where it is not known")
+    pj_source: str | None = Field(description="where that figure is from")
 
 
 class AcceleratorInspection(_Part):
@@ -112,6 +116,7 @@ class AcceleratorInspection(_Part):
     accelerator: str
     fields: tuple[FieldRow, ...]
     memories: tuple[MemoryRow, ...] = Field(description="from the engine outwards")
+    area: Area | None = Field(description="what multipliers and memory cells take; null without a technology")
 
 
 #: Units by the end of a field's name.
@@ -212,11 +217,14 @@ def inspect_accelerator(accelerator: Accelerator) -> AcceleratorInspection:
     return AcceleratorInspection(
         accelerator=accelerator.name,
         fields=tuple(_fields(accelerator, "")),
-        memories=tuple(_memory(name, memory, accelerator.clock_hz) for name, memory in accelerator.memories.items()),
+        memories=tuple(_memory(accelerator, name) for name in accelerator.memories),
+        area=area_part(accelerator),
     )
 
 
-def _memory(name: str, memory: Memory, clock_hz: int) -> MemoryRow:
+def _memory(accelerator: Accelerator, name: str) -> MemoryRow:
+    memory, clock_hz = accelerator.memories[name], accelerator.clock_hz
+    energy = memory_pj_per_byte(accelerator, name)
     return MemoryRow(
         memory=name,
         size_bytes=memory.size,
@@ -224,6 +232,8 @@ def _memory(name: str, memory: Memory, clock_hz: int) -> MemoryRow:
         write_bytes_per_second=float(memory.bytes_per_cycle(write=True) * clock_hz),
         requester_read_bytes_per_second=float(memory.requester_bytes_per_cycle(write=False) * clock_hz),
         requester_write_bytes_per_second=float(memory.requester_bytes_per_cycle(write=True) * clock_hz),
+        pj_per_byte=None if energy is None else float(energy.value),
+        pj_source=None if energy is None else energy.source,
     )
 
 
@@ -256,7 +266,15 @@ def accelerator_tables(inspection: AcceleratorInspection) -> list[Table]:
     fields = [row for row in inspection.fields if not row.field.startswith(MEMORIES)]
     rows = tuple((row.field, _value(row.value), row.unit, _meaning(row)) for row in fields)
     table = Table(inspection.accelerator, ("field|", "value", "unit|", "meaning|"), rows)
-    return [table, *_memories_table(inspection)]
+    return [table, *_area_table(inspection.area), *_memories_table(inspection)]
+
+
+def _area_table(area: Area | None) -> Iterator[Table]:
+    """What takes the chip's area, and where the figures are from."""
+    if area is not None:
+        rows = tuple((row.name, quantity(row.area_um2 / UM2_PER_MM2), "mm2", row.source) for row in area.rows)
+        total = ("all", quantity(area.total_mm2), "mm2", "registers, wires and control left out")
+        yield Table(f"Area in {area.node}, at the least", ("part|", "", "|", "source|"), (*rows, total))
 
 
 def _memories_table(inspection: AcceleratorInspection) -> Iterator[Table]:
@@ -274,6 +292,9 @@ def _memories_table(inspection: AcceleratorInspection) -> Iterator[Table]:
         if name.endswith("_per_second"):
             figures = (quantity(getattr(row, name) / 10**9) for row in inspection.memories)
             rows.append((RATES[name], *figures, "GB/s", field.description or ""))
+    energies = ("-" if row.pj_per_byte is None else quantity(row.pj_per_byte) for row in inspection.memories)
+    sources = dict.fromkeys(row.pj_source for row in inspection.memories if row.pj_source)
+    rows.append(("energy", *energies, "pJ/byte", "; ".join(sources)))
     yield Table(
         "Memories, from the engine outwards",
         ("field|", *levels, "unit|", "meaning|"),

@@ -149,3 +149,16 @@ def test_options_of_the_other_kind_are_refused(run, argv, said):
     outcome = run("inspect", *argv)
     assert outcome.status == 2
     assert said in outcome.err
+
+
+def test_energy_and_area_of_a_machine_are_told_with_their_sources(done):
+    told = done("inspect", "systolic-npu", "--set", "technology=7nm-jouppi", "--json").json
+    assert [row["pj_per_byte"] for row in told["memories"]][-1] == 1300 / 8
+    assert all("Jouppi" in row["pj_source"] for row in told["memories"])
+    assert told["area"]["total_um2"] == sum(row["area_um2"] for row in told["area"]["rows"])
+    text = done("inspect", "systolic-npu").out
+    assert "Area in 45nm, at the least" in text
+    assert "Horowitz" in " ".join(text.split())
+    bare = done("inspect", "fpga-stream", "--json").json
+    assert bare["area"] is None
+    assert {row["pj_per_byte"] for row in bare["memories"]} == {None}

@@ -71,6 +71,7 @@ def test_a_pipeline_counts_what_is_written_out_here():
         ("sum", "buffer_read", "sram"): 2 * 8 * PIXELS,
         ("x", "memory_read", "dram"): 4 * PIXELS,
         ("sum", "memory_write", "dram"): 8 * PIXELS,
+        ("sum", "add", None): 8 * PIXELS,
     }
 
 
