@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from accelsim.report.folder import SavedRun
     from accelsim.timing.simulate import Trace
 
-KINDS = ("buffers", "roles", "occupancy", "bandwidth", "traffic", "attention", "energy", "roofline")
-NOT_MODELLED = ("timeline", "pareto")
+KINDS = ("buffers", "roles", "occupancy", "bandwidth", "traffic", "attention", "energy", "roofline", "pareto", "axis")
+NOT_MODELLED = ("timeline",)
+#: Figures of a sweep's folder.
+OF_SWEEPS = ("pareto", "axis")
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="a run folder, or a comparison's, as -o writes it")]
 KindOption = Annotated[str, typer.Option("--kind", metavar="|".join(KINDS), help="what to show")]
@@ -24,9 +26,21 @@ EdgesOption = Annotated[
 ]
 FigureOption = Annotated[Path, typer.Option("-o", "--output", metavar="FIGURE", help="an .svg, .png or .pdf file")]
 
+XOption = Annotated[str | None, typer.Option("--x", metavar="COLUMN", help="of a sweep: what goes to the right")]
+YOption = Annotated[str | None, typer.Option("--y", metavar="COLUMN", help="of a sweep: what goes up")]
+ByOption = Annotated[str | None, typer.Option("--by", metavar="COLUMN", help="of a sweep: an axis, a line a value")]
 
-def plot_command(folder: FolderArgument, kind: KindOption, output: FigureOption, edges: EdgesOption = None) -> None:
-    """Draw buffers by layer, by role or over time; traffic, energy, bandwidth and a roofline; a study of attention."""
+
+def plot_command(
+    folder: FolderArgument,
+    kind: KindOption,
+    output: FigureOption,
+    edges: EdgesOption = None,
+    x: XOption = None,
+    y: YOption = None,
+    by: ByOption = None,
+) -> None:
+    """Draw buffers by layer, by role or over time; traffic, energy, bandwidth and a roofline; studies and sweeps."""
     from accelsim.cli import console
     from accelsim.report.cost_plots import plot_energy, plot_roofline
     from accelsim.report.folder import read_rates, read_report, read_study, saved_runs
@@ -38,6 +52,13 @@ def plot_command(folder: FolderArgument, kind: KindOption, output: FigureOption,
         raise InputError(f"--kind {kind}: use {', '.join(KINDS)}")
     if edges is not None and kind != "occupancy":
         raise InputError("--edges goes with --kind occupancy")
+    if (x or y or by) and kind not in OF_SWEEPS:
+        raise InputError(f"--x, --y and --by go with --kind {' and '.join(OF_SWEEPS)}")
+    if kind in OF_SWEEPS:
+        with console.working(f"drawing {folder}"):
+            _plot_sweep(folder, kind, output, x, y, by)
+        console.note(f"wrote {output}")
+        return
     if kind == "attention":
         plot_attention(read_study(folder), output)
         console.note(f"wrote {output}")
@@ -58,6 +79,20 @@ def plot_command(folder: FolderArgument, kind: KindOption, output: FigureOption,
             }[kind]
             draw([(run.label, read_report(run.folder)) for run in runs], output)
     console.note(f"wrote {output}")
+
+
+def _plot_sweep(folder: Path, kind: str, output: Path, x: str | None, y: str | None, by: str | None) -> None:
+    from accelsim.sweeps.plots import plot_axis, plot_pareto
+    from accelsim.sweeps.store import read_manifest, read_table
+
+    study, table = read_manifest(folder)["study"], read_table(folder)
+    if kind == "axis":
+        plot_axis(table, output, x, y, by, title=study["name"])
+        return
+    if by is not None:
+        raise InputError("--by goes with --kind axis")
+    given = {name: study["objectives"].get(name, "minimise") for name in (x, y) if name is not None}
+    plot_pareto(table, given | {k: v for k, v in study["objectives"].items() if k not in given}, output, study["name"])
 
 
 def _names(edges: str | None) -> list[str]:

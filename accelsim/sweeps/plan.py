@@ -15,7 +15,7 @@ import numpy as np
 
 from accelsim.errors import AccelsimError, InputError, collected
 from accelsim.hardware.accelerator import PRESETS, accelerator_document
-from accelsim.sweeps.axes import Axis, Listed, Ranged
+from accelsim.sweeps.axes import Axis, Listed, Ranged, column
 from accelsim.sweeps.expressions import Condition, condition
 from accelsim.sweeps.metrics import BOUNDS, DEFAULT_METRICS, check_metric
 from accelsim.sweeps.paths import NUMBERS, canonical, read_value
@@ -97,10 +97,12 @@ class _Reading:
         self.problems: list[str] = []
         self.seen: dict[str, str] = {}
         self.machines: list[Document] = []
+        self.numeric: list[str] = []
 
     def plan(self) -> Plan:
         self.machines = self._machines()
         dimensions = tuple(self._dimensions())
+        self.numeric = [axis.path for axes in dimensions for axis in axes if _is_numeric(axis)]
         fixed = self._fixed()
         self._raise()
         sampled = self.file.sample is not None
@@ -258,9 +260,10 @@ class _Reading:
             self._problem(("screen",), "screen is empty: give keep, or front")
         keep = self._conditions(("screen", "keep"), screen.keep, [*known, *BOUNDS])
         for name in screen.front:
-            if name not in BOUNDS:
+            if name not in (numbers := [*BOUNDS, *self.numeric]):
                 place = ("screen", "front", name)
-                self._problem(place, f"{dotted_name(place)}: unknown bound {name}{suggestion(name, list(BOUNDS))}")
+                hint = suggestion(name, numbers)
+                self._problem(place, f"{dotted_name(place)}: {name} is no bound, and no axis of numbers{hint}")
         return ("bounds", self.file.speed), keep, screen.front
 
     def _check_results(self, metrics: Sequence[str], speeds: Sequence[Speed]) -> None:
@@ -274,10 +277,14 @@ class _Reading:
         simulated = speeds[-1] != "bounds"
         results = [*(metrics if simulated else ()), *(BOUNDS if "bounds" in speeds else ())]
         for name in self.file.objectives:
-            if name not in results and name not in self.seen:
+            if name not in results and name not in self.numeric:
                 place = ("objectives", name)
                 hint = suggestion(name, results)
                 self._problem(place, f"{dotted_name(place)}: the study has no such result{hint}")
+
+
+def _is_numeric(axis: Axis) -> bool:
+    return isinstance(axis, Ranged) or column(axis.values).dtype != object
 
 
 def _names(value: Any) -> list[Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from accelsim.sweeps.pareto import pareto_front
+from accelsim.sweeps.pareto import NETWORK, pareto_front
 from accelsim.sweeps.plan import Plan
 from accelsim.sweeps.table import ERROR, POINT, SPEED
 
@@ -22,7 +22,7 @@ def passed(plan: Plan, bounds: pl.DataFrame) -> NDArray[np.int64]:
         columns = {**plan.fixed, **{name: rest[name].to_numpy() for name in condition.names if name in rest.columns}}
         rest = rest.filter(pl.Series(condition.holds(columns, rest.height)))
     if plan.front and rest.height:
-        rest = pareto_front(rest, plan.front)
+        rest = pareto_front(rest, plan.front, NETWORK)
     points = np.concatenate([rest[POINT].to_numpy(), bounds.filter(unknown)[POINT].to_numpy()])
     return np.sort(points.astype(np.int64))
 

@@ -10,7 +10,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from accelsim.report.tables import Table, facts_table, quantity
-from accelsim.sweeps.pareto import pareto_front
+from accelsim.sweeps.pareto import NETWORK, pareto_front
 from accelsim.sweeps.store import read_manifest
 
 #: Rows and kinds of error shown at most.
@@ -37,7 +37,9 @@ class SweepSummary(BaseModel):
     errors: int = Field(description="rows that have an error instead of figures")
     most_errors: tuple[ErrorRow, ...] = Field(description="the errors that most rows have")
     objectives: dict[str, str]
-    front: tuple[dict[str, Any], ...] = Field(description="rows that no other is better than; all where no objectives")
+    front: tuple[dict[str, Any], ...] = Field(
+        description="first rows that no other of their network is better than; of all rows where no objectives"
+    )
 
 
 def summary(folder: str | Path, table: pl.DataFrame) -> SweepSummary:
@@ -46,7 +48,7 @@ def summary(folder: str | Path, table: pl.DataFrame) -> SweepSummary:
     study = manifest["study"]
     failed = table.filter(pl.col("error").is_not_null())
     counts = failed.group_by("error").len().sort("len", "error", descending=[True, False]).head(MOST_ERRORS)
-    best = pareto_front(table, study["objectives"]) if study["objectives"] else table
+    best = pareto_front(table, study["objectives"], NETWORK) if study["objectives"] else table
     return SweepSummary(
         study=study["name"],
         folder=str(folder),

@@ -114,4 +114,6 @@ def test_the_front_is_what_nothing_is_better_than(study):
     rows = pl.DataFrame({"a": [1, 2, 2, 3, None, 3], "b": [3.0, 2.0, 2.0, 2.5, 9.0, 9.0]})
     front = pareto_front(rows, {"a": "minimise", "b": "minimise"})
     assert front.rows() == [(1, 3.0), (2, 2.0), (2, 2.0)]
+    apart = rows.with_columns(pl.Series("network", ["x", "x", "y", "y", "y", "y"]))
+    assert pareto_front(apart, {"a": "minimise", "b": "minimise"}, ["network"])["a"].to_list() == [1, 2, 2]
     assert pareto_front(rows, {"a": "minimise", "b": "maximise"}).rows() == [(1, 3.0), (3, 9.0)]

@@ -1,0 +1,138 @@
+"""Figures of a sweep's table: designs against two figures and their front; a figure along one axis or two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from accelsim.errors import InputError
+from accelsim.report.drawing import PALETTE, finish, panels_of, save, short, styled, thousands
+from accelsim.report.plots import CURVES
+from accelsim.sweeps.pareto import NETWORK, pareto_front
+from accelsim.sweeps.table import POINT, SPEED
+from accelsim.yaml_file import suggestion
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SIZE = (6.4, 4.2)
+#: Designs drawn at most, evenly picked; the front is always drawn whole.
+MOST_DRAWN = 20_000
+#: Lines that can be told apart, and the ratio of ends from which an axis is drawn by ratios.
+MOST_LINES = len(CURVES)
+WIDE_RATIO = 16
+
+
+def plot_pareto(table: pl.DataFrame, objectives: Mapping[str, str], path: str | Path, title: str = "") -> None:
+    """Every design against the first two of `objectives`, and the front between them, into a figure file.
+
+    Raises `InputError` where there are fewer, or where no design has both.
+    """
+    if len(objectives) < 2:
+        raise InputError("a Pareto plot needs two objectives; name them in the study, or give --x and --y")
+    (x, _), (y, _) = wanted = list(objectives.items())[:2]
+    front = pareto_front(table, dict(wanted), NETWORK)
+    if front.is_empty():
+        raise InputError(f"no design has both {x} and {y}")
+    drawn = table.drop_nulls([x, y]).gather_every(max(1, table.height // MOST_DRAWN))
+    with styled():
+        figure, (panel,) = panels_of(1, SIZE, sharex=False)
+        designs, best = f"designs ({table.height:,})", f"front ({front.height:,})"
+        panel.scatter(drawn[x], drawn[y], s=9, color=PALETTE["grey"], label=designs, rasterized=True)
+        panel.plot(front[x], front[y], "o", ms=4, color=PALETTE["red"], label=best)
+        _scaled(panel, drawn, x, y)
+        finish(figure, [panel], [title or f"{y} against {x}"])
+        save(figure, path)
+
+
+def plot_axis(
+    table: pl.DataFrame,
+    path: str | Path,
+    x: str | None = None,
+    y: str | None = None,
+    by: str | None = None,
+    title: str = "",
+) -> None:
+    """A figure along an axis, a line for each value of another, into a figure file.
+
+    Where further axes vary, each line is drawn through the means, with the span of all designs around it. Names left
+    out are the first axis of numbers, the first figure, and the axis of fewest values that varies else.
+    """
+    varied = axes_of(table)
+    x = _chosen(table, x, [name for name in varied if table[name].dtype.is_numeric()], "axis of numbers that varies")
+    y = _chosen(table, y, figures_of(table), "figure")
+    others = [name for name in varied if name != x]
+    by = min(others, key=lambda name: table[name].n_unique(), default=None) if by is None else by
+    lines = _lines(table.drop_nulls([x, y]), by)
+    with styled():
+        figure, (panel,) = panels_of(1, SIZE, sharex=False)
+        for (colour, dash), (label, rows) in zip(CURVES, lines, strict=False):
+            of_x = (
+                rows.group_by(x)
+                .agg(pl.col(y).mean().alias("mean"), pl.col(y).min().alias("low"), pl.col(y).max().alias("high"))
+                .sort(x)
+            )
+            panel.plot(of_x[x], of_x["mean"], dash, marker="o", ms=3, color=colour, label=short(label))
+            panel.fill_between(of_x[x], of_x["low"], of_x["high"], color=colour, alpha=0.15, linewidth=0)
+        _scaled(panel, table.drop_nulls([x, y]), x, y)
+        rest = [name for name in others if name != by]
+        over = f"; means and spans over {', '.join(rest)}" if rest else ""
+        finish(figure, [panel], [(title or f"{y} along {x}") + over])
+        save(figure, path)
+
+
+def axes_of(table: pl.DataFrame) -> list[str]:
+    """Axes of a table that have several values."""
+    names = table.columns[: table.columns.index(SPEED)]
+    return [name for name in names if name != POINT and table[name].n_unique() > 1]
+
+
+def figures_of(table: pl.DataFrame) -> list[str]:
+    """Figures of a table, but for its errors."""
+    found = table.columns[table.columns.index(SPEED) + 1 :]
+    numbers = [name for name in found if table[name].dtype.is_numeric()]
+    return [name for name in numbers if table[name].null_count() < table.height]
+
+
+def _chosen(table: pl.DataFrame, name: str | None, known: Sequence[str], what: str) -> str:
+    if name is not None:
+        if name not in table.columns or not table[name].dtype.is_numeric():
+            raise InputError(f"{name} is no column of numbers{suggestion(name, list(known))}")
+        return name
+    if not known:
+        raise InputError(f"the table has no {what}")
+    return known[0]
+
+
+def _lines(table: pl.DataFrame, by: str | None) -> list[tuple[str, pl.DataFrame]]:
+    """What each line is called, and its rows."""
+    if by is None:
+        return [("all designs", table)]
+    if by not in table.columns:
+        raise InputError(f"{by} is no column{suggestion(by, axes_of(table))}")
+    values = table[by].unique(maintain_order=True).to_list()
+    if len(values) > MOST_LINES:
+        raise InputError(
+            f"{by} has {len(values):,} values, more than lines can be told apart ({MOST_LINES}); give --by"
+        )
+    return [(f"{by} = {_text(value)}", table.filter(pl.col(by).eq_missing(value))) for value in values]
+
+
+def _text(value: Any) -> str:
+    return "none" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _scaled(panel: Axes, table: pl.DataFrame, x: str, y: str) -> None:
+    """Names, thousands, and ratios where ends are far apart."""
+    for name, axis, scale in ((x, panel.xaxis, panel.set_xscale), (y, panel.yaxis, panel.set_yscale)):
+        low, high = table[name].cast(pl.Float64).min(), table[name].cast(pl.Float64).max()
+        assert isinstance(low, float)
+        assert isinstance(high, float)
+        if low > 0 and high / low >= WIDE_RATIO:
+            scale("log")
+        axis.set_major_formatter(thousands)
+        axis.set_label_text(name)
+    panel.grid(True)

@@ -1,0 +1,44 @@
+import polars as pl
+import pytest
+
+import accelsim as acs
+from accelsim.sweeps.plots import axes_of, figures_of, plot_axis, plot_pareto
+
+OBJECTIVES = {"bounds.multipliers": "minimise", "bounds.frames_per_second": "maximise"}
+
+
+@pytest.fixture
+def table(study):
+    return acs.sweep(study | {"speed": "bounds"}, workers=1)
+
+
+def test_axes_and_figures_are_told_apart(table):
+    assert axes_of(table) == ["engine.multipliers", "engine.lanes", "memories.sram.size"]
+    assert "bounds.interval_cycles" in figures_of(table)
+    assert not {"error", "speed", "point"} & set(figures_of(table))
+
+
+def test_figures_say_what_they_show_and_are_the_same_twice(table, tmp_path):
+    for name, draw in {
+        "pareto": lambda path: plot_pareto(table, OBJECTIVES, path),
+        "axis": lambda path: plot_axis(table, path, "engine.multipliers", "bounds.frames_per_second", "engine.lanes"),
+    }.items():
+        paths = [tmp_path / f"{name}{k}.svg" for k in range(2)]
+        for path in paths:
+            draw(path)
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert "<!-- engine.lanes = 64 -->" in (tmp_path / "axis0.svg").read_text(encoding="utf-8")
+    assert "<!-- designs (12) -->" in (tmp_path / "pareto0.svg").read_text(encoding="utf-8")
+    assert "means and spans over memories.sram.size" in (tmp_path / "axis0.svg").read_text(encoding="utf-8")
+
+
+def test_what_cannot_be_drawn_is_told(table, tmp_path):
+    path = tmp_path / "out.svg"
+    with pytest.raises(acs.InputError, match="needs two objectives"):
+        plot_pareto(table, {"bounds.multipliers": "minimise"}, path)
+    with pytest.raises(acs.InputError, match=r"did you mean engine.lanes\?"):
+        plot_axis(table, path, x="engine.lane")
+    many = pl.concat([table.with_columns(pl.lit(width).alias("engine.lanes")) for width in range(30)])
+    with pytest.raises(acs.InputError, match="more than lines can be told apart"):
+        plot_axis(many, path, x="engine.multipliers", by="engine.lanes")
+    assert not path.exists()

@@ -1,0 +1,27 @@
+"""The ready studies can be run, each of them at its ends."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from accelsim.sweeps.plan import read_plan
+from accelsim.sweeps.screen import passed
+from accelsim.sweeps.table import evaluated
+
+STUDIES = sorted((Path(__file__).parents[2] / "workloads/studies").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_first_and_last_design_are_what_the_study_asks_for(path):
+    plan = read_plan(path)
+    for point in (0, plan.space.points - 1):
+        rows = evaluated(plan, plan.speeds[-1], np.array([point]))
+        assert rows["error"].to_list() == [None]
+        assert rows.select(plan.metrics).null_count().sum_horizontal().item() == 0
+
+
+def test_a_screened_study_keeps_something():
+    plan = read_plan(next(path for path in STUDIES if path.stem == "million"))
+    points = np.arange(0, plan.space.points, 997)
+    assert 0 < passed(plan, evaluated(plan, "bounds", points)).size < points.size / 10
