@@ -40,6 +40,7 @@ def test_tensorflow_lite(name, macs):
     assert acs.simulate(acs.map_network(net, acs.load_accelerator("streaming-asic"))).throughput.steady
 
 
+@pytest.mark.slow
 def test_tensorflow_lite_in_real_numbers():
     """Half-precision weights, depthwise convolutions, padded channels: the runtime's numbers, and a real network."""
     litert = pytest.importorskip("ai_edge_litert.interpreter", reason="ai-edge-litert is not installed")
