@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from accelsim.cost.energy import frame_energy
     from accelsim.errors import AccelsimError, DeadlockError, InfeasibleError, InputError, NotModelled, UnsupportedError
     from accelsim.hardware.accelerator import Accelerator, load_accelerator
+    from accelsim.mapping.array_use import array_use
     from accelsim.mapping.blocks import in_blocks
     from accelsim.mapping.design import Design, bind, with_capacities
     from accelsim.mapping.mapper import map_network, widen
@@ -59,6 +60,7 @@ _HOMES = {
         "AccelsimError", "DeadlockError", "InfeasibleError", "InputError", "NotModelled", "UnsupportedError",
     ),
     "accelsim.hardware.accelerator": ("Accelerator", "load_accelerator"),
+    "accelsim.mapping.array_use": ("array_use",),
     "accelsim.mapping.blocks": ("in_blocks",),
     "accelsim.mapping.design": ("Design", "bind", "with_capacities"),
     "accelsim.mapping.mapper": ("map_network", "widen"),
@@ -104,6 +106,7 @@ __all__ = [
     "Report",
     "Unroll",
     "UnsupportedError",
+    "array_use",
     "attention_study",
     "bind",
     "certify",

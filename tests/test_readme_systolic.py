@@ -7,8 +7,6 @@ import pytest
 
 import accelsim as acs
 from accelsim.hardware.accelerator import load_accelerator
-from accelsim.mapping.array_use import array_use
-from accelsim.mapping.segments.visits import visits
 from accelsim.network.layers import Convolution
 from accelsim.validation.systolic.predict import compare_systolic
 from tests.validation.test_systolic import GIVEN, OTHERS
@@ -25,7 +23,7 @@ def cells(begin: str) -> list[str]:
 def uses(name: str, stays: str, folds: str):
     hw = acs.load_accelerator("systolic-npu", {"engine.dataflow": f"{stays[:-1]}-stationary", "engine.folds": folds})
     design = acs.map_network(acs.load_network(name), hw)
-    return array_use(design, visits(design))
+    return acs.array_use(design)
 
 
 def cycles_and_share(found) -> list[str]:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from accelsim.mapping.array import Folding
 from accelsim.mapping.design import Design, Stage
-from accelsim.mapping.segments.visits import Visits
+from accelsim.mapping.segments.segment import Tile
+from accelsim.mapping.segments.visits import Visits, visits
 
 
 class Part(NamedTuple):
@@ -75,14 +76,15 @@ class ArrayUse:
         return sum(part.times * part.folding.partial_sum_reads for part in self.parts)
 
 
-def array_use(design: Design, visits: Visits | None = None) -> tuple[ArrayUse, ...]:
-    """A row a layer that multiplies, in the order of the design; of its tiles where segments take turns.
+def array_use(design: Design, turns: Visits | None = None) -> tuple[ArrayUse, ...]:
+    """What each layer that multiplies takes of the array, in the order of the design; nothing on any other engine.
 
-    There are none on an engine that is no systolic array.
+    A closed form: nothing is simulated. `turns` are the visits of a design with segments, where they are known.
+    Raises `InfeasibleError` where segments are cut into tiles and one does not fit its memory.
     """
-    if visits is None:
+    if turns is None and all(segment.tile == Tile() for segment in design.mapping.segments):
         return _summed((stage, 1) for stage in design.stages)
-    steps = (step for visit in visits.turns for step in visit.steps)
+    steps = (step for visit in (turns or visits(design)).turns for step in visit.steps)
     return _summed((stage, step.times) for step in steps for stage in step.design.stages)
 
 

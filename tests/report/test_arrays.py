@@ -16,6 +16,7 @@ from accelsim.mapping.mapping import Mapping, Measured
 from accelsim.mapping.segments.segment import Segment, Tile
 from accelsim.network.graph import Node, network
 from accelsim.network.layers import Convolution, Dense, Input, Pool, Product, TransposedConvolution
+from accelsim.report.arrays import array_rows
 from accelsim.validation.systolic.topology import read_topology
 from tests.mapping.test_traffic import chain, conv, machine
 from tests.random_segments import segmented
@@ -184,6 +185,13 @@ def test_a_stage_needs_the_cycles_of_its_folds_and_spreads_them_over_its_rows(fl
     assert stage.work_cycles <= stage.busy_cycles < stage.work_cycles + 7 * row.turns
     if tile == Tile():
         assert stage.busy_cycles == ceil(row.compute_cycles / 7) * 7
+
+
+@pytest.mark.parametrize("tile", [Tile(), Tile(rows=2), Tile(outputs=4, inputs=2)])
+def test_without_simulating_it_is_the_same(tile):
+    net = chain(Input(5, (7, 6)), conv(4), conv(7))
+    design = segmented(net, npu(FLOWS[1]), (Segment(("a",)), Segment(("b",), tile)))
+    assert array_rows(acs.array_use(design)) == acs.simulate(design).body.array
 
 
 def test_layers_without_products_and_measured_ones():
