@@ -39,7 +39,9 @@ def papers_tables(found: PublishedFigures) -> Iterable[Table]:
     names = ("figure of|", "quantity|", "published", "ours", "error %", "status|", "bound by|", "MB", "as")
     yield Table("Published figures", names, tuple(_cells(row, told) for row in found.rows))
     yield lines_table("As", (f"{number}. {text}" for number, text in enumerate(told, 1)))
-    yield lines_table("From", dict.fromkeys(f"{row.key.split('/')[0]}: {row.source}" for row in found.rows))
+    sources = dict.fromkeys(f"{row.key.split('/')[0]}: {row.source}" for row in found.rows if row.source)
+    if sources:
+        yield lines_table("From", sources)
 
 
 def _cells(row: Published, told: Sequence[str]) -> tuple[str, ...]:

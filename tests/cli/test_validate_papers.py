@@ -49,8 +49,16 @@ def test_what_cannot_be_compared(run, options, said):
     assert outcome.out == ""
 
 
-def test_a_network_that_is_none(run, tmp_path):
-    (tmp_path / "machines.csv").write_text(f"{HEAD}\na,resnet,256,128,5,1,100,,,\n", encoding="utf-8")
+@pytest.mark.parametrize(
+    ("line", "status", "said"),
+    [
+        ("a,resnet,256,128,5,1,100,,,", 2, "machines.csv:2: network = 'resnet': "),
+        ("a,resnet18,256,1,5,1,100,,,", 3, "machines.csv:2: a: "),
+    ],
+)
+def test_what_cannot_be_predicted_is_named_with_its_line(run, tmp_path, line, status, said):
+    (tmp_path / "machines.csv").write_text(f"{HEAD}\n{line}\n", encoding="utf-8")
     outcome = run("validate", "papers", "--data", tmp_path)
-    assert outcome.status == 2
-    assert "resnet" in outcome.err
+    assert outcome.status == status
+    assert said in outcome.err
+    assert outcome.out == ""

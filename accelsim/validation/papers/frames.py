@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from accelsim.errors import AccelsimError
 from accelsim.mapping.design import Design
 from accelsim.mapping.mapper import map_network
 from accelsim.network.graph import Network
@@ -13,7 +14,7 @@ from accelsim.report.build import simulate
 from accelsim.report.report import Body
 from accelsim.validation.papers.hardware_layers import hardware_layers
 from accelsim.validation.papers.layer_times import POLICIES, Estimate, Policy, estimate
-from accelsim.validation.papers.machines import Machine, accelerator_of, network_of, read_machines
+from accelsim.validation.papers.machines import Machine, accelerator_of, networks_of, read_machines
 from accelsim.validation.papers.parts import in_parts
 from accelsim.validation.papers.published import Published, longest
 
@@ -33,9 +34,14 @@ FREE = (
 
 
 def compare_machines(folder: Path) -> Iterator[Published]:
-    """Every machine of `folder`."""
-    for machine in read_machines(folder):
-        yield from compare_machine(machine, network_of(machine, folder))
+    """Every machine of `folder`. Errors name the line of the machine."""
+    machines = read_machines(folder)
+    for machine, net in zip(machines, networks_of(machines, folder), strict=True):
+        try:
+            yield from compare_machine(machine, net)
+        except AccelsimError as error:
+            error.args = (f"{machine.place}: {machine.key}: {error}",)
+            raise
 
 
 def compare_machine(machine: Machine, net: Network) -> Iterator[Published]:

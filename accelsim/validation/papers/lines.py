@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from accelsim.errors import InputError, collected
 from accelsim.validation.measured import read_text
@@ -27,6 +27,18 @@ class Line(BaseModel):
     status: Status = "assumed"
     source: str = ""
     assumption: str = ""
+    _place: str = PrivateAttr("")
+
+    @property
+    def place(self) -> str:
+        """File and line, for messages."""
+        return self._place
+
+    def at(self, place: str) -> Self:
+        """The same line, found at `place`."""
+        found = self.model_copy()
+        found._place = place
+        return found
 
     @property
     def name(self) -> str:
@@ -48,20 +60,18 @@ def read_lines(path: Path, model: type[Record]) -> tuple[Record, ...]:
     Raises `InputError` with file, line, value and rule for every line that is none, and for those given twice.
     """
     lines = _text(path, model).splitlines()
-    header = next(csv.reader(lines[:1]), [])
-    problems = _header_problems(path, header, model)
-    if problems:
-        raise collected(problems)
-    found: dict[str, tuple[str, Record]] = {}
+    header = _header(path, lines, model)
+    problems: list[str] = []
+    found: dict[str, Record] = {}
     for place, cells in _cells(path, lines, header, problems):
         record = _record(place, cells, model, problems)
         if record is not None and record.name in found:
-            problems.append(f"{place}: {record.name} is given twice, first at {found[record.name][0]}")
+            problems.append(f"{place}: {record.name} is given twice, first at {found[record.name].place}")
         elif record is not None:
-            found[record.name] = place, record
+            found[record.name] = record
     if problems:
         raise collected(problems)
-    return tuple(record for _, record in found.values())
+    return tuple(found.values())
 
 
 def _form(path: Path, model: type[Line]) -> str:
@@ -74,14 +84,20 @@ def _text(path: Path, model: type[Line]) -> str:
     return read_text(path)
 
 
-def _header_problems(path: Path, header: list[str], model: type[Line]) -> list[str]:
+def _header(path: Path, lines: list[str], model: type[Line]) -> list[str]:
+    try:
+        header = next(csv.reader(lines[:1], strict=True), [])
+    except csv.Error as error:
+        raise InputError(f"{path}:1: {error}; {_form(path, model)}") from None
     missing = [name for name in required(model).split(", ") if name not in header]
     others = [name for name in header if name not in model.model_fields or header.count(name) > 1]
     problems = [f"{path}:1: no column {', '.join(missing)}; {_form(path, model)}"] if missing else []
     if others:
-        known = ", ".join(model.model_fields)
-        problems.append(f"{path}:1: column {', '.join(dict.fromkeys(others))}: use each of {known} once")
-    return problems
+        told, known = ", ".join(name[:40] for name in dict.fromkeys(others)), ", ".join(model.model_fields)
+        problems.append(f"{path}:1: column {told}: use each of {known} once")
+    if problems:
+        raise collected(problems)
+    return header
 
 
 def _cells(
@@ -102,7 +118,7 @@ def _cells(
 
 def _record(place: str, cells: Mapping[str, str], model: type[Record], problems: list[str]) -> Record | None:
     try:
-        return model.model_validate(cells)
+        return model.model_validate(cells).at(place)
     except ValidationError as error:
         problems += [f"{place}: {_rule(fault)}" for fault in error.errors()]
         return None

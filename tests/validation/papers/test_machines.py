@@ -6,7 +6,7 @@ import pytest
 
 from accelsim.errors import InputError
 from accelsim.validation.papers.compare import FOLDER
-from accelsim.validation.papers.machines import accelerator_of, network_of, read_machines
+from accelsim.validation.papers.machines import accelerator_of, networks_of, read_machines
 
 HEAD = "key,network,multipliers,buffer_kib,gb_per_s,clock_ghz,frames_per_second"
 GOOD = "a,resnet18,256,128,5,1,40"
@@ -36,12 +36,28 @@ def test_bandwidth_need_not_be_whole_bits_a_cycle(tmp_path, rate, clock):
     assert float(moved) == pytest.approx(float(Fraction(rate) / Fraction(clock)))
 
 
+NETWORK = """\
+name: own
+outputs: [end]
+layers:
+- {name: image, kind: input, channels: 3, spatial: [8, 8]}
+- {name: end, kind: dense, inputs: [image], channels: 4}
+"""
+
+
 def test_a_network_may_lie_beside_the_machines(tmp_path):
-    text = "nodes:\n  - {name: x, kind: input, channels: 3, spatial: [8, 8]}\n"
-    (machine,) = read_machines(folder(tmp_path, HEAD, GOOD.replace("resnet18", "net.yaml")))
-    (tmp_path / "net.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match=r"net\.yaml"):
-        network_of(machine, tmp_path)
+    (tmp_path / "net.yaml").write_text(NETWORK, encoding="utf-8")
+    machines = read_machines(folder(tmp_path, HEAD, GOOD, GOOD.replace("a,resnet18", "b,net.yaml")))
+    assert [net.name for net in networks_of(machines, tmp_path)] == ["resnet18", "own"]
+
+
+def test_all_networks_that_are_none_are_told(tmp_path):
+    (tmp_path / "net.yaml").write_text("nodes: 3", encoding="utf-8")
+    lines = (HEAD, GOOD.replace("resnet18", "resnet"), GOOD.replace("a,resnet18", "b,net.yaml"))
+    with pytest.raises(InputError) as caught:
+        networks_of(read_machines(folder(tmp_path, *lines)), tmp_path)
+    assert "machines.csv:2: network = 'resnet': " in str(caught.value)
+    assert "machines.csv:3: network = 'net.yaml': " in str(caught.value)
 
 
 def test_the_machines_that_come_along_are_the_primers():
@@ -69,6 +85,9 @@ def test_the_machines_that_come_along_are_the_primers():
         ([HEAD, "a,resnet18,256,,5,1,40"], r"machines\.csv:2: buffer_kib is empty"),
         ([HEAD + ",estimator", GOOD + ",perhaps"], r"estimator = 'perhaps': Input should be a valid boolean"),
         ([HEAD + ",status", GOOD + ",true"], r"status = 'true': Input should be 'reproduced', 'assumed' or"),
+        ([HEAD, "a,resnet18,256,128,1e999999999,1,40"], r"gb_per_s = '1e999999999': .*finite number"),
+        ([HEAD, "a,resnet18,256,128,wide,1,40"], r"gb_per_s = 'wide': .*finite number"),
+        (["k" * 200_000], r"machines\.csv:1: field larger than field limit"),
         ([HEAD, '"a'], r"machines\.csv:2: unexpected end of data"),
     ],
 )
