@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.cost.energy import has_energy
 from accelsim.errors import NotModelled
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.engine import SpatialEngine
+from accelsim.hardware.figures import mac_pj, memory_pj_per_byte
 from accelsim.mapping.mapper import LONGEST_INTERVAL
 from accelsim.mapping.roles import ROLES
 from accelsim.sweeps.axes import Column
@@ -33,11 +35,13 @@ Columns = Mapping[str, Column]
 FREE = frozenset(
     {
         "engine.multipliers", "engine.lanes", "clock", "target_fps", "activation_bits", "weight_bits", "name",
-        "accumulator_bits", "engine.mac_latency_cycles", "engine.lane_latency_cycles",
+        "engine.mac_latency_cycles", "engine.lane_latency_cycles",
     }
 )  # fmt: skip
 #: Free too, unless something moves to or from memory.
 FREE_WITHOUT_MOVERS = ("memories.", "activation_bits", "weight_bits")
+#: Fields of memories on which nothing but the time of movers depends.
+OF_TIME = ("port", "latency_cycles", "outstanding", "efficiency", "arbitration")
 #: Families, and machines whose movers are known, that a process keeps.
 KEPT = 256
 
@@ -126,9 +130,9 @@ class _Group:
         if self.moves:
             return False
         level, _, field = path.removeprefix("memories.").partition(".")
-        if field == "size":
+        if field == "size" and level != self.machine.off_chip_memory:
             return bool(self.numbers(path, 0).min() >= self.machine.memories[level].burst)
-        return field != "burst"
+        return not level or field.partition(".")[0] in OF_TIME
 
     def numbers(self, path: str, otherwise: float | None) -> Numbers:
         """The values of a path, NaN where there is none."""
@@ -172,7 +176,7 @@ class _Group:
         errors[asked & (~reached | (need > budget) | (floor > pace))] = NO_RATE
         columns = {"bounds.interval_cycles": interval, "bounds.multipliers": need}
         columns |= {f"bounds.{role}_elements": np.full(self.size, family.elements.get(role, 0)) for role in ROLES}
-        return self._told(columns, self._off_chip_bytes(family.maps, family.weights, 1), errors)
+        return self._told(family, columns, self._off_chip_bytes(family.maps, family.weights, 1), errors)
 
     def _of_segments(self, family: Family) -> Forms:
         """Every multiplication takes a multiplier for a cycle, and every byte its time at the off-chip port."""
@@ -184,7 +188,7 @@ class _Group:
         worked = family.macs / self.whole("engine.multipliers", engine.multipliers)
         interval = np.maximum(worked, moved / float(fastest_bytes * ports))
         return self._told(
-            {"bounds.interval_cycles": np.ceil(interval * ROUNDED)}, moved, np.full(self.size, None, object)
+            family, {"bounds.interval_cycles": np.ceil(interval * ROUNDED)}, moved, np.full(self.size, None, object)
         )
 
     @property
@@ -200,14 +204,39 @@ class _Group:
             return maps
         return maps + _bytes(weights, self.whole("weight_bits", self.machine.weight_bits)) / frames
 
-    def _told(self, columns: dict[str, NDArray[Any]], moved: Numbers, errors: NDArray[np.object_]) -> Forms:
+    def _picojoules(self, family: Family, moved: Numbers) -> Numbers:
+        """Energy of every multiplication and of every byte off chip, by the technology's figures."""
+        machine = self.machine
+        if not has_energy(machine):
+            return np.full(self.size, np.nan)
+        byte = memory_pj_per_byte(machine, str(machine.off_chip_memory))
+        assert byte is not None
+        activation = self.whole("activation_bits", machine.activation_bits)
+        weight = self.whole("weight_bits", machine.weight_bits)
+        widths, place = np.unique(np.stack([activation, weight], axis=1), axis=0, return_inverse=True)
+        macs = [_mac_picojoules(machine, family, int(bits), int(other)) for bits, other in widths]
+        return (np.array(macs)[place.ravel()] + moved * float(byte.value)) * ROUNDED
+
+    def _told(
+        self, family: Family, columns: dict[str, NDArray[Any]], moved: Numbers, errors: NDArray[np.object_]
+    ) -> Forms:
         whole = columns | {
             "bounds.frames_per_second": self.clock / columns["bounds.interval_cycles"],
             "bounds.off_chip_bytes": moved,
+            "bounds.energy_pj": self._picojoules(family, moved),
         }
         failed = errors != None  # noqa: E711 - of every cell
         told = {name: np.where(failed, np.nan, values.astype(np.float64)) for name, values in whole.items()}
         return Forms(told, errors)
+
+
+def _mac_picojoules(machine: Accelerator, family: Family, activation_bits: int, weight_bits: int) -> float:
+    wide = machine.model_copy(update={"activation_bits": activation_bits})
+    of_weights, of_activations = mac_pj(wide, weight_bits), mac_pj(wide, activation_bits)
+    assert of_weights is not None
+    assert of_activations is not None
+    by_weights, by_activations = family.products
+    return float(of_weights.value * by_weights + of_activations.value * by_activations)
 
 
 def _bytes(elements: Ints, bits: Ints) -> Numbers:

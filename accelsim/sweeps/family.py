@@ -22,7 +22,7 @@ from accelsim.mapping.streams import streamed
 from accelsim.mapping.unrolling import Folded, Unroll, multiplier_choices
 from accelsim.mapping.work import loop_nest
 from accelsim.network.graph import Network
-from accelsim.network.layers import Input
+from accelsim.network.layers import Input, Product
 from accelsim.sweeps.kernels.moving import Moving
 
 Ints = NDArray[np.int64]
@@ -36,6 +36,7 @@ MOST_PIXELS = 2**32
 class Family:
     """One network on machines that group its layers alike.
 
+    `macs` are those of all unrolled loops, `products` the useful ones: by weights, and of two activations.
     `intervals`, ascending, are the frame cycles that some unrolling of some layer has, from the least that full
     unrolling allows; `multipliers` the fewest that reach each. `elements` are sums by role of the least capacity of
     each edge. Network inputs and outputs (`maps`; of segments those that some layer reads or makes, `crossing`) and
@@ -43,6 +44,7 @@ class Family:
     """
 
     macs: int
+    products: tuple[int, int]
     intervals: Ints
     multipliers: Ints
     moving: Moving
@@ -60,8 +62,10 @@ def family_of(net: Network, machine: Accelerator) -> Family:
     sources = [stage for stage in design.stages if stage.is_source]
     results = [design.stage_by_name[name] for name in design.output_stages]
     crossing = [s for s in sources if design.edges_from[s.name]] + [s for s in results if not s.is_source]
+    of_activations = sum(stage.macs for stage in design.stages if isinstance(stage.group.node.layer, Product))
     return Family(
         macs=sum(layer.macs for layer in folded),
+        products=(sum(stage.macs for stage in design.stages) - of_activations, of_activations),
         intervals=intervals,
         multipliers=multipliers,
         moving=_moving(design),

@@ -51,6 +51,7 @@ BOUNDS: dict[str, Bound] = {
     "bounds.off_chip_bytes": Bound(
         "least bytes a frame off chip: network inputs, outputs, and weights that do not stay", whole=False
     ),
+    "bounds.energy_pj": Bound("least energy of a frame: its multiplications, and these bytes", whole=False),
 }
 
 

@@ -96,6 +96,7 @@ def test_forms_are_those_of_the_design_and_never_above_its_simulation(folder, se
         assert forms["bounds.multipliers"] <= design.multipliers
         assert values["target_fps"] is None or forms["bounds.multipliers"] == design.multipliers
         assert forms["bounds.off_chip_bytes"] == off_chip_bytes(report)
+        assert 0 <= forms["bounds.energy_pj"] <= report.body.energy.total_pj
         for name, figure in EXACT.items():
             assert name == "bounds.interval_cycles" or forms[name] <= figure(report)
         for role in report.buffering:
@@ -128,6 +129,8 @@ def test_no_segments_fall_below_their_forms(folder, seed):
     assert found.columns["bounds.interval_cycles"][0] <= report.throughput.interval_cycles + 1e-9
     assert found.columns["bounds.off_chip_bytes"][0] <= off_chip_bytes(report) + 1e-9
     assert found.columns["bounds.off_chip_bytes"][0] > 0
+    if report.body.energy is not None:
+        assert found.columns["bounds.energy_pj"][0] <= report.body.energy.total_pj
 
 
 LOOPS = st.builds(LoopNest, *[st.integers(1, 12)] * 4)
