@@ -189,13 +189,19 @@ def _deeper(question: Question, design: Design) -> Design:
 
 
 def _in_segments(question: Question, whole: Design, before: Sequence[Way]) -> tuple[Design, Report]:
-    """With no more memory than the pipelines before it, and the fewest multipliers tried that reach the rate."""
+    """With no more memory than the pipelines before it, and the fewest multipliers tried that reach the rate.
+
+    A network that needs no cut there stays the pipeline that it is.
+    """
     staying = [row for row in (way.row for way in before) if row.off_chip is not None and "spill" not in row.off_chip]
     machine = _with_memory(question.accelerator, min(row.on_chip_bytes or 0 for row in staying))
     most, fps = machine.engine.multipliers, question.target_fps
     multipliers = most if fps is None else whole.multipliers
     while True:
         design, report = _cut(question.network, _with_multipliers(machine, multipliers))
+        if not design.mapping.segments:
+            pipeline = size_for_rate(whole)
+            return pipeline, simulate(pipeline)
         reached = report.throughput.frames_per_second
         if fps is None or reached >= fps or multipliers == most:
             return design, report

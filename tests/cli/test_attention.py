@@ -7,9 +7,11 @@ from io import StringIO
 import pytest
 
 from accelsim.cli.main import main
+from accelsim.network.writers.yaml import write_yaml_network
 from tests.cli.conftest import Outcome
+from tests.network.draft import block
 
-SMALL = ("mobilenet_v3_large", "--input-shape", "1,3,64,64", "--target-fps", "100")
+RATE = ("--target-fps", "1000")
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +21,13 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def written(folder):
-    """The study, run once."""
+    """The study of one block, run once."""
+    draft, end = block(spatial=(60, 40))
+    network = folder.parent / "block.yaml"
+    write_yaml_network(draft.finished(end), network)
     out, err = StringIO(), StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        status = main(["attention", *SMALL, "--json", "-o", str(folder)])
+        status = main(["attention", str(network), *RATE, "--json", "-o", str(folder)])
     return Outcome(status, out.getvalue(), err.getvalue())
 
 

