@@ -50,6 +50,7 @@ def test_random_pipelines_keep_their_rate(granularity):
     assert sized > 45
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["efficientnet_b0", "resnet50", "mobilenet_v3_large"])
 @pytest.mark.parametrize("fps", [30, None])
 def test_between_the_least_without_deadlock_and_the_peaks(name, fps):
@@ -60,6 +61,7 @@ def test_between_the_least_without_deadlock_and_the_peaks(name, fps):
     assert elements(design, edge_bounds(design, "row")) <= elements(design, capacities(found)) <= most
 
 
+@pytest.mark.slow
 def test_gates_and_pyramids_hold_much_less_than_without_bounds():
     """A multiply whose gate has come does not send its map on faster than the next layer takes it."""
     design = acs.map_network(acs.load_network("efficientnet_b0"), acs.load_accelerator("streaming-asic"), target_fps=30)
@@ -67,6 +69,7 @@ def test_gates_and_pyramids_hold_much_less_than_without_bounds():
     assert elements(design, capacities(size_for_rate(design))) < 0.7 * most
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fork", ["shared", "copy"])
 def test_a_chain_of_rows_has_windows_and_what_is_spare(fork):
     machine = acs.load_accelerator("streaming-asic", {"fork": fork})
@@ -76,6 +79,7 @@ def test_a_chain_of_rows_has_windows_and_what_is_spare(fork):
     assert {edge.capacity - bounds[edge.name] for edge in size_for_rate(design).edges} <= {0, 1, 2}
 
 
+@pytest.mark.slow
 def test_a_skip_waits_where_its_map_is_smallest():
     """A projected skip waits behind its projection, where that makes less of it."""
     design = acs.map_network(acs.load_network("resnet50"), acs.load_accelerator("streaming-asic"), target_fps=30)
@@ -88,6 +92,7 @@ def test_a_skip_waits_where_its_map_is_smallest():
             assert min(places) == min(e.tensor.elements for e in way)
 
 
+@pytest.mark.slow
 def test_what_is_spilled_has_no_size():
     design = acs.map_network(acs.load_network("efficientnet_b0"), acs.load_accelerator("streaming-asic"), target_fps=30)
     spilled = acs.spill_waits(design)
@@ -97,6 +102,7 @@ def test_what_is_spilled_has_no_size():
     assert acs.simulate(found).throughput.interval_cycles == design.pace_cycles
 
 
+@pytest.mark.slow
 def test_a_source_that_is_too_fast_is_slowed_down():
     design = acs.map_network(acs.load_network("resnet18"), acs.load_accelerator("streaming-asic"), target_fps=30)
     fast = acs.size_for_rate(acs.bind(design.network, design.accelerator, design.mapping))
