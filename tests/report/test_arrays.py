@@ -208,7 +208,7 @@ def test_layers_without_products_and_measured_ones():
 def test_what_simulate_says_of_a_layer_is_what_is_compared_with_measurements():
     table = pl.read_csv(LOWERED / "mobile_ws_8x32.csv")
     engine = {"kind": "systolic", "rows": 8, "columns": 32, "dataflow": "weight-stationary", "lanes": 8}
-    for k, layer in enumerate(read_topology(LOWERED / "topology_mobile.csv").lines):
+    for k, layer in enumerate(read_topology(LOWERED / "topology_mobile.csv").layers):
         (row,) = simulated(layer.network(), machine(engine=engine)).array.to_dicts()
         assert row["compute_cycles"] == table["compute_cycles"][k]
         assert row["input_reads"] == table["ifmap_sram_reads"][k]

@@ -122,6 +122,7 @@ def test_networks_and_tables_of_any_name(machine, folder):
         ("topology_small.csv", HEADER + "x,9,8,3,3,2,5,1,2,3\n", "csv:2: 10 values for 8 columns"),
         ("topology_small.csv", HEADER[:-1] + "Sparsity\nx,9,8,3,3,2,5,1,2:4\n", "sparsity = '2:4' is not modelled"),
         ("topology_small.csv", HEADER + 'x,9,8,3,3,2,5,"1\n', "csv:2: unexpected end of data"),
+        ("topology_small.csv", HEADER + "x,9999999,9999999,1,1,1,1,1\n", "x: input (input): 1x9999999x9999999 has"),
         ("small_os_4x4.csv", "", "small_os_4x4.csv: it is empty"),
         ("small_os_4x4.csv", "layer,name,compute_cycles\n", "small_os_4x4.csv: it has no layers"),
         ("small_os_4x4.csv", "layer,name,cycles\n0,first,3\n", "small_os_4x4.csv:1: no column compute_cycles"),
@@ -191,18 +192,37 @@ def test_a_machine_without_an_array(folder):
 def test_a_window_that_the_map_ends_in_counts():
     """SCALE-Sim's rule: ceil((H - kernel + stride) / stride) rows of windows; 18 points, 3 taps and stride 3 have 6."""
     topology = read_topology(OTHERS / "topology_odd.csv")
-    odd = next(layer for layer in topology.lines if layer.name == "odd")
+    odd = next(layer for layer in topology.layers if layer.name == "odd")
     assert isinstance(odd.layer, Convolution)
     assert odd.network().tensors["layer"].spatial == (-(-(17 - 4 + 3) // 3), -(-(18 - 3 + 3) // 3))
 
 
 def test_layers_named_so_are_listed_channel_by_channel():
     topology = read_topology(OTHERS / "topology_odd.csv")
-    assert len(topology.lines) == 7
-    assert [layer.name for layer in topology.listed[5:9]] == [f"each_DPChannel_{k}" for k in range(4)]
+    lines, channels = topology.listings
+    assert len(lines.layers) == 7
+    assert [layer.name for layer in channels.layers[5:9]] == [f"each_DPChannel_{k}" for k in range(4)]
+
+
+def test_more_channels_than_any_network_has_are_not_listed(machine, folder):
+    wide = TOPOLOGY.replace("second,4,4,1,1,5", "secondDP,4,4,1,1,16000000")
+    (folder / "topology_small.csv").write_text(wide, encoding="utf-8")
+    with pytest.raises(InputError, match=r"name = 'second' is no layer of topology_small\.csv"):
+        compare_systolic(folder, machine)
+
+
+def test_wrong_values_are_said_beside_layers_that_are_not_there(machine, folder):
+    text = "layer,name,compute_cycles\n0,nothing,1\n1,second,x\n"
+    (folder / "small_os_4x4.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        compare_systolic(folder, machine)
+    assert [line.split(": ")[1] for line in str(caught.value).splitlines()] == [
+        "name = 'nothing' is no layer of topology_small.csv",
+        "compute_cycles = 'x' is no whole number from 1 to 1,000,000,000,000,000,000; write it in digits alone",
+    ]
 
 
 def test_products_of_matrices_are_dense_layers():
-    first = read_topology(OTHERS / "topology_products.csv").lines[2]
+    first = read_topology(OTHERS / "topology_products.csv").layers[2]
     assert first.layer == Dense(200)
     assert first.network().macs == 3 * 200 * 65

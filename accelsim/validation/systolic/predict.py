@@ -7,7 +7,7 @@ compared.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +21,7 @@ from accelsim.mapping.mapping import Mapping
 from accelsim.validation.comparison import Comparison, Row
 from accelsim.validation.systolic.quantities import CYCLES, decimals_of, figures
 from accelsim.validation.systolic.sheet import Line, read_sheet
-from accelsim.validation.systolic.topology import Topology, TopologyLayer, read_topology
+from accelsim.validation.systolic.topology import Listing, Topology, TopologyLayer, read_topology
 
 FORM = "a folder with topology_<network>.csv and <network>_<os|ws|is>_<rows>x<columns>.csv"
 TABLE = re.compile(r"(?P<network>.+)_(?P<flow>os|ws|is)_(?P<rows>\d{1,9})x(?P<columns>\d{1,9})", re.I)
@@ -109,11 +109,9 @@ def _compare(
         return
     if not lines:
         problems.append(f"{table.path}: it has no layers; give one a line")
-    layers, wrong = _found(lines, topology, table.network)
-    problems += wrong
     keys: dict[str, str] = {}
     decimals = decimals_of(lines)
-    for line, layer in zip(lines, layers, strict=False):
+    for line, layer in _found(lines, topology, table.network, problems):
         key = f"{table.path.stem}/{line.text('layer', 'name')}"
         if (first := keys.setdefault(key, line.place)) != line.place:
             problems.append(f"{line.place}: layer {key} is given twice, first at {first}")
@@ -131,44 +129,47 @@ def predicted(layer: TopologyLayer, machine: Accelerator) -> ArrayUse:
     return use
 
 
-def _found(lines: Iterable[Line], topology: Topology, network: str) -> tuple[list[TopologyLayer], list[str]]:
-    """The layer of each line; as the topology has them, or else as SCALE-Sim lists them."""
-    first: tuple[list[TopologyLayer], list[str]] = [], []
-    for attempt, layers in enumerate((topology.lines, topology.listed)):
-        found, problems = [], []
-        for line in lines:
-            try:
-                found.append(_layer(line, layers, network))
-            except InputError as error:
-                problems.append(str(error))
-        if not problems:
-            return found, problems
-        if not attempt:
-            first = found, problems
-        if len(topology.listed) == len(topology.lines):
-            break
-    return first
+def _found(
+    lines: Sequence[Line], topology: Topology, network: str, problems: list[str]
+) -> Iterator[tuple[Line, TopologyLayer]]:
+    """Each line with its layer, in the first listing that has them all; what is in none goes to `problems`."""
+    attempts = [_listed(lines, listing, network) for listing in topology.listings]
+    layers, wrong = next((one for one in attempts if not one[1]), attempts[0])
+    problems += wrong
+    return ((line, layer) for line, layer in zip(lines, layers, strict=True) if layer is not None)
 
 
-def _layer(line: Line, layers: tuple[TopologyLayer, ...], network: str) -> TopologyLayer:
+def _listed(lines: Iterable[Line], listing: Listing, network: str) -> tuple[list[TopologyLayer | None], list[str]]:
+    """The layer of each line, None where there is none, and why."""
+    found: list[TopologyLayer | None] = []
+    problems: list[str] = []
+    for line in lines:
+        try:
+            found.append(_layer(line, listing, network))
+        except InputError as error:
+            found.append(None)
+            problems.append(str(error))
+    return found, problems
+
+
+def _layer(line: Line, listing: Listing, network: str) -> TopologyLayer:
     """By its name; by its number, from 0, where there is no name or several layers have it."""
     number, name = line.text("layer"), line.text("name")
     at = int(number) if re.fullmatch(r"\d{1,9}", number) else None
     if not name and at is None:
         name = number
     if not name:
-        if at is None or at >= len(layers):
-            raise InputError(
-                f"{line.place}: layer = '{number}': topology_{network}.csv has {len(layers):,} layers; count from 0"
-            )
-        return layers[at]
-    named = [k for k, layer in enumerate(layers) if layer.name == name]
-    if not named:
+        if at is None or at >= len(listing.layers):
+            count = f"topology_{network}.csv has {len(listing.layers):,} layers; count from 0"
+            raise InputError(f"{line.place}: layer = '{number[:40]}': {count}")
+        return listing.layers[at]
+    numbers = listing.numbers.get(name, ())
+    if not numbers:
         raise InputError(f"{line.place}: name = '{name[:60]}' is no layer of topology_{network}.csv")
-    if len(named) > 1 and at not in named:
-        places = ", ".join(str(k) for k in named[:5])
+    if len(numbers) > 1 and at not in numbers:
+        places = ", ".join(str(k) for k in numbers[:5])
         raise InputError(
             f"{line.place}: layers {places} of topology_{network}.csv are called '{name[:60]}'; "
             "say which in the column layer, counting from 0"
         )
-    return layers[at if at is not None and at in named else named[0]]
+    return listing.layers[at if at is not None and at in numbers else numbers[0]]

@@ -6,7 +6,7 @@ ceil((H - kernel) / stride) + 1 rows of windows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,9 @@ CONVOLUTION = (
 )
 PRODUCT = (("layer_name", "layer", "name"), ("m",), ("n",), ("k",))
 
+#: Channels of layers that are listed channel by channel: more than any network has.
+MOST_CHANNELS = 2**17
+
 #: In the name of a layer: its channels are convolved one by one, and listed so.
 CHANNEL_BY_CHANNEL = "DP"
 
@@ -44,20 +47,44 @@ class TopologyLayer:
     source: Input
     layer: Layer
 
+    @property
+    def is_split(self) -> bool:
+        return CHANNEL_BY_CHANNEL in self.name and isinstance(self.layer, Convolution)
+
     def network(self) -> Network:
         """A network of this layer alone."""
         return network(self.name, [Node("input", self.source), Node("layer", self.layer, ("input",))], ["layer"])
 
 
 @dataclass(frozen=True)
-class Topology:
-    """The layers of a file as its lines have them, and as SCALE-Sim lists them: channel by channel where so named."""
+class Listing:
+    """Layers in the order in which a table numbers them."""
 
-    lines: tuple[TopologyLayer, ...]
+    layers: tuple[TopologyLayer, ...]
 
     @cached_property
-    def listed(self) -> tuple[TopologyLayer, ...]:
-        return tuple(one for line in self.lines for one in _channels(line))
+    def numbers(self) -> Mapping[str, tuple[int, ...]]:
+        """Numbers of the layers of each name, from 0."""
+        found: dict[str, list[int]] = {}
+        for number, layer in enumerate(self.layers):
+            found.setdefault(layer.name, []).append(number)
+        return {name: tuple(numbers) for name, numbers in found.items()}
+
+
+@dataclass(frozen=True)
+class Topology:
+    """The layers of a file, a line each."""
+
+    layers: tuple[TopologyLayer, ...]
+
+    @cached_property
+    def listings(self) -> tuple[Listing, ...]:
+        """As the lines have them, and as SCALE-Sim lists them, channel by channel where so named, if that differs."""
+        channels = sum(layer.source.channels for layer in self.layers if layer.is_split)
+        lines = Listing(self.layers)
+        if not 0 < channels <= MOST_CHANNELS:
+            return (lines,)
+        return lines, Listing(tuple(one for layer in self.layers for one in _channels(layer)))
 
 
 def read_topology(path: Path) -> Topology:
@@ -66,7 +93,7 @@ def read_topology(path: Path) -> Topology:
     lines: list[TopologyLayer] = []
     for line in _lines(path):
         try:
-            lines.append(_layer(line))
+            lines.append(_checked(line, _layer(line)))
         except InputError as error:
             problems.append(str(error))
     if not lines and not problems:
@@ -110,6 +137,15 @@ def _layer(line: Line) -> TopologyLayer:
     return TopologyLayer(name, Input(channels, sizes), Convolution(filters, kernel, stride, padding, (1, 1)))
 
 
+def _checked(line: Line, made: TopologyLayer) -> TopologyLayer:
+    """`made`, if there can be a network of it."""
+    try:
+        made.network()
+    except InputError as error:
+        raise InputError(f"{line.place}: {error}; make the layer smaller") from None
+    return made
+
+
 def _partial(size: int, kernel: int, stride: int) -> int:
     """Points that the last window has beyond the map."""
     windows = output_size(size, kernel, stride, 1, 0, ceil_mode=True)
@@ -124,7 +160,7 @@ def _check_dense(line: Line) -> None:
 
 
 def _channels(made: TopologyLayer) -> Iterator[TopologyLayer]:
-    if CHANNEL_BY_CHANNEL not in made.name or not isinstance(made.layer, Convolution):
+    if not made.is_split:
         yield made
         return
     for channel in range(made.source.channels):
