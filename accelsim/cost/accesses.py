@@ -141,8 +141,22 @@ def _operand_bits(design: Design, stage: Stage) -> int:
 def _weight_reads(design: Design) -> Iterator[_Counted]:
     for stage in design.stages:
         if stage.macs and not isinstance(stage.group.node.layer, Product):
-            reads = _held_reads(design, stage)
+            reads = _placed_weights(design, stage) if _keeps_all(stage) else _held_reads(design, stage)
             yield _local(design, stage.name, "weight_read", reads, design.accelerator.weight_bits)
+
+
+def _keeps_all(stage: Stage) -> bool:
+    """Whether there is a multiplier for every operand that does not stream."""
+    if stage.foldings:
+        return False
+    assert stage.unroll is not None
+    return stage.multipliers // stage.unroll.pixels * stage.fired.pixels >= stage.macs
+
+
+def _placed_weights(design: Design, stage: Stage) -> int:
+    """Weights read once a frame, or tile of one, into multipliers that keep them all; never where they are for ever."""
+    stays = design.accelerator.weights == "resident" and not design.mapping.segments
+    return 0 if stays else stage.macs // stage.fired.pixels
 
 
 def _held_reads(design: Design, stage: Stage) -> int:
@@ -155,8 +169,6 @@ def _held_reads(design: Design, stage: Stage) -> int:
     engine = design.accelerator.engine
     assert stage.unroll is not None
     assert isinstance(engine, SpatialEngine)
-    if stage.multipliers // stage.unroll.pixels * stage.fired.pixels >= stage.macs:
-        return 0
     row = stage.fired.spatial[-1] if stage.fired.spatial else 1
     stripes = ceil_div(row, engine.stripe * stage.unroll.pixels)
     return stage.macs * stripes // row
@@ -223,16 +235,13 @@ def _operand_reads(design: Design, stage: Stage, operand: int) -> _Amount:
     node, net = stage.group.node, design.network
     inputs = net.sources(node)
     if isinstance(node.layer, Product) and operand == 1:
-        return _held_reads(design, stage) or inputs[operand].elements
+        return inputs[operand].elements if _keeps_all(stage) else _held_reads(design, stage)
     if stage.foldings:
         return sum(folding.input_reads for folding in stage.foldings)
     nest = loop_nest(net, node)
     slides = nest is None or stage.unroll is None or stage.unroll.window == nest.window
     reads = elements_read(node.layer, operand, inputs, net.tensors[node.name], slides)
-    whole = fired_tensor(net, node)
-    if stage.fired == whole:
-        return reads
-    outputs = Fraction(stage.fired.pixels, whole.pixels)
+    outputs = Fraction(stage.fired.pixels, fired_tensor(net, node).pixels)
     return reads * outputs * _channel_share(design, stage, operand, inputs[operand])
 
 

@@ -172,3 +172,30 @@ def test_input_shapes_go_to_the_inputs_they_name(done, tmp_path):
     named = ("--input-shape", "left=1,4,6,5", "--input-shape", "right=1,4,6,5")
     layers = done("inspect", tmp_path / "two.onnx", *named, "--json").json["layers"]
     assert {layer["output"] for layer in layers} == {"4x6x5"}
+
+
+def test_a_technology_is_a_setting_and_energy_follows_it(done):
+    old, new = (
+        done("simulate", "efficientnet_b0", *SMALL, "--set", f"technology={name}", "--json").json["energy"]
+        for name in ("45nm-horowitz", "7nm-jouppi")
+    )
+    assert (old["node"], new["node"]) == ("45nm", "7nm")
+    assert new["total_pj"] < old["total_pj"]
+    assert sum(row["energy_fj"] for row in old["rows"]) == old["total_fj"]
+    none = done("simulate", "efficientnet_b0", *SMALL, "--set", "technology=null", "--json").json
+    assert none["energy"] is none["area"] is None
+    assert {"energy", "area"} <= set(none["not_modelled"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("technology=7nm", "unknown technology (known: 45nm-horowitz, 7nm-jouppi)"),
+        ("area_budget=1 mm2", "the machine takes 58.34 mm2 at the least (sram"),
+        ("memories.sram.node=45nm", "tells of energy_pj_per_byte, which is not given"),
+    ],
+)
+def test_figures_that_cannot_be_are_refused(run, setting, told):
+    outcome = run("simulate", "efficientnet_b0", *SMALL, "--set", setting)
+    assert outcome.status == 2
+    assert told in outcome.err

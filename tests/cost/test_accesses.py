@@ -15,7 +15,7 @@ from accelsim.mapping.segments.visits import visits
 from accelsim.mapping.traffic import visit_traffic
 from accelsim.mapping.unrolling import Unroll
 from accelsim.network.graph import Node, network
-from accelsim.network.layers import Combine, Convolution, Input, Product
+from accelsim.network.layers import BatchNorm, Combine, Convolution, Input, Product
 
 SIZE = 8
 
@@ -208,3 +208,28 @@ def test_an_array_whose_layers_take_turns_counts_every_layer():
 def _maps_read(net):
     design = map_network(net, load_accelerator("systolic-npu"), mapping="layer-by-layer")
     return [row for row in visit_traffic(design, visits(design)) if row.memory == "dram" and row.kind != "weight"]
+
+
+@pytest.mark.parametrize("tile", [Tile(outputs=4), Tile(inputs=2), Tile(outputs=2, inputs=1), Tile(rows=3, outputs=4)])
+def test_tiles_of_channels_do_together_what_the_layer_does(tile):
+    nodes = [
+        Node("x", Input(4, (SIZE, SIZE))),
+        Node("first", convolution(8, 3, 4), ("x",)),
+        Node("norm", BatchNorm(), ("first",)),
+    ]
+    net = network("normed", nodes, ["norm"])
+    base = Mapping(unroll=MappingProxyType({"first": Unroll(1, 2, 9)}))
+    found = {}
+    for one in (Tile(), tile):
+        mapping = replace(base, segments=(Segment(("first",), one),))
+        found[one] = counts(bind(net, machine(interface="memory", weights="frame"), mapping))
+    whole, tiled = found[Tile()], found[tile]
+    for part in ("mac", "multiply", "add"):
+        assert tiled["first", part, None] == whole["first", part, None]
+    # 18 multipliers keep all weights of the smallest tile, which are read once for it
+    keeps_all = tile == Tile(outputs=2, inputs=1)
+    assert tiled["first", "weight_read", "sram"] == 4 * 8 * 9 * (1 if keeps_all else PIXELS)
+    # windows read the channels of their tile alone, again for every tile of outputs; sums pass movers
+    again, sums = 8 // (tile.outputs or 8), 4 // (tile.inputs or 4) - 1
+    windows = again * 4 * ROWS * SIZE
+    assert tiled["first", "buffer_read", "sram"] == windows + 8 * PIXELS + 2 * sums * 4 * 8 * PIXELS

@@ -133,3 +133,13 @@ def test_tables_are_the_rows(report):
     for table, rows in ((report.energy, report.body.energy.rows), (report.roofline, report.body.roofline)):
         assert_frame_equal(table, type(table)([row.model_dump() for row in rows], schema=table.schema))
         assert table.height == len(rows) > 0
+
+
+def test_links_of_their_own_need_no_port(design):
+    """Outputs that leave over a link count as bytes, but a slow port holds nobody back."""
+    slow = {"memories.dram.efficiency": 0.001, "interface": "stream"}
+    rows = simulate(map_network(design.network, load_accelerator("streaming-asic", slow))).body.roofline
+    assert rows[-1].off_chip_bytes == 1000
+    assert {row.bound for row in rows} == {"compute"}
+    through = simulate(map_network(design.network, load_accelerator("streaming-asic", slow | {"interface": "memory"})))
+    assert through.body.roofline[-1].bound == "dram"
