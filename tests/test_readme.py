@@ -199,6 +199,16 @@ def test_the_errors_on_unseen_chains_are_those_in_the_readme():
         assert [cell.strip() for cell in row.split("|")[5:-1]] == figures
 
 
+def test_what_two_rows_buy():
+    design = acs.size_buffers(acs.map_network(acs.load_network("resnet18"), acs.load_accelerator("streaming-asic")))
+    advice = acs.what_would_buy(design, 10)
+    shorter = [100 * (1 - gain.interval_cycles / advice.interval_cycles) for gain in advice.alone]
+    together = 100 * (1 - advice.reached_cycles / advice.interval_cycles)
+    assert (len(advice.steps), sum(step.added_tokens for step in advice.steps)) == (2, 2)
+    told = f"{float(together):.1f} % shorter, of which one alone gives {float(shorter[0]):.1f} % and the other"
+    assert f"{told} {float(shorter[1]):.1f} %" in " ".join(README.split())
+
+
 def test_as_many_networks_are_measured_chains():
     assert f"all {len(STEADY)} of them" in " ".join(README.split())
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from accelsim.cli.advise import advise_command
 from accelsim.cli.attention import attention_command
 from accelsim.cli.compare import compare_command
 from accelsim.cli.execute import accuracy_command, execute_command
@@ -48,6 +49,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inspect": inspect_command,
     "map": map_command,
     "size": size_command,
+    "advise": advise_command,
     "sweep": sweep_command,
     "attention": attention_command,
     "plot": plot_command,

@@ -10,7 +10,8 @@ KindArgument = Annotated[
     str,
     typer.Argument(
         metavar="KIND",
-        help="report, comparison, sizing, attention, network-inspection, accelerator-inspection; accelerator, mapping",
+        help="report, comparison, sizing, advice, attention, network-inspection, accelerator-inspection; "
+        "accelerator, mapping",
     ),
 ]
 

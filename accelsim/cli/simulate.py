@@ -82,4 +82,4 @@ def with_warnings(report: Report, warnings: Iterable[str]) -> Report:
     from accelsim.report.report import Report
 
     body = report.body.model_copy(update={"warnings": (*warnings, *report.warnings)})
-    return Report(body, report.rates)
+    return Report(body, report.rates, report.certify)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from math import ceil
 from typing import Any, NamedTuple
@@ -32,6 +32,7 @@ from accelsim.report import report as parts
 from accelsim.report.arrays import array_rows
 from accelsim.report.bandwidth import binned
 from accelsim.report.buffers import edge_columns, rooms
+from accelsim.report.certificate import certificate_of
 from accelsim.report.costs import area_part, energy_part, roofline_part
 from accelsim.report.memory import memory_rows, traffic_rows, turns_sustained, turns_used
 from accelsim.report.resources import Resources, resource_warnings, resources_part
@@ -83,7 +84,8 @@ def simulate(
     if design.mapping.segments:
         return _in_turns(design, frames, granularity, source)
     run = _PipelineRun(design, checked_granularity(design, granularity), source, frames)
-    return parts.Report(parts.Body(**{name: made() for name, made in run.parts.items()}), binned(run.passed))
+    body = parts.Body(**{name: made() for name, made in run.parts.items()})
+    return parts.Report(body, binned(run.passed), partial(certificate_of, design, granularity, source))
 
 
 def simulated_parts(
@@ -201,6 +203,7 @@ def _in_turns(design: Design, frames: int | None, granularity: str | None, sourc
             warnings=(),
         ),
         binned(passed),
+        partial(certificate_of, design, "row", None),
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from accelsim.report.certified import Certificate
 from accelsim.report.cost import Area, AreaRow, Energy, EnergyRow, RooflineRow
 from accelsim.report.resources import ResourceRow, Resources
 from accelsim.report.statistics import StatisticsRow
@@ -334,6 +336,7 @@ class Body(_Part):
     activation_bits: int
     throughput: Throughput
     critical: Critical | None
+    certificate: Certificate | None = Field(None, description="null by words, where `advise` finds it")
     attention_buffering: AttentionBuffering
     buffering: dict[str, RoleBuffering]
     buffers: tuple[BufferRow, ...]
@@ -362,14 +365,18 @@ class Body(_Part):
 class Report:
     """Frozen result of `simulate`: `body` has every number, the properties give tables, `str` the text.
 
-    What passed each memory over time is in `rates`, which JSON leaves out.
+    What passed each memory over time is in `rates`, which JSON leaves out. `certify` finds the certificate, when that
+    is asked for first; without it there is that of `body`, or none.
     """
 
-    __slots__ = ("__dict__", "body", "rates")
+    __slots__ = ("__dict__", "body", "certify", "rates")
 
-    def __init__(self, body: Body, rates: tuple[Rates, ...] = ()) -> None:
+    def __init__(
+        self, body: Body, rates: tuple[Rates, ...] = (), certify: Callable[[], Certificate] | None = None
+    ) -> None:
         self.body = body
         self.rates = rates
+        self.certify = certify
 
     @property
     def throughput(self) -> Throughput:
@@ -402,6 +409,11 @@ class Report:
         """One row a memory, from the engine outwards; without rows where memory is not modelled."""
         rows = [{"memory": name, **row.model_dump()} for name, row in (self.body.memories or {}).items()]
         return _table(rows, MemoryRow, "memory")
+
+    @cached_property
+    def certificate(self) -> Certificate | None:
+        """The proof of the interval, and what one step more would buy; None by words, where `certify` finds it."""
+        return self.body.certificate if self.certify is None else self.certify()
 
     @cached_property
     def virtual_maps(self) -> pl.DataFrame:
@@ -466,7 +478,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `to_json` writes."""
-        body: dict[str, Any] = _whole(self.body.model_dump(mode="json"))
+        whole = self.body.model_copy(update={"certificate": self.certificate})
+        body: dict[str, Any] = _whole(whole.model_dump(mode="json"))
         return body
 
     def to_json(self, path: str | Path | None = None) -> str:

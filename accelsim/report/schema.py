@@ -10,6 +10,7 @@ from accelsim.errors import InputError
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.mapping import MappingFile
 from accelsim.report.attention_study import AttentionStudy
+from accelsim.report.certified import Advised
 from accelsim.report.compare import Comparison
 from accelsim.report.inspection import AcceleratorInspection, NetworkInspection
 from accelsim.report.report import Body
@@ -20,6 +21,7 @@ WRITTEN: dict[str, type[BaseModel]] = {
     "report": Body,
     "comparison": Comparison,
     "sizing": Sizing,
+    "advice": Advised,
     "attention": AttentionStudy,
     "network-inspection": NetworkInspection,
     "accelerator-inspection": AcceleratorInspection,

@@ -92,6 +92,11 @@ def stream_blocks(design: Design) -> StreamBlocks:
     return blocks
 
 
+def given_channels(design: Design, edge: Edge) -> int:
+    """Channels of a word in the queue of an edge."""
+    return _streams(design, stream_blocks(design))[edge.producer].gives
+
+
 def alone(stream: Stream, given: int, elements: int) -> Chain:
     """A stage by itself behind the converters of its edge, its source and sink always ready.
 
