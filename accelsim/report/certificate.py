@@ -44,7 +44,7 @@ def certificate_part(found: proven.Certificate) -> parts.Certificate:
         certified=found.certified,
         reason=found.reason,
         granularity=found.granularity,
-        interval_cycles=float(found.interval_cycles),
+        interval_cycles=None if found.interval_cycles is None else float(found.interval_cycles),
         kind=found.kind,
         weight_cycles=found.weight_cycles,
         frames=found.frames,
@@ -93,7 +93,8 @@ def _step(step: Step) -> parts.Step:
     )
 
 
-def _gain(gain: proven.Gain, before: Fraction) -> parts.Gain:
+def _gain(gain: proven.Gain, before: Fraction | None) -> parts.Gain:
+    assert before is not None, "what is not simulated has no gains"
     reached = gain.interval_cycles
     return parts.Gain(
         step=_step(gain.step),

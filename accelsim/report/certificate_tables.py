@@ -13,7 +13,7 @@ MOST_LINES = 12
 
 def certificate_tables(found: parts.Certificate) -> Iterable[Table]:
     """The cycle, its proof, and what a step more buys."""
-    if not found.certified:
+    if not found.certified or found.interval_cycles is None:
         yield lines_table("Not certified", [found.reason or ""])
         return
     lines = [*found.steps[:MOST_LINES]]

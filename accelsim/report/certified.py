@@ -37,7 +37,7 @@ class Certificate(_Part):
     certified: bool
     reason: str | None = Field(description="why it is not certified; else null")
     granularity: str
-    interval_cycles: float
+    interval_cycles: float | None = Field(description="null where segments take turns")
     kind: Literal["source", "stage", "buffers", "queues", "blocks"] | None = Field(
         description="what holds it: the source's pace, a busy stage, a cycle through buffers; by words queues, or the "
         "blocks whatever the queues"

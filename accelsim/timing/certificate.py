@@ -48,7 +48,7 @@ class Certificate:
     certified: bool
     reason: str | None
     granularity: Granularity
-    interval_cycles: Fraction
+    interval_cycles: Fraction | None
     kind: Literal["source", "stage", "buffers", "queues", "blocks"] | None = None
     weight_cycles: int | None = None
     frames: int | None = None
@@ -70,14 +70,14 @@ def certify(design: Design, granularity: Granularity | None = None, source: str 
     counted: Granularity = granularity or design.mapping.granularity
     if design.mapping.segments:
         reason = "segments take turns on the engine: their visits add up, and each has a pace of its own"
-        return Certificate(False, reason, counted, Fraction(0))
+        return Certificate(False, reason, counted, None)
     pace = pace_of(design, counted, source)
     if pace.uncertain is not None:
         return Certificate(False, pace.uncertain, counted, pace.interval_cycles)
     found = _of_words(design, pace, source) if counted == "word" else _of_tokens(design, pace, counted, source)
     gains = tuple(_gains(design, found, counted, source))
     if found.kind == "queues":
-        found = replace(found, edges=tuple(_helping(gains, found.interval_cycles)))
+        found = replace(found, edges=tuple(_helping(gains, pace.interval_cycles)))
     return replace(found, gains=gains)
 
 
