@@ -336,7 +336,9 @@ class Body(_Part):
     activation_bits: int
     throughput: Throughput
     critical: Critical | None
-    certificate: Certificate | None = Field(None, description="null by words, where `advise` finds it")
+    certificate: Certificate | None = Field(
+        None, description="null by words, where `advise` finds it, where segments take turns, and in comparisons"
+    )
     attention_buffering: AttentionBuffering
     buffering: dict[str, RoleBuffering]
     buffers: tuple[BufferRow, ...]
@@ -412,7 +414,7 @@ class Report:
 
     @cached_property
     def certificate(self) -> Certificate | None:
-        """The proof of the interval, and what one step more would buy; None by words, where `certify` finds it."""
+        """The proof of the interval, and what one step more would buy; None by words and of turns."""
         return self.body.certificate if self.certify is None else self.certify()
 
     @cached_property
