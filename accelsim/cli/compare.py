@@ -230,7 +230,7 @@ def _variant(label: str, prepared: Prepared, frames: int | None) -> _Variant:
     from accelsim.cli import console
 
     with console.working(f"simulating {label}"):
-        return _Variant(label, _uncertified(simulated(prepared, frames)), prepared)
+        return _Variant(label, simulated(prepared, frames), prepared)
 
 
 def _write(output: Path, variants: Sequence[_Variant], frames: int | None) -> None:
@@ -242,11 +242,6 @@ def _write(output: Path, variants: Sequence[_Variant], frames: int | None) -> No
     for folder, variant in zip(folders, variants, strict=True):
         assert variant.prepared is not None
         write_run(folder, variant.prepared.design, variant.report, frames)
-
-
-def _uncertified(report: Report) -> Report:
-    """`report` without its certificate, which is of one design and has no ratio to another's."""
-    return type(report)(report.body, report.rates)
 
 
 def _json(variants: Sequence[_Variant], tiled: bool) -> dict[str, Any]:

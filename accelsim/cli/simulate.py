@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from accelsim.cli.options import (
     AcceleratorOption,
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
     from accelsim.report.report import Report
 
 
+CertificateOption = Annotated[
+    bool, typer.Option("--certificate", help="prove the interval, and say what one step more of anything would buy")
+]
+
+
 def simulate_command(
     network: NetworkArgument,
     accelerator: AcceleratorOption = DEFAULT_ACCELERATOR,
@@ -44,6 +51,7 @@ def simulate_command(
     input_shape: InputShapeOption = None,
     objective: ObjectiveOption = None,
     frames_per_visit: FramesPerVisitOption = None,
+    certificate: CertificateOption = False,
     as_json: JsonOption = False,
     output: FolderOption = None,
 ) -> None:
@@ -59,6 +67,7 @@ def simulate_command(
     with console.working(f"simulating {network}"):
         prepared = prepare(request)
         report = simulated(prepared, frames)
+        report = report.certified() if certificate else report
     if output is not None:
         write_run(output, prepared.design, report, frames)
         console.note(f"wrote {output}")

@@ -203,6 +203,7 @@ def _in_turns(design: Design, frames: int | None, granularity: str | None, sourc
             warnings=(),
         ),
         binned(passed),
+        partial(certificate_of, design, "row", None),
     )
 
 

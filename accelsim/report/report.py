@@ -336,9 +336,7 @@ class Body(_Part):
     activation_bits: int
     throughput: Throughput
     critical: Critical | None
-    certificate: Certificate | None = Field(
-        None, description="null by words, where `advise` finds it, where segments take turns, and in comparisons"
-    )
+    certificate: Certificate | None = Field(None, description="null where it was not asked for")
     attention_buffering: AttentionBuffering
     buffering: dict[str, RoleBuffering]
     buffers: tuple[BufferRow, ...]
@@ -414,8 +412,15 @@ class Report:
 
     @cached_property
     def certificate(self) -> Certificate | None:
-        """The proof of the interval, and what one step more would buy; None by words and of turns."""
+        """The proof of the interval, and what one step more would buy; found when it is asked for first.
+
+        None where a report was read from a file that has none.
+        """
         return self.body.certificate if self.certify is None else self.certify()
+
+    def certified(self) -> Report:
+        """The same with its certificate in `body`, and so in JSON and text."""
+        return Report(self.body.model_copy(update={"certificate": self.certificate}), self.rates)
 
     @cached_property
     def virtual_maps(self) -> pl.DataFrame:
@@ -480,8 +485,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `to_json` writes."""
-        whole = self.body.model_copy(update={"certificate": self.certificate})
-        body: dict[str, Any] = _whole(whole.model_dump(mode="json"))
+        body: dict[str, Any] = _whole(self.body.model_dump(mode="json"))
         return body
 
     def to_json(self, path: str | Path | None = None) -> str:

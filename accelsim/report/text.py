@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from accelsim.report.arrays import array_table
+from accelsim.report.certificate_tables import certificate_tables
 from accelsim.report.cost_tables import ENERGY
 from accelsim.report.facts import (
     ATTENTION,
@@ -87,6 +88,8 @@ def report_tables(body: Body) -> list[Table]:
     tables += [table for table in (_ports(body), idlest_table(body.statistics or (), MOST_STAGES)) if table]
     if body.critical is not None and body.critical.kind == "buffers":
         tables.append(_critical(body))
+    if body.certificate is not None:
+        tables += certificate_tables(body.certificate)
     if body.warnings:
         tables.append(lines_table("Warnings", body.warnings))
     if body.not_modelled:

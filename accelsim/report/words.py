@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import partial
 
 from accelsim.errors import NotModelled
 from accelsim.mapping.design import Design, Edge, Stage
@@ -15,6 +16,7 @@ from accelsim.mapping.roles import ROLES
 from accelsim.report import report as parts
 from accelsim.report.buffers import edge_columns, rooms
 from accelsim.report.build import bytes_of, number, pipeline_segment, report_head, unroll_of
+from accelsim.report.certificate import certificate_of
 from accelsim.report.resources import resource_warnings, resources_part
 from accelsim.timing.words.simulate import WordTrace, schedule_words
 
@@ -54,7 +56,7 @@ def simulate_words(design: Design, frames: int | None = None, source: str | None
         array=None,
         warnings=(*_warnings(trace, free), *resource_warnings(resources)),
     )
-    return parts.Report(body)
+    return parts.Report(body, certify=partial(certificate_of, design, "word", source))
 
 
 def _bound(trace: WordTrace) -> int:

@@ -22,7 +22,8 @@ def sized(done, tmp_path):
 
 
 def test_the_certificate_is_part_of_the_report(done, sized):
-    told = done("simulate", NETWORK, *SMALL, *sized, "--json").json
+    assert done("simulate", NETWORK, *SMALL, *sized, "--json").json["certificate"] is None
+    told = done("simulate", NETWORK, *SMALL, *sized, "--certificate", "--json").json
     jsonschema.validate(told, done("schema", "report").json)
     certificate, critical = told["certificate"], told["critical"]
     assert certificate["certified"] is True
@@ -31,6 +32,8 @@ def test_the_certificate_is_part_of_the_report(done, sized):
     assert certificate["weight_cycles"] == certificate["frames"] * certificate["interval_cycles"]
     assert certificate["edges"] == critical["edges"]
     assert {gain["step"]["kind"] for gain in certificate["gains"]} == {"multipliers", "capacity"}
+    text = done("simulate", NETWORK, *SMALL, *sized, "--certificate").out
+    assert "What one step more would buy, each alone" in text
     for gain in certificate["gains"]:
         lost = certificate["interval_cycles"] - gain["interval_cycles"]
         assert gain["gain_percent"] == pytest.approx(100 * lost / certificate["interval_cycles"])
@@ -54,7 +57,7 @@ def test_advice_names_what_buys_a_share(done, sized):
 
 def test_what_is_not_certified_says_so(run):
     ported = ("--accelerator", "feature-map-npu", "--mapping", "pipeline", "--set", "weights=frame")
-    told = run("simulate", NETWORK, *SMALL, *ported, "--json").json
+    told = run("simulate", NETWORK, *SMALL, *ported, "--certificate", "--json").json
     assert told["certificate"]["certified"] is False
     assert "share a port" in told["certificate"]["reason"]
     refused = run("advise", NETWORK, *SMALL, *ported)
