@@ -212,9 +212,15 @@ def _array_sums(design: Design) -> Iterator[_Counted]:
 
 
 def _is_here(design: Design, edge: Edge) -> bool:
-    """Whether an edge is a buffer of maps in the engine's own memory; weights are counted with what loads them."""
-    transfer = design.stage_by_name[edge.producer].transfer
-    return edge.home is None and not (transfer and transfer.kind == "weight")
+    """Whether an edge is a buffer of maps in the engine's own memory.
+
+    Weights are counted with what loads them. Sums, and maps that are stored, which lie in that memory anyway go
+    straight there: the mover's access is the only one.
+    """
+    ends = (design.stage_by_name[edge.producer].transfer, design.stage_by_name[edge.consumer].transfer)
+    local = design.accelerator.local_memory
+    straight = (t.memory == local and (t.kind == "partial" or t.write) for t in ends if t)
+    return edge.home is None and not any(straight) and not any(t.kind == "weight" for t in ends if t)
 
 
 def _stays(design: Design, producer: Stage) -> bool:
