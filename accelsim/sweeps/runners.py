@@ -48,8 +48,10 @@ def processes(workers: int) -> Runner:
                 finished = list(pool.finished())
                 pool.submit(islice(left, max(0, AHEAD * workers - len(pool.waiting))))
                 yield from finished
-        finally:
-            pool.close()
+        except BaseException:
+            pool.end(kill=True)
+            raise
+        pool.end(kill=False)
 
     return run
 
@@ -98,8 +100,8 @@ class _Pool:
             else:
                 yield chunk, lost(self.plan, chunk.speed, chunk.points, tries)
 
-    def close(self) -> None:
-        self.executor.shutdown(wait=True, kill_workers=True)
+    def end(self, kill: bool) -> None:
+        self.executor.shutdown(wait=True, kill_workers=kill)
 
 
 def _leave_interrupts() -> None:
