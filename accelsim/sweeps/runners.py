@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from signal import SIG_IGN, SIGINT, signal
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
@@ -72,7 +72,16 @@ class _Pool:
 
     def submit(self, chunks: Iterable[Chunk]) -> None:
         for chunk in chunks:
-            self.waiting[self.executor.submit(done, self.plan, chunk)] = chunk
+            self.waiting[self._begun(chunk)] = chunk
+
+    def _begun(self, chunk: Chunk) -> Future[Any]:
+        """The chunk under way; lost at once where a worker has been lost since."""
+        try:
+            return cast("Future[Any]", self.executor.submit(done, self.plan, chunk))
+        except BrokenProcessPool as error:
+            lost_at_once: Future[Any] = Future()
+            lost_at_once.set_exception(error)
+            return lost_at_once
 
     def finished(self) -> Iterator[Done]:
         """What has been done since, at least one chunk unless a worker was lost."""
