@@ -16,7 +16,7 @@ from accelsim.network.graph import Network
 from accelsim.network.layers import Inputs, Layer, Reduce
 from accelsim.network.reach import Granularity, token_reach
 from accelsim.network.tensor import Tensor
-from accelsim.timing.admission import admission, early_cycles, hands_on_words, lead_cycles, pixel_cycles
+from accelsim.timing.admission import Gate, admission, early_cycles, hands_on_words, lead_cycles, pixel_cycles
 from accelsim.timing.kernels.pipeline import Pipeline
 from accelsim.units import ceil_div
 
@@ -90,6 +90,7 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
     freed, freed_at = _packed([flow.freed for flow in flows])
     spacing = pixel_cycles(design)
     gates = [admission(design, edge, granularity, spacing) for edge in edges]
+    _check_words(design, gates)
     admit, admit_at = _packed([gate and gate.begin.firing for gate in gates])
     admit_after, _ = _packed([gate and gate.begin.after for gate in gates])
     close, close_at = _packed([gate and gate.end and gate.end.firing for gate in gates])
@@ -141,6 +142,18 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
         port=_ports(stages),
         occupancy=np.array([_occupancy(s, granularity) for s in stages], np.int64),
     )
+
+
+def _check_words(design: Design, gates: Sequence[Gate | None]) -> None:
+    """Raises `NotModelled` where a capacity counted in words is at something that does not take words."""
+    if design.mapping.granularity != "word":
+        return
+    lost = [edge.name for edge, gate in zip(design.edges, gates, strict=True) if edge.capacity and gate is None]
+    if lost:
+        raise NotModelled(
+            f"capacities in words by rows or pixels on {', '.join(lost)}, which takes several pixels together or waits "
+            "for whole ones; use granularity word"
+        )
 
 
 def _stays_apart(design: Design, edge: Edge) -> bool:

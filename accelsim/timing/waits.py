@@ -82,6 +82,10 @@ def _sentence(design: Design, wait: Wait, bounds: dict[str, int], granularity: G
     edge = design.edges[wait.edge]
     if not wait.for_space:
         return f"{edge.consumer} waits for {edge.producer} {granularity} {wait.token}"
+    if edge.capacity is None:
+        return f"{edge.producer} waits for {edge.consumer} to let go of what is before {granularity} {wait.token}"
+    if design.mapping.granularity == "word":
+        return f"{edge.producer} waits for space on {edge.name} ({edge.capacity} words, all taken)"
     held, needed = edge.capacity, bounds[edge.name]
-    need = f"needs {needed}" if needed > (held or 0) else "too few beside the others"
+    need = f"needs {needed}" if needed > held else "too few beside the others"
     return f"{edge.producer} waits for space on {edge.name} ({held} of {held} {granularity}s, {need})"

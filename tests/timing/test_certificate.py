@@ -256,6 +256,20 @@ def test_by_words_what_is_bought_is_what_is_needed():
     assert schedule_words(residual(step.after - 1, Unroll(4, 4, 9))).interval_cycles > advice.sought_cycles
 
 
+@pytest.mark.parametrize("granularity", ["row", "pixel"])
+def test_words_at_what_takes_none_are_refused(granularity):
+    """Lanes that move several pixels together have no queue of single words before them."""
+    design = residual(2, Unroll(4, 4))
+    engine = design.accelerator.engine.model_copy(update={"window_frames": "streamed"})
+    machine = design.accelerator.model_copy(update={"engine": engine})
+    with pytest.raises(NotModelled, match="capacities in words by rows or pixels on image -> add"):
+        schedule(bind(design.network, machine, design.mapping), granularity, "greedy")
+    one = {"image": acs.Measured(1), "add": acs.Measured(1), "conv": acs.Measured(9)}
+    mapping = replace(design.mapping, measured=MappingProxyType(one))
+    with pytest.raises(DeadlockError, match=r"image waits for space on image -> add \(2 words, all taken\)"):
+        schedule(bind(design.network, machine, mapping), granularity, "greedy")
+
+
 def test_unrollings_of_blocks_are_those_that_blocks_have():
     design = residual(64, Unroll(2, 2))
     nest = loop_nest(design.network, design.network.by_name["conv"])
