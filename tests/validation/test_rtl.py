@@ -227,3 +227,15 @@ def test_a_deadlock_leaves_nothing_else_to_predict(tmp_path):
     rows = compare_rtl(folder(tmp_path, [stuck], f"key,quantity,measured\n{measured}"), MACHINE).rows
     assert [row.predicted for row in rows] == [1, None, None]
     assert [row.error for row in rows] == [0.0, None, None]
+
+
+def test_depths_are_those_of_a_case_with_steady_ends(tmp_path):
+    """In whatever order the runs of a case stand; with random ends this skip would want another depth."""
+    steady = next(line for line in LINES if line.get("case") == "res1_8x8c4_k3")
+    often = {"p256": 192}
+    drawn = steady | {"key": "drawn", "source": steady["source"] | often, "sink": steady["sink"] | often}
+    quantity = "min_depth_full_throughput"
+    measured = f"key,quantity,measured\nres1_8x8c4_k3:fifo6,{quantity},10\n"
+    for place, runs, depth in (("steady", [steady], 10), ("both", [drawn, steady], 10), ("drawn", [drawn], 11)):
+        (row,) = compare_rtl(folder(tmp_path / place, runs, measured), MACHINE).rows
+        assert (row.quantity, row.predicted) == (quantity, depth), place

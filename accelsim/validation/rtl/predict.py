@@ -101,9 +101,8 @@ def token_completions(spec: Spec, accelerator: Accelerator, granularity: TokenGr
 
     None where the run is no chain of layers with steady ends.
     """
-    ends = (*spec.chain.sources, *spec.chain.sinks)
     forks = any(isinstance(placed.block, Fork | Tap | Join) for placed in spec.chain.blocks)
-    if forks or any(end.chance < 256 for end in ends):
+    if forks or not _steady(spec.chain):
         return None
     engine = accelerator.engine.model_copy(update={"multipliers": MOST_MULTIPLIERS, "window_frames": "streamed"})
     machine = accelerator.model_copy(update={"engine": engine, "fork": "copy"})
@@ -114,6 +113,11 @@ def token_completions(spec: Spec, accelerator: Accelerator, granularity: TokenGr
     return schedule(design, granularity, "greedy", spec.frames).completions
 
 
+def _steady(chain: Chain) -> bool:
+    """Whether the source always offers and the sink always takes."""
+    return all(end.chance == 256 for end in (*chain.sources, *chain.sinks))
+
+
 class _Skip(NamedTuple):
     """A queue whose least depths are sought, in one of its case's runs."""
 
@@ -122,9 +126,9 @@ class _Skip(NamedTuple):
 
 
 def _skips(specs: Iterable[Spec]) -> dict[str, _Skip]:
-    """By `<case>:<queue>`, the first run of each case."""
+    """By `<case>:<queue>`, the first run of each case, one with steady ends before those with random ones."""
     found: dict[str, _Skip] = {}
-    for spec in specs:
+    for spec in sorted(specs, key=lambda spec: not _steady(spec.chain)):
         for fifo in spec.skip_fifos if spec.case is not None else ():
             found.setdefault(f"{spec.case}:{fifo}", _Skip(spec, fifo))
     return found
