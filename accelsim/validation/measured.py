@@ -47,6 +47,8 @@ def read_figures(path: Path) -> tuple[Figure, ...]:
     header = next(csv.reader(lines[:1]), [])
     if missing := [column for column in COLUMNS if column not in header]:
         raise InputError(f"{path}:1: no column {', '.join(missing)}; the first line names {', '.join(COLUMNS)}")
+    if repeated := [column for column in COLUMNS if header.count(column) > 1]:
+        raise InputError(f"{path}:1: more than one column {', '.join(repeated)}; leave one of each")
     figures: list[Figure] = []
     problems: list[str] = []
     for place, row in _rows(path, lines, header, problems):

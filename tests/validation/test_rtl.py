@@ -183,6 +183,7 @@ def test_a_circle_of_blocks(tmp_path):
     [
         ("", "no column key, quantity, measured"),
         ("key,quantity\n", "no column measured"),
+        ("key,measured,quantity,measured\n{key},1,deadlock,0\n", "more than one column measured"),
         ("key,quantity,measured\na,deadlock\n", "2 values for 3 columns"),
         ("key,quantity,measured\n{key},deadlock,no\n", "measured = 'no' is no finite number"),
         ("key,quantity,measured\n{key},deadlock,nan\n", "measured = 'nan' is no finite number"),
