@@ -20,7 +20,7 @@ Reals = NDArray[np.float32]
 WIDEST_TENSOR_BITS = 16
 WIDEST_ACCUMULATOR_BITS = 64
 
-#: Elements of a floating-point array rounded to integers at once, so that copies stay small.
+#: What becomes of sums that an accumulator does not hold.
 Overflow = Literal["error", "wrap", "saturate"]
 
 

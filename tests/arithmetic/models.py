@@ -100,8 +100,8 @@ def images(count, seed=1, shape=SHAPE):
     return np.random.default_rng(seed).normal(size=(count, *shape[1:])).astype(np.float32)
 
 
-def quantised(model, path, form, per_channel=False, activations="QUInt8", weights="QInt8", shape=SHAPE):
-    """Writes a model quantised by ONNX Runtime's static quantiser, calibrated on random images."""
+def quantised(model, path, form, per_channel=False, activations="QUInt8", weights="QInt8", shape=SHAPE, **extra):
+    """Writes a model quantised by ONNX Runtime's static quantiser with `extra` options, calibrated on random images."""
     from onnxruntime import quantization
 
     class Reader(quantization.CalibrationDataReader):
@@ -119,7 +119,7 @@ def quantised(model, path, form, per_channel=False, activations="QUInt8", weight
         quantization.quantize_static(
             str(source), str(path), Reader(), quant_format=getattr(quantization.QuantFormat, form),
             per_channel=per_channel, activation_type=getattr(quantization.QuantType, activations),
-            weight_type=getattr(quantization.QuantType, weights),
+            weight_type=getattr(quantization.QuantType, weights), extra_options=extra,
         )  # fmt: skip
     finally:
         logging.disable(logging.NOTSET)

@@ -17,7 +17,7 @@ from accelsim.arithmetic.formats import Array, Format, IntegerType
 from accelsim.arithmetic.network import IntegerNetwork
 from accelsim.arithmetic.readers.assembly import ROUNDING, assembled
 from accelsim.errors import InputError
-from accelsim.network.graph import Network, network, without_weights
+from accelsim.network.graph import Network, Node, network, without_weights
 from accelsim.network.layers import Constant, Input, Weighted
 from accelsim.network.readers.onnx.builder import Unknown, Value, Weight
 from accelsim.network.readers.onnx.elementwise import applied
@@ -110,29 +110,33 @@ class _IntegerReading(_Reading):
         declared = {port.name: self.held.get(port.name) for port in (*net.inputs, *net.outputs)}
         try:
             made = assembled(net, self.roundings, self.weight_formats, declared, "float")
-            apart = self._apart(made)
-            if apart:
-                net = network(net.name, net.nodes, net.outputs, net.inputs, {**net.parameters, **apart})
+            settled = self._settled(made)
+            if settled:
+                net = network(net.name, net.nodes, net.outputs, net.inputs, {**net.parameters, **settled})
                 made = assembled(net, self.roundings, self.weight_formats, declared, "float")
         except InputError as error:
             raise InputError(f"{self.path}: {error}") from None
         return made
 
-    def _apart(self, made: IntegerNetwork) -> dict[str, Array]:
-        """Real values of the biases whose scale is not that of the sums they start."""
-        reals = {}
+    def _settled(self, made: IntegerNetwork) -> dict[str, Array]:
+        """Biases that become others once the scale of the sums they start is known.
+
+        One stored with another scale becomes real. A real one of a layer whose output is rounded becomes integer, as
+        ONNX Runtime does it (its weight and bias quantisation); QONNX files keep theirs.
+        """
+        rounds = any(node.op_type == "DequantizeLinear" for node in self.model.graph.node)
+        settled = {}
         for node in made.network.nodes:
-            bias = self.biases.get(node.name)
-            source, weight = (
-                made.formats.get(node.inputs[0]) if node.inputs else None,
-                made.weight_formats.get(f"{node.name}.weight"),
-            )
-            if bias is None or bias.format is None or source is None or weight is None:
+            units, stored = _units(made, node), self.biases.get(node.name)
+            bias = made.arrays(node).get("bias")
+            if units is None or bias is None:
                 continue
-            units = source.scales * weight.scales
-            if not np.allclose(bias.format.scales, units, rtol=BIAS_SCALE_TOLERANCE, atol=0):
-                reals[f"{node.name}.bias"] = bias.array.reshape(-1)
-        return reals
+            if stored is not None and stored.format is not None:
+                if not np.allclose(stored.format.scales, units, rtol=BIAS_SCALE_TOLERANCE, atol=0):
+                    settled[f"{node.name}.bias"] = stored.array.reshape(-1)
+            elif rounds and bias.dtype.kind == "f" and node.name in made.formats:
+                settled[f"{node.name}.bias"] = _in_units(bias, units)
+        return settled
 
     def _with_constants(self, net: Network) -> Network:
         """`net` with constant operands in integers."""
@@ -255,6 +259,23 @@ class _IntegerReading(_Reading):
             self.roundings[rounded.node] = kind
         self.held[name] = kind
         return [rounded]
+
+
+def _units(made: IntegerNetwork, node: Node) -> Array | None:
+    """What one of a weighted layer's sums stands for, by channel; None where operands are real."""
+    source = made.formats.get(node.inputs[0]) if node.inputs else None
+    weight = made.weight_formats.get(f"{node.name}.weight")
+    if source is None or weight is None or source.channels > 1:
+        return None
+    return source.scales * weight.scales
+
+
+def _in_units(bias: Array, units: Array) -> Array:
+    """A real bias in 32-bit integers; as it is where they do not hold it."""
+    with np.errstate(over="ignore"):
+        integers = np.rint(bias.astype(np.float32) / units)
+    fits = np.abs(integers) < -float(INT32.low)
+    return integers.astype(np.int32) if fits.all() else bias
 
 
 def _real_of(array: Array, kind: Format) -> Array:

@@ -69,6 +69,18 @@ def test_weights_are_integers(tmp_path):
             assert array.dtype == np.int32
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_real_biases_are_rounded_as_the_runtime_rounds_them(per_channel, tmp_path):
+    path = quantised(FAMILIES["resnet"](), tmp_path / "net.onnx", "QDQ", per_channel, QuantizeBias=False)
+    inet = acs.load_integer_network(path)
+    biases = [array for key, array in inet.network.parameters.items() if key.endswith(".bias")]
+    assert {array.dtype for array in biases} == {np.dtype(np.int32)}
+    x = images(2, seed=50)
+    expected = np.concatenate([runtime(path).run(None, {"x": image[None]})[0] for image in x])
+    (made,) = acs.execute(inet, x).values()
+    assert np.array_equal(made, expected)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["QOperator", "QDQ"])
 def test_a_trained_squeeze_excite_classifier(form, tmp_path):
@@ -116,6 +128,19 @@ def test_a_bias_keeps_its_own_scale(factor, tmp_path):
     made = acs.execute(acs.load_integer_network(path), np.array([[1.5]], np.float32))["y"]
     sums = np.array([3 * 2, 3 * -3]) + np.array([4, 8]) * factor
     assert made.ravel().tolist() == (sums * 0.125).tolist()
+
+
+@pytest.mark.parametrize(("real", "kept"), [(0.3, 2), (-0.0625, 0), (0.1875, 2), (1e30, 1e30)])
+def test_a_real_bias_is_a_whole_number_of_units_where_32_bits_hold_it(real, kept, tmp_path):
+    model = with_bias_scale(1)
+    node = next(node for node in model.graph.node if node.op_type == "Gemm")
+    node.input[2] = "real"
+    model.graph.initializer.append(numpy_helper.from_array(np.full(2, real, np.float32), "real"))
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    inet = acs.load_integer_network(path)
+    (bias,) = (array for key, array in inet.network.parameters.items() if key.endswith(".bias"))
+    assert bias.tolist() == np.full(2, kept, np.float32).tolist()
 
 
 def test_a_network_in_real_numbers_is_refused(tmp_path):

@@ -27,7 +27,8 @@ WORDS = {
 #: Types the onnx package unpacks, by bits an element.
 PACKED = {
     TensorProto.BFLOAT16: 16, TensorProto.FLOAT8E4M3FN: 8, TensorProto.FLOAT8E4M3FNUZ: 8, TensorProto.FLOAT8E5M2: 8,
-    TensorProto.FLOAT8E5M2FNUZ: 8, TensorProto.INT4: 4, TensorProto.UINT4: 4,
+    TensorProto.FLOAT8E5M2FNUZ: 8, TensorProto.INT4: 4, TensorProto.UINT4: 4, TensorProto.UINT2: 2,
+    TensorProto.INT2: 2,
 }  # fmt: skip
 #: Field that holds the elements of each type where they are not raw bytes; others are in int32_data.
 FIELDS = {
@@ -85,7 +86,7 @@ def _from_bytes(tensor: TensorProto, shape: tuple[int, ...]) -> Array:
 
 def _from_fields(tensor: TensorProto, shape: tuple[int, ...]) -> Array:
     field = getattr(tensor, FIELDS.get(tensor.data_type, "int32_data"))
-    expected = prod(shape) if PACKED.get(tensor.data_type) != 4 else -(-prod(shape) // 2)
+    expected = -(-prod(shape) // max(1, 8 // PACKED.get(tensor.data_type, 8)))
     if len(field) != expected:
         raise InputError(f"dims {list(shape)} need {prod(shape):,} elements, {len(field):,} are stored")
     try:
