@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, Tag, ValidationError
 from ruamel.yaml import YAML
@@ -22,6 +22,8 @@ DEEPEST_NESTING = 64
 RULES = dict.fromkeys(
     ("dict_type", "model_type", "model_attributes_type"), "Input should be a mapping of names to values"
 )
+#: Faults whose text is ours, and says what would help.
+OWN_WORDS = ("value_error", "figure")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -200,17 +202,24 @@ def _problem(model: type[BaseModel], document: Document, detail: Any) -> str:
     location = detail["loc"]
     if location[-1:] == ("[key]",) and location[-2:-1] == (detail["input"],):
         location = location[:-1]  # the fault is in the name itself
-    path, fields = _located(model, location)
+    path, fields, meaning = _located(model, location)
     text = RULES.get(detail["type"], detail["msg"].removeprefix("Value error, "))
     if detail["type"] == "extra_forbidden":
         return f"{document.where(path)}: unknown name {dotted_name(path)}{suggestion(str(path[-1]), fields)}"
     if detail["type"] == "missing":
-        return f"{document.where(path)}: {dotted_name(path)} is missing"
+        return f"{document.where(path)}: {dotted_name(path)} is missing{_cure(path, meaning)}"
     if detail["type"] == "union_tag_invalid":
         path = (*path, "kind")
         text = f"Input should be one of {detail['ctx']['expected_tags']}"
         return f"{document.where(path)}: {dotted_name(path)} = {_short(detail['ctx']['tag'])}: {text}"
+    if detail["type"] not in OWN_WORDS:
+        text += _cure(path, meaning)
     return f"{document.where(path)}: {dotted_name(path)} = {_short(detail['input'])}: {text}"
+
+
+def _cure(path: tuple[str | int, ...], meaning: str) -> str:
+    """What a field should say, by its description."""
+    return f"; {path[-1]}: {meaning}" if meaning else ""
 
 
 def suggestion(name: str, fields: list[str]) -> str:
@@ -219,20 +228,29 @@ def suggestion(name: str, fields: list[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(fields)})" if fields else ""
 
 
-def _located(model: type[BaseModel], location: tuple[str | int, ...]) -> tuple[tuple[str | int, ...], list[str]]:
-    """The path in the file of a fault's location, which also names members of unions; and the fields known there."""
+class _Located(NamedTuple):
+    """Where a fault is in the file, which fields are known there, and what the description of its own says."""
+
+    path: tuple[str | int, ...]
+    fields: list[str]
+    meaning: str
+
+
+def _located(model: type[BaseModel], location: tuple[str | int, ...]) -> _Located:
+    """Of a fault's location, which also names members of unions."""
     level: Any = model
     path: list[str | int] = []
-    fields: list[str] = []
+    fields: dict[str, Any] = {}
     for name in location:
         member = _member(level, name)
         if member is not None:
             level = member
             continue
-        fields = list(getattr(level, "model_fields", {}))
+        fields = getattr(level, "model_fields", {})
         path.append(name)
         level = _below(level, name)
-    return tuple(path), fields
+    own = fields.get(str(path[-1])) if path else None
+    return _Located(tuple(path), list(fields), own.description or "" if own else "")
 
 
 def _member(level: Any, name: str | int) -> Any:

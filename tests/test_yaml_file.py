@@ -173,6 +173,23 @@ def test_every_problem_is_told_with_place_path_value_and_rule():
     ]
 
 
+class Port(BaseModel):
+    bits: int = Field(gt=0, description="bits a cycle, such as 64")
+
+
+class Described(BaseModel):
+    ports: dict[str, Port]
+
+
+def test_a_fault_says_what_the_field_means():
+    with pytest.raises(InputError) as caught:
+        validated(Described, parse_document("ports:\n  a: {bits: 0}\n  b: {}\n", "m.yaml"))
+    assert str(caught.value).splitlines() == [
+        "m.yaml:2: ports.a.bits = 0: Input should be greater than 0; bits: bits a cycle, such as 64",
+        "m.yaml:3: ports.b.bits is missing; bits: bits a cycle, such as 64",
+    ]
+
+
 def test_a_value_that_is_left_out_stands_at_its_name():
     assert problems("name: a\nmemory:\n  size:\n\n  banks: 2\n") == [
         "m.yaml:3: memory.size = None: Input should be a valid integer"

@@ -48,6 +48,11 @@ class Roof:
         """The roof that multipliers or a memory make."""
         return self.work.macs / self.needed_cycles[name]
 
+    @property
+    def attained_macs_per_cycle(self) -> Fraction:
+        """What comes out while the layer has the engine; its weights may have taken a port longer, in turns before."""
+        return self.work.macs / max(self.work.cycles, self.needed_cycles[self.bound])
+
 
 def roofs(machine: Accelerator, works: Iterable[Work], traffic: Sequence[Traffic], has_links: bool) -> list[Roof]:
     """The roofs of layers with MACs.

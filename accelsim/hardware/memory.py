@@ -32,7 +32,9 @@ class Memory(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: Bytes = Field(description="bytes it holds; text with a unit (256 KiB) or an integer")
-    port: MemoryPort = Field(description="how wide it is, and whether reads and writes share it")
+    port: MemoryPort = Field(
+        description="how wide it is, such as {read_bits: 64, write_bits: 64}, and whether reads and writes share it"
+    )
     banks: int = Field(1, gt=0, le=10**6, description="banks that work side by side")
     latency_cycles: int = Field(0, ge=0, le=10**6, description="cycles from a request to its first data")
     burst: BurstBytes = Field(1, description="bytes that a request moves at least; more are rounded up to whole bursts")

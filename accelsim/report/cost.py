@@ -95,6 +95,7 @@ class RooflineRow(_Part):
     peak_macs_per_second: float = Field(description="of the multipliers that it has been given")
     attainable_macs_per_second: float = Field(description="with the ports of all memories to itself: the roof")
     attained_macs_per_second: float = Field(
-        description="while its segment has the engine; above the roof of a memory where weights load in turns before"
+        description="while its segment has the engine, or, where weights that load in turns before take a port longer "
+        "than that, while they do"
     )
     bound: str = Field(description="what makes the roof: compute, or a memory")

@@ -154,6 +154,6 @@ def _roofline_row(machine: Accelerator, roof: Roof) -> parts.RooflineRow:
         macs_per_byte=None if roof.macs_per_byte is None else float(roof.macs_per_byte),
         peak_macs_per_second=float(roof.macs_per_cycle(COMPUTE) * clock_hz),
         attainable_macs_per_second=float(roof.macs_per_cycle(roof.bound) * clock_hz),
-        attained_macs_per_second=float(work.macs / work.cycles * clock_hz),
+        attained_macs_per_second=float(roof.attained_macs_per_cycle * clock_hz),
         bound=roof.bound,
     )

@@ -129,8 +129,16 @@ def test_an_array_larger_than_its_budget_names_its_sides(problems):
             "nodes do not add up; give a figure of 45nm, leave it out",
         ),
         ("banks: 2", "energy_pj_per_byte: 1\n    node: small", 'm.yaml:9: memories.sram.node = "small": String should'),
-        ("clock: 400 MHz", "clock: 0", "m.yaml:2: clock = 0: Input should be greater than 0"),
-        ("    port: {read_bits: 64, write_bits: 32}\n", "", "m.yaml:6: memories.sram.port is missing"),
+        (
+            "clock: 400 MHz",
+            "clock: 0",
+            "m.yaml:2: clock = 0: Input should be greater than 0; clock: cycles a second; text with a unit (400 MHz)",
+        ),
+        (
+            "    port: {read_bits: 64, write_bits: 32}\n",
+            "",
+            "m.yaml:6: memories.sram.port is missing; port: how wide it is, such as {read_bits: 64, write_bits: 64}",
+        ),
         ("name: mine", "name: mine\nleakage: {power_mw: 1}", "m.yaml:2: leakage.source is missing"),
         (
             "name: mine",
