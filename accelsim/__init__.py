@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from accelsim.mapping.array_use import array_use
     from accelsim.mapping.blocks import in_blocks
     from accelsim.mapping.design import Design, bind, with_capacities
-    from accelsim.mapping.mapper import map_network, widen
+    from accelsim.mapping.mapper import widen
     from accelsim.mapping.mapping import Mapping, Measured, read_mapping
     from accelsim.mapping.spilling import spill_waits
     from accelsim.mapping.unrolling import Unroll
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from accelsim.sweeps.search import search
     from accelsim.timing.advice import what_would_buy
     from accelsim.timing.certificate import certify
+    from accelsim.timing.map_network import map_network
     from accelsim.timing.rate import size_for_rate
     from accelsim.timing.simulate import schedule
     from accelsim.timing.size import size_buffers
@@ -63,7 +64,7 @@ _HOMES = {
     "accelsim.mapping.array_use": ("array_use",),
     "accelsim.mapping.blocks": ("in_blocks",),
     "accelsim.mapping.design": ("Design", "bind", "with_capacities"),
-    "accelsim.mapping.mapper": ("map_network", "widen"),
+    "accelsim.mapping.mapper": ("widen",),
     "accelsim.mapping.mapping": ("Mapping", "Measured", "read_mapping"),
     "accelsim.mapping.spilling": ("spill_waits",),
     "accelsim.mapping.unrolling": ("Unroll",),
@@ -81,6 +82,7 @@ _HOMES = {
     "accelsim.timing.rate": ("size_for_rate",),
     "accelsim.timing.advice": ("what_would_buy",),
     "accelsim.timing.certificate": ("certify",),
+    "accelsim.timing.map_network": ("map_network",),
     "accelsim.timing.simulate": ("schedule",),
     "accelsim.timing.size": ("size_buffers",),
 }  # fmt: skip

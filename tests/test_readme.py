@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import accelsim as acs
+from accelsim.report.trade import trade_report
 from accelsim.report.ways_out import RECIPES, Question, ways_out
 from accelsim.validation.rtl.predict import compare_rtl
 from tests.timing.words.test_lower import STEADY
@@ -218,3 +219,10 @@ def test_the_machine_in_the_readme_is_one(tmp_path):
     machine = acs.load_accelerator(tmp_path / "chip.yaml")
     assert machine.clock_hz == 400_000_000
     assert acs.simulate(acs.map_network(acs.load_network("resnet18"), machine)).throughput.steady
+
+
+@pytest.mark.parametrize(("name", "title"), [("efficientdet_d0", "EfficientDet-D0"), ("resnet50", "ResNet-50")])
+def test_multipliers_against_memory_are_those_in_the_readme(name, title):
+    trade = trade_report(acs.load_network(name), acs.load_accelerator("streaming-asic"), 30)
+    for point, which in ((trade.points[0], "fewest"), (trade.points[-1], "least buffering")):
+        assert line(f"{title}, {which}") == [f"{point.multipliers:,}", f"{point.elements:,}"]

@@ -21,7 +21,11 @@ MappingOption = Annotated[
 ]
 ObjectiveOption = Annotated[
     str | None,
-    typer.Option("--objective", metavar="bytes|cycles|energy", help="what segments are chosen for: fewest of these"),
+    typer.Option(
+        "--objective",
+        metavar="bytes|cycles|energy|buffering",
+        help="what segments are chosen for: fewest of these; or a pipeline's multipliers, for least buffering",
+    ),
 ]
 FramesPerVisitOption = Annotated[
     int | None,

@@ -24,6 +24,8 @@ GRANULARITIES: tuple[Granularity, ...] = ("row", "pixel", "word")
 MAPPINGS = ("pipeline", "layer-by-layer", "fused")
 CHOOSING_SEGMENTS = ("layer-by-layer", "fused")
 SEGMENT_OPTIONS = ("objective", "frames_per_visit")
+#: What the multipliers of a pipeline are chosen for.
+BUFFERING = "buffering"
 DEFAULT_ACCELERATOR = "streaming-asic"
 
 
@@ -119,7 +121,7 @@ def machine(request: Request) -> Accelerator:
 
 def mapped(request: Request, net: Network, accelerator: Accelerator) -> Design:
     """`net` on `accelerator` as the mapping file says, or as the mapper chooses."""
-    from accelsim.mapping.mapper import map_network
+    from accelsim.timing.map_network import map_network
 
     _check_mapping(request.mapping)
     _check_target(request, accelerator)
@@ -175,14 +177,21 @@ def _segment_options(request: Request, accelerator: Accelerator) -> dict[str, An
     if not given:
         return {}
     option = f"--{next(iter(given)).replace('_', '-')}"
+    if given == {"objective": BUFFERING} and request.mapping in (None, "pipeline"):
+        return given
     if not chooses_segments(request.mapping, accelerator):
         cure = f"use --mapping {' or '.join(CHOOSING_SEGMENTS)}"
         what = (
             "a pipeline has no segments" if request.mapping in (None, "pipeline") else f"{request.mapping} has its own"
         )
-        raise InputError(f"{option} is for choosing segments, and {what}; {cure}")
+        known = f"; of a pipeline there is --objective {BUFFERING}" if "objective" in given else ""
+        raise InputError(f"{option} is for choosing segments, and {what}; {cure}{known}")
+    if request.objective == BUFFERING:
+        raise InputError(
+            f"--objective {BUFFERING} chooses the multipliers of a pipeline; use it with --mapping pipeline"
+        )
     if request.objective is not None and request.objective not in OBJECTIVES:
-        raise InputError(f"--objective {request.objective}: {_meant(request.objective, OBJECTIVES)}")
+        raise InputError(f"--objective {request.objective}: {_meant(request.objective, (*OBJECTIVES, BUFFERING))}")
     if request.frames_per_visit is not None and request.frames_per_visit < 1:
         raise InputError(f"--frames-per-visit {request.frames_per_visit}: expected a whole number from 1")
     return given

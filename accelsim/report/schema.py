@@ -15,6 +15,7 @@ from accelsim.report.compare import Comparison
 from accelsim.report.inspection import AcceleratorInspection, NetworkInspection
 from accelsim.report.report import Body
 from accelsim.report.sizing import Sizing
+from accelsim.report.trade import Trade
 
 #: What `--json` prints, by the name its schema is asked for.
 WRITTEN: dict[str, type[BaseModel]] = {
@@ -22,6 +23,7 @@ WRITTEN: dict[str, type[BaseModel]] = {
     "comparison": Comparison,
     "sizing": Sizing,
     "advice": Advised,
+    "trade": Trade,
     "attention": AttentionStudy,
     "network-inspection": NetworkInspection,
     "accelerator-inspection": AcceleratorInspection,

@@ -63,7 +63,6 @@ class SizePoint(_Part):
     frames_per_second: float
     elements: int
     bytes: int
-    bound_elements: int
     tokens: dict[str, int] = Field(description="capacity by edge")
 
 
@@ -218,7 +217,6 @@ def _point(design: Design, point: _Point) -> SizePoint:
         frames_per_second=design.accelerator.clock_hz / point.interval_cycles,
         elements=point.sizes.elements,
         bytes=_bytes(point.sizes),
-        bound_elements=point.sizes.bound_elements,
         tokens={edge.name: edge.capacity or 0 for edge in point.sizes.design.edges},
     )
 

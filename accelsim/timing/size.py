@@ -86,7 +86,7 @@ def paced_sizes(design: Design, interval_cycles: int, granularity: Granularity |
 def slower_sizes(design: Design, faster: Sizes, interval_cycles: int) -> Sizes:
     """`faster` sizes of `design` brought down to what `interval_cycles` needs, which must be no shorter.
 
-    Every buffer, a token smaller, would be slower; the bound is the sum of what each needs alone.
+    Every buffer, a token smaller, would be slower; the bound is the sum of what each needs alone without deadlock.
     """
     granularity = checked_granularity(faster.design, None)
     unbounded = with_interval(with_capacities(design, {}, granularity), interval_cycles)
@@ -94,7 +94,7 @@ def slower_sizes(design: Design, faster: Sizes, interval_cycles: int) -> Sizes:
     buffers = buffers_of(design, granularity)
     held = np.array([edge.capacity for edge in faster.design.edges], np.int64)
     capacity = lowered(pacing, buffers, held)
-    bound = total_elements(buffers, bounds_of(needed_alone(pacing, buffers), held.size))
+    bound = total_elements(buffers, bounds_of(buffers, held.size))
     sized = _sizes(unbounded, granularity, buffers, capacity, bound)
     return sized._replace(design=with_interval(sized.design, design.mapping.interval_cycles))
 
@@ -102,11 +102,13 @@ def slower_sizes(design: Design, faster: Sizes, interval_cycles: int) -> Sizes:
 def fastest_cycles(design: Design, granularity: Granularity | None = None) -> int:
     """Least whole cycles between frames that some buffers reach, no less than the design's own pace.
 
-    It is the busiest stage's work, unless frames that stay apart in windows make all wait for longer.
+    It is the busiest stage's work, unless windows that let pixels in one by one, or keep frames apart, take longer.
     """
     unbounded = with_capacities(design, {}, granularity)
     pipeline = lower(unbounded, checked_granularity(unbounded, granularity), "greedy")
     low = high = max(design.pace_cycles, design.bottleneck_cycles)
+    if not pipeline.apart.any() and (pipeline.admit_at < 0).all():
+        return high
     while Pacing(pipeline, high).blockage is not None:
         low, high = high + 1, 2 * high
     while low < high:

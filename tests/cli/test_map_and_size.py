@@ -104,7 +104,6 @@ def test_the_curve_falls_from_full_throughput_to_the_least_and_is_what_is_simula
     for point in curve:
         simulated = simulate(with_capacities(design, point["tokens"]))
         assert simulated.throughput.interval_cycles <= point["interval_cycles"]
-        assert point["bound_elements"] <= point["elements"]
 
 
 def test_a_mapping_in_pixels_is_simulated_in_pixels(done, tmp_path):
@@ -112,3 +111,47 @@ def test_a_mapping_in_pixels_is_simulated_in_pixels(done, tmp_path):
     told = done("simulate", NETWORK, *SMALL, "--mapping", tmp_path / "sized.yaml", "--json").json
     assert told["granularity"] == "pixel"
     assert all(row["held_elements"] <= row["capacity_elements"] for row in told["buffers"])
+
+
+BUFFERING = ("map", NETWORK, *SMALL, "--objective", "buffering", "--target-fps", 3000)
+
+
+def test_a_mapping_for_least_buffering_is_the_end_of_its_curve(done, tmp_path):
+    told = done(*BUFFERING, "--curve", "--json").json
+    jsonschema.validate(told, done("schema", "trade").json)
+    done(*BUFFERING, "-o", tmp_path / "mapping.yaml")
+    design = bind(
+        load_network(NETWORK, input_shape=(1, 3, 64, 64)),
+        load_accelerator("streaming-asic"),
+        read_mapping(tmp_path / "mapping.yaml"),
+    )
+    assert design.multipliers == told["points"][-1]["multipliers"] <= told["budget"]
+    assert design.pace_cycles == told["pace_cycles"]
+    simulated = ("simulate", NETWORK, *SMALL, "--json")
+    chosen = done(*simulated, "--objective", "buffering", "--target-fps", 3000)
+    assert chosen.out == done(*simulated, "--mapping", tmp_path / "mapping.yaml").out
+
+
+def test_the_curve_of_multipliers_is_a_table_too(done):
+    text = done(*BUFFERING, "--curve").out
+    told = done(*BUFFERING, "--curve", "--json").json
+    for point in told["points"]:
+        assert f"{point['multipliers']:,}" in text
+        assert f"{point['elements']:,}" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        (("--curve",), "add --objective buffering"),
+        (("--json",), "--json goes with --curve"),
+        (("--objective", "buffering", "--mapping", "fused"), "use it with --mapping pipeline"),
+        (("--objective", "buffering", "--curve", "-o", "x.yaml"), "writes no mapping"),
+        (("--objective", "cycles"), "of a pipeline there is --objective buffering"),
+        (("--objective", "bufering", "--mapping", "fused"), "did you mean 'buffering'"),
+    ],
+)
+def test_options_of_the_curve_that_do_not_go_together(run, options, rule):
+    outcome = run("map", NETWORK, *SMALL, *options)
+    assert outcome.status == 2
+    assert rule in " ".join(outcome.err.split())

@@ -196,3 +196,12 @@ def room_needed(p: Pipeline, pace: int, first: Ints, last: Ints, edge: int) -> i
         before = np.searchsorted(taken, free - frames * pace)
         most = max(most, frames * tokens + before - k)
     return int(most)
+
+
+@njit(cache=True)
+def rooms_needed(p: Pipeline, pace: int, first: Ints, last: Ints) -> Ints:
+    """The same of every edge, int64[edges]."""
+    rooms = np.empty(p.producer.size, np.int64)
+    for edge in range(rooms.size):
+        rooms[edge] = room_needed(p, pace, first, last, edge)
+    return rooms

@@ -30,11 +30,13 @@ Ints = NDArray[np.int64]
 Clause = Mapping[int, int]
 
 #: Firings after which the search ends without an answer, branches of one integer program, and sizes on a staircase.
-MOST_FIRINGS = 2**28
+MOST_FIRINGS = 2**27
 MOST_BRANCHES = 2_000
 MOST_STEPS = 512
-#: It ends too where, with so many clauses, a round raises the total by less than one part in so many.
-MANY_CLAUSES, LEAST_GAIN = 40, 1_000
+#: It ends too with a clause of so many buffers: that one of them is a token too small says little.
+LONG_CLAUSE = 9
+#: And where, with so many clauses, a round raises the total by less than one part in so many.
+MANY_CLAUSES, LEAST_GAIN = 30, 1_000
 
 
 class Blocked(Protocol):
@@ -84,8 +86,9 @@ def covered(blocked: Blocked, buffers: Sequence[Buffer]) -> Cover:
     cover = Cover(total_elements(buffers, lowest), lowest)
     while search.learn(known, cover.capacity):
         before, cover = cover, _cheapest(buffers, known, cover)
-        slow = LEAST_GAIN * (cover.elements - before.elements) < before.elements
-        if search.spent or cover is before or (slow and len(known.clauses) > MANY_CLAUSES):
+        long = max(len(clause) for clause in known.clauses) >= LONG_CLAUSE
+        slow = len(known.clauses) > MANY_CLAUSES and LEAST_GAIN * (cover.elements - before.elements) < before.elements
+        if search.spent or cover is before or long or slow:
             return cover._replace(lines=known.lines)
     return cover._replace(exact=not search.spent, lines=known.lines)
 

@@ -19,10 +19,10 @@ Ints = NDArray[np.int64]
 
 def peaks(pacing: Pacing, buffers: Sequence[Buffer], times: Times) -> Ints:
     """What every buffer holds at most in a schedule: with these capacities nothing in it is later."""
-    capacity = np.zeros(pacing.pipeline.producer.size, np.int64)
+    rooms = pacing.rooms(times)
     for buffer in buffers:
-        capacity[buffer.edges] = pacing.room(buffer, times)
-    return capacity
+        rooms[buffer.edges] = max(buffer.bound, int(rooms[buffer.edges].max()))
+    return rooms
 
 
 def lowered(pacing: Pacing, buffers: Sequence[Buffer], capacity: Ints) -> Ints:

@@ -114,11 +114,12 @@ class _Program:
         needed = p.need[p.need_at[edge] + read.firing].astype(np.int64)
         waits = np.flatnonzero(needed >= 0)
         sample, cycles = made.before(needed[waits])
-        latency, head = int(p.latency[source]), int(p.head[edge])
+        latency, head, lead = int(p.latency[source]), int(p.head[edge]), int(p.lead[edge])
         if head < 0:
-            self.after(read.start[waits], made.end[sample], cycles + latency)
+            self.after(read.start[waits], made.end[sample], cycles + latency - lead)
         else:
-            self.after(read.start[waits], made.start[sample], cycles + latency + int(p.first_offset[source]) + head)
+            begun = latency + int(p.first_offset[source]) + head
+            self.after(read.start[waits], made.start[sample], cycles + begun - lead)
         self.after(read.end[waits], made.end[sample], cycles + latency + int(p.tail[edge]))
 
     def add_buffer(self, buffer: Buffer) -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.timing.kernels.periodic import room_needed, settle
+from accelsim.timing.kernels.periodic import room_needed, rooms_needed, settle
 from accelsim.timing.kernels.pipeline import Pipeline
 from accelsim.timing.sizing.buffers import Buffer
 
@@ -79,6 +79,11 @@ class Pacing:
         p = self.pipeline
         return max(buffer.bound, *(int(room_needed(p, self.pace, *times, int(edge))) for edge in buffer.edges))
 
+    def rooms(self, times: Times) -> Ints:
+        """Tokens that every edge has to hold for a schedule, int64[edges]."""
+        found: Ints = rooms_needed(self.pipeline, self.pace, *times)
+        return found
+
     def _blockage(self, node: int) -> Blockage:
         stages: list[int] = []
         edges: list[int] = []
@@ -89,11 +94,3 @@ class Pacing:
             edges.append(int(lacking[node]))
             node = int(cause[node])
         return Blockage(tuple(dict.fromkeys(stages[::-1])), tuple(sorted(set(edges) - {-1})))
-
-
-def alone_cycles(pipeline: Pipeline) -> int:
-    """Cycles between frames that never meet: more than any chain of waits through one frame can take."""
-    wait = pipeline.interval + pipeline.first_offset + pipeline.latency
-    total = int((pipeline.firings * wait).sum())
-    reading = pipeline.firings[pipeline.consumer] + pipeline.firings[pipeline.producer]
-    return total + int((reading * (np.maximum(pipeline.head, 0) + pipeline.tail)).sum()) + 1
