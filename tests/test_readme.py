@@ -221,7 +221,10 @@ def test_the_machine_in_the_readme_is_one(tmp_path):
     assert acs.simulate(acs.map_network(acs.load_network("resnet18"), machine)).throughput.steady
 
 
-@pytest.mark.parametrize(("name", "title"), [("efficientdet_d0", "EfficientDet-D0"), ("resnet50", "ResNet-50")])
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [pytest.param("efficientdet_d0", "EfficientDet-D0", marks=pytest.mark.slow), ("resnet50", "ResNet-50")],
+)
 def test_multipliers_against_memory_are_those_in_the_readme(name, title):
     trade = trade_report(acs.load_network(name), acs.load_accelerator("streaming-asic"), 30)
     for point, which in ((trade.points[0], "fewest"), (trade.points[-1], "least buffering")):
