@@ -199,3 +199,29 @@ def test_figures_that_cannot_be_are_refused(run, setting, told):
     outcome = run("simulate", "efficientnet_b0", *SMALL, "--set", setting)
     assert outcome.status == 2
     assert told in outcome.err
+
+
+def test_a_trace_says_its_size_first(done, run, tmp_path):
+    path = tmp_path / "trace.json.gz"
+    said = done("simulate", "mobilenet_v3_small", *SMALL, "--trace", path).err
+    assert said.index("events") < said.index("wrote")
+    whole = path.stat().st_size
+    done("simulate", "mobilenet_v3_small", *SMALL, "--trace", path, "--trace-cycles", "0:99")
+    assert 0 < path.stat().st_size < whole
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("--trace-cycles", "0:9"),
+        ("--trace", "t.json", "--trace-cycles", "9"),
+        ("--trace", "t.json", "--trace-cycles", "9:2"),
+        ("--trace", "t.txt"),
+        ("--trace", "t.json", "--granularity", "word"),
+    ],
+)
+def test_traces_that_cannot_be(run, argv, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = run("simulate", "mobilenet_v3_small", *SMALL, *argv)
+    assert outcome.status == 2
+    assert not list(tmp_path.iterdir())

@@ -40,10 +40,15 @@ def turns(turns_design):
 
 
 @pytest.fixture(scope="session")
-def streamed(design):
+def streamed_design(design):
     """A pipeline whose weights and maps come through a port that its stages share."""
     settings = {"weights": "frame", "interface": "memory"}
-    return simulate(map_network(design.network, load_accelerator("streaming-asic", settings)))
+    return map_network(design.network, load_accelerator("streaming-asic", settings))
+
+
+@pytest.fixture(scope="session")
+def streamed(streamed_design):
+    return simulate(streamed_design)
 
 
 @pytest.fixture(scope="session")
