@@ -45,24 +45,49 @@ class Geometry(NamedTuple):
     steps: int
 
 
+class Padding(NamedTuple):
+    """A copy still to be made: bytes (d, h, w, c) go into `room` (D, H, W, c) at (`front`, `top`, `left`).
+
+    They are exclusive-or'd with `flip` and surrounded by `filling`. A room of no lines asks for nothing.
+    """
+
+    source: NDArray[np.uint8]
+    front: int
+    top: int
+    left: int
+    flip: np.uint8
+    filling: np.uint8
+    room: NDArray[np.uint8]
+
+
 @njit(cache=True, nogil=True)
-def padded(source: Values, before: Any, flip: Any, filling: Any, out: Values) -> None:
-    """Copies bytes (d, h, w, c) into `out` (D, H, W, c) at `before`, exclusive-or `flip`, the rest `filling`."""
+def pad(padding: Any, first: Any, last: Any) -> None:
+    """Fills lines `first` to `last` of the room, counted over depth and height."""
+    source, room = padding.source, padding.room
     depth, height, width, channels = source.shape
-    left, right = before[2] * channels, (before[2] + width) * channels
-    for z in range(out.shape[0]):
-        for y in range(out.shape[1]):
-            line = out[z, y].reshape(-1)
-            iz, iy = z - before[0], y - before[1]
-            if iz < 0 or iz >= depth or iy < 0 or iy >= height:
-                line[:] = filling
-                continue
-            inner = source[iz, iy].reshape(-1)
-            line[:left] = filling
-            line[right:] = filling
-            middle = line[left:right]
-            for k in range(inner.size):
-                middle[k] = inner[k] ^ flip
+    left, right = padding.left * channels, (padding.left + width) * channels
+    for number in range(first, last):
+        z, y = number // room.shape[1], number % room.shape[1]
+        line = room[z, y].reshape(-1)
+        iz, iy = z - padding.front, y - padding.top
+        if iz < 0 or iz >= depth or iy < 0 or iy >= height:
+            line[:] = padding.filling
+            continue
+        inner = source[iz, iy].reshape(-1)
+        line[:left] = padding.filling
+        line[right:] = padding.filling
+        middle = line[left:right]
+        for k in range(inner.size):
+            middle[k] = inner[k] ^ padding.flip
+
+
+@njit(cache=True, nogil=True)
+def pad_for(padding: Any, geometry: Any, first: Any, last: Any) -> None:
+    """Fills the lines that the windows of points `first` to `last` lie in."""
+    lines, size = padding.room.shape[0] * padding.room.shape[1], padding.room.shape[2] * padding.room.shape[3]
+    if lines and first < last:
+        end = geometry.points[last - 1] + geometry.segments.max()
+        pad(padding, geometry.points[first] // size, min(end // size + 1, lines))
 
 
 @njit(cache=True, nogil=True)
@@ -77,7 +102,7 @@ def padded_words(source: Values, before: Any, zero: Any, out: Values) -> None:
                     out[z + before[0], y + before[1], x + before[2], k] = np.int32(source[z, y, x, k]) - zero
 
 
-#: Runs jobs of a layer on a number of threads: (source, geometry, packed, out, least, most, zero, jobs, threads).
+#: Runs a layer on a number of threads: (padding, source, geometry, packed, out, least, most, zero, jobs, threads).
 Driver = Callable[..., None]
 
 
@@ -126,7 +151,7 @@ def driver(form: Form, whole: bool) -> Driver:
                     for k in range(count):
                         out[point + row, start + k] = spare[row, k]
 
-    return _threaded(kept_in_cache(run, "driver", form.instruction, whole))
+    return _threaded(kept_in_cache(run, "driver", form.instruction, whole), 0)
 
 
 @cache
@@ -166,26 +191,46 @@ def depthwise_driver(forms: tuple[Form, Form, Form], whole: bool) -> Driver:
             else:
                 narrow_one(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
 
-    return _threaded(kept_in_cache(run, "depthwise driver", forms[0].instruction, whole))
+    return _threaded(kept_in_cache(run, "depthwise driver", forms[0].instruction, whole), DEPTHWISE_ROWS)
 
 
-def _threaded(run: Callable[..., None]) -> Driver:
-    """All jobs on one thread, or cut into as many ranges as there are threads."""
+def _threaded(run: Callable[..., None], rows: int) -> Driver:
+    """All jobs on one thread, or cut into as many ranges as there are threads.
+
+    Where jobs go from point to point, `rows` a tile, a thread makes the part of the padded copy that its own points
+    lie in; lines that two of them need are written twice, with the same bytes. With `rows` 0 every job may need all.
+    """
+
+    @njit(cache=True, nogil=True)
+    def alone(
+        padding: Any, source: Any, geometry: Any, packed: Any, out: Any, least: Any, most: Any, zero: Any, jobs: Any
+    ) -> None:
+        pad(padding, 0, padding.room.shape[0] * padding.room.shape[1])
+        run(source, geometry, packed, out, least, most, zero, 0, jobs)
 
     @njit(cache=True, parallel=True, nogil=True)
     def parallel(
-        source: Any, geometry: Any, packed: Any, out: Any, least: Any, most: Any, zero: Any, jobs: Any, threads: Any
-    ) -> None:
+        padding: Any, source: Any, geometry: Any, packed: Any, out: Any, least: Any, most: Any, zero: Any, jobs: Any,
+        threads: Any,
+    ) -> None:  # fmt: skip
+        if rows == 0:
+            pad(padding, 0, padding.room.shape[0] * padding.room.shape[1])
         for part in prange(threads):
-            run(source, geometry, packed, out, least, most, zero, part * jobs // threads, (part + 1) * jobs // threads)
+            first, last = part * jobs // threads, (part + 1) * jobs // threads
+            if rows > 0 and first < last:
+                points, blocks = out.shape[0], packed.blocks.shape[0]
+                own = rows if points >= rows else 1
+                begin = min(first // blocks * own, points - own)
+                pad_for(padding, geometry, begin, min(((last - 1) // blocks + 1) * own, points))
+            run(source, geometry, packed, out, least, most, zero, first, last)
 
     def drive(
-        source: Values, geometry: Geometry, packed: Packed, out: Values, least: Any, most: Any, zero: Any, jobs: int,
-        threads: int,
+        padding: Padding, source: Values, geometry: Geometry, packed: Packed, out: Values, least: Any, most: Any,
+        zero: Any, jobs: int, threads: int,
     ) -> None:  # fmt: skip
         if threads > 1:
-            parallel(source, geometry, packed, out, least, most, zero, jobs, threads)
+            parallel(padding, source, geometry, packed, out, least, most, zero, jobs, threads)
         else:
-            run(source, geometry, packed, out, least, most, zero, 0, jobs)
+            alone(padding, source, geometry, packed, out, least, most, zero, jobs)
 
     return drive

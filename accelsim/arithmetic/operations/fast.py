@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from accelsim.arithmetic.formats import Array, Format
 from accelsim.arithmetic.kernels import blocked
-from accelsim.arithmetic.kernels.blocked import Geometry, Packed
+from accelsim.arithmetic.kernels.blocked import Geometry, Packed, Padding
 from accelsim.arithmetic.kernels.tiles import DEPTHWISE_ROWS, Form, depthwise_order
 from accelsim.arithmetic.operations.place import Place
 from accelsim.arithmetic.operations.pooling import three
@@ -34,6 +34,10 @@ SLACK = 256
 LINE = 64
 #: Shapes of a layer that are remembered; streaming has a few a layer.
 MOST_SHAPES = 64
+
+NO_BYTES = np.empty((0, 0, 0, 0), np.uint8)
+#: No copy to be made.
+NOTHING = Padding(NO_BYTES, 0, 0, 0, np.uint8(0), np.uint8(0), NO_BYTES)
 
 _KINDS: dict[int, np.dtype[Any]] = {8: np.dtype(np.int8), 16: np.dtype(np.int16)}
 
@@ -108,11 +112,11 @@ class Blocked:
         out = np.empty((shape.points, self.channels), self._kind)
         side_by_side = not isinstance(layer, Convolution) or layer.dilation[-1:] in ((), (1,))
         packed = self.packed if side_by_side else self.packed_by_tap
-        copy = self._copied(values, shape)
+        padding, source = self._padding(np.ascontiguousarray(values), shape)
         jobs = shape.tiles * len(packed.blocks)
-        self._driver(copy, shape.geometry, packed, out, *self._limits, jobs, self.threads)
+        self._driver(padding, source, shape.geometry, packed, out, *self._limits, jobs, self.threads)
         if shape.copies:
-            self._rooms.append(copy)
+            self._rooms.append(source)
         return out.view(self._type).reshape(*shape.spatial, self.channels)
 
     @cached_property
@@ -138,20 +142,19 @@ class Blocked:
         zero = self.output.zero_point[0]
         return np.float32(self.output.type.low - zero), np.float32(self.output.type.high - zero), np.int32(zero)
 
-    def _copied(self, values: Array, shape: Shape) -> Array:
-        """The map with its padding as the tiles read it, or itself where nothing has to be done to it."""
+    def _padding(self, values: Array, shape: Shape) -> tuple[Padding, Array]:
+        """What is still to be copied, and the bytes tiles read: a copy with its padding, or the map itself."""
         if not shape.copies:
-            return np.ascontiguousarray(values).view(np.uint8).reshape(-1)
+            return NOTHING, values.view(np.uint8).reshape(-1)
         buffer = self._rooms.pop() if self._rooms else np.empty(0, np.uint8)
         if buffer.size < shape.padded_bytes + SLACK:
             buffer = _aligned(shape.padded_bytes + SLACK)
-        room = buffer[: shape.padded_bytes].view(np.uint8 if self.size == 1 else np.int16).reshape(shape.padded)
-        source = np.ascontiguousarray(values).reshape(shape.source)
+        room, source = buffer[: shape.padded_bytes], values.reshape(shape.source)
         if self.size == 1:
-            blocked.padded(source.view(np.uint8), shape.before, *self._bytes, room)
-        else:
-            blocked.padded_words(source, shape.before, np.int32(self.source.zero_point[0]), room)
-        return buffer
+            return Padding(source.view(np.uint8), *shape.before, *self._bytes, room.reshape(shape.padded)), buffer
+        words = room.view(np.int16).reshape(shape.padded)
+        blocked.padded_words(source, shape.before, np.int32(self.source.zero_point[0]), words)
+        return NOTHING, buffer
 
     @cached_property
     def _bytes(self) -> tuple[np.uint8, np.uint8]:

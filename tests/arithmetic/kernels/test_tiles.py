@@ -13,6 +13,7 @@ from accelsim.arithmetic.kernels.tiles import (
     portable_depthwise_tile,
     portable_tile,
 )
+from accelsim.arithmetic.operations.fast import NOTHING as NO_COPY
 from accelsim.arithmetic.operations.processor import AVX2, AVX512, AVX512_VNNI, instructions
 
 HELD = {AVX512_VNNI: (VNNI_512, PAIRS_512, PAIRS_256), AVX512: (PAIRS_512, PAIRS_256), AVX2: (PAIRS_256,)}
@@ -59,7 +60,7 @@ def test_sums_are_those_of_plain_loops(form, points, extreme):
         )
         out = np.empty((points, channels), np.int32)
         jobs = -(-points // blocked.ROWS) if points >= blocked.ROWS else points
-        blocked.driver(form, True)(source.view(np.uint8), geometry, packed, out, *NOTHING, jobs, 1)
+        blocked.driver(form, True)(NO_COPY, source.view(np.uint8), geometry, packed, out, *NOTHING, jobs, 1)
         # Both keep the low 32 bits of what may not fit them.
         assert np.array_equal(out, expected.astype(np.int32))
 
@@ -88,8 +89,21 @@ def test_depthwise_sums_are_those_of_plain_loops(points):
         out = np.empty((points, channels), np.int32)
         jobs = -(-points // 4) if points >= 4 else points
         run = blocked.depthwise_driver(forms, True)
-        run(source, blocked.Geometry(starts, offsets, 0), packed, out, *NOTHING, jobs, 1)
+        run(NO_COPY, source, blocked.Geometry(starts, offsets, 0), packed, out, *NOTHING, jobs, 1)
         assert np.array_equal(out, expected)
+
+
+def test_a_padded_copy_is_that_of_the_lines_asked_for():
+    rng = np.random.default_rng(1)
+    source = rng.integers(0, 256, (2, 3, 4, 5)).astype(np.uint8)
+    around = ((1, 0), (2, 1), (1, 2), (0, 0))
+    whole = np.pad(source ^ np.uint8(128), around, constant_values=9).reshape(3 * 6, 7, 5)
+    for first, last in ((0, 18), (3, 11), (17, 18), (5, 5)):
+        room = np.full((3, 6, 7, 5), 77, np.uint8)
+        blocked.pad(blocked.Padding(source, 1, 2, 1, np.uint8(128), np.uint8(9), room), first, last)
+        expected = np.full((18, 7, 5), 77, np.uint8)
+        expected[first:last] = whole[first:last]
+        assert np.array_equal(room.reshape(18, 7, 5), expected)
 
 
 def test_the_plain_loops_are_a_matrix_product():

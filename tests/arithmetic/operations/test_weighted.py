@@ -247,6 +247,31 @@ def test_threads_change_nothing(instructions):
     assert one.size == prod((70, 13, 11))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [2, 3, 7])
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding", "dilation"),
+    [
+        ((13, 11), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+        ((14, 9), (5, 3), (2, 2), ((2, 1), (0, 3)), (1, 1)),
+        ((12, 12), (3, 3), (1, 1), ((2, 2), (2, 2)), (2, 2)),
+        ((2, 1), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+        ((40,), (3,), (1,), ((1, 1),), (1,)),
+        ((5, 4, 6), (3, 3, 3), (1, 1, 1), ((1, 1),) * 3, (1, 1, 1)),
+    ],
+)
+def test_threads_of_depthwise_layers_find_all_lines_they_read(size, kernel, stride, padding, dilation, threads):
+    """Every thread pads for itself, into a room that still holds another map."""
+    rng = np.random.default_rng(4)
+    weight = numbers(rng, IntegerType(8), (48, 1, *kernel))
+    layer = Convolution(48, kernel, stride, padding, dilation, groups=48)
+    inet = one_layer(layer, [(plain(8), *size, 48)], plain(32), {"weight": weight}, {"weight": plain(8)})
+    maps = [channels_first(numbers(rng, IntegerType(8), (*size, 48))) for _ in range(3)]
+    for x in maps:
+        one, several = (execute(inet, x, threads=count)["y"] for count in (1, threads))
+        assert np.array_equal(one, several)
+
+
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("overflow", ["error", "saturate"])
 def test_a_small_layer(transposed, overflow):
