@@ -83,28 +83,31 @@ def ways_out(
 
 
 def _way(question: Question, recipe: Recipe, name: str, whole: Design, before: Sequence[Way]) -> Way:
+    net = recipe.rewrite(question)
+    changes_values = recipe.changes_values and net is not question.network
     try:
         if recipe.cut:
             design, report = _in_segments(question, whole, before)
         else:
-            design = _pipeline(question, recipe, whole)
+            design = _pipeline(question, net, recipe.steps, whole)
             report = simulate(design)
     except InfeasibleError as error:
         if not before:
             raise
-        return Way(AttentionRow(variant=name, changes_values=recipe.changes_values, note=str(error)), None, None)
+        return Way(AttentionRow(variant=name, changes_values=changes_values, note=str(error)), None, None)
     alike = bool(before) and _is_same(design, whole)
-    return Way(_row(name, recipe.changes_values and not alike, design, report, alike), design, report)
+    return Way(_row(name, changes_values, design, report, alike), design, report)
 
 
-def _pipeline(question: Question, recipe: Recipe, whole: Design) -> Design:
-    """A pipeline at the rate of `whole`, its buffers sized; layers that both have keep their unrolling."""
-    net = recipe.rewrite(question)
+def _pipeline(
+    question: Question, net: Network, steps: Sequence[Callable[[Question, Design], Design]], whole: Design
+) -> Design:
+    """A pipeline of `net` at the rate of `whole`, its buffers sized; layers that both have keep their unrolling."""
     design = whole
     if net is not question.network:
         found = map_network(net, question.accelerator, question.target_fps, like=whole)
         design = with_interval(found, whole.mapping.interval_cycles)
-    for step in recipe.steps:
+    for step in steps:
         design = step(question, design)
     return size_for_rate(design)
 
