@@ -12,7 +12,7 @@ from accelsim.errors import InfeasibleError
 from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, Edge, with_capacities, with_interval
 from accelsim.network.reach import Granularity
-from accelsim.report.build import simulate
+from accelsim.report.build import simulated_parts
 from accelsim.report.tables import Table, lines_table, quantity
 from accelsim.timing.lower import lower, token_elements
 from accelsim.timing.occupancy import peak_tokens
@@ -198,7 +198,7 @@ def _row(edge: Edge, granularity: Granularity, bound: int, least: int, full: int
 
 
 def _total(sizes: Sizes, granularity: Granularity) -> SizeTotal:
-    throughput = simulate(sizes.design, granularity=granularity).throughput
+    throughput = simulated_parts(sizes.design, ["throughput"], granularity=granularity).throughput
     return SizeTotal(
         elements=sizes.elements,
         bytes=_bytes(sizes),

@@ -85,12 +85,10 @@ class Pacing:
         return found
 
     def _blockage(self, node: int) -> Blockage:
-        stages: list[int] = []
-        edges: list[int] = []
         cause, lacking = self._cause
-        begin = node
-        while node != begin or not stages:
-            stages.append(int(np.searchsorted(self.pipeline.first_firing, node // 2, side="right")) - 1)
-            edges.append(int(lacking[node]))
-            node = int(cause[node])
-        return Blockage(tuple(dict.fromkeys(stages[::-1])), tuple(sorted(set(edges) - {-1})))
+        nodes = [node]
+        while (before := int(cause[nodes[-1]])) != node:
+            nodes.append(before)
+        stages = np.searchsorted(self.pipeline.first_firing, np.array(nodes[::-1]) // 2, side="right") - 1
+        edges = set(lacking[nodes].tolist()) - {-1}
+        return Blockage(tuple(dict.fromkeys(stages.tolist())), tuple(sorted(edges)))
