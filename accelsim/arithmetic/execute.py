@@ -35,6 +35,9 @@ def execute(
     `threads` is how many one layer may use. With `streaming`, a design of the network's own graph, it runs row by
     row through buffers of the capacities given there, with the same result or a `DeadlockError` that names them.
     """
+    if not isinstance(inet, IntegerNetwork):
+        made = "quantise makes one, load_integer_network reads one"
+        raise InputError(f"{type(inet).__name__} where an integer network is expected: {made}")
     run = _streamed(inet, streaming) if streaming is not None else program_of(inet, threads).run
     frames = [run(frame) for frame in each_frame(inet, checked_feeds(inet, x))]
     return {port.name: joined([frame[port.name] for frame in frames]) for port in inet.network.outputs}
@@ -88,7 +91,9 @@ class Program:
 
 
 def program_of(inet: IntegerNetwork, threads: int = 1) -> Program:
-    """The prepared form of a network for a number of threads, made once."""
+    """The prepared form of a network for a number of threads, made once. Raises `InputError` for no such number."""
+    if not isinstance(threads, int) or threads < 1:
+        raise InputError(f"threads = {threads!r} is no whole number from 1")
     made: dict[int, Program] = inet.__dict__.setdefault("_programs", {})
     if threads not in made:
         made[threads] = Program(inet, threads)
@@ -159,10 +164,13 @@ def _converted(place: str, values: Array, given: Format | None, wanted: Format |
         values = given.checked(place, values)
     elif values.dtype.kind not in "f":
         raise InputError(f"{place}: values of type {values.dtype} where real numbers (float32) are expected")
-    elif not np.isfinite(values).all():
-        raise InputError(f"{place}: values that are not finite")
+    else:
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32, copy=False)
+        if not np.isfinite(values).all():
+            raise InputError(f"{place}: values that are not finite in single precision")
     if given == wanted:
-        return values if given is not None else values.astype(np.float32, copy=False)
+        return values
     reals = as_real(values, given)
     return reals if wanted is None else wanted.integers(reals, "away" if inet.requantiser == "fixed_point" else "even")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from accelsim.arithmetic.formats import Accumulator, Array, Format
 from accelsim.errors import InputError, collected
@@ -62,6 +62,8 @@ def integer_network(
     dividing: frozenset[str] = frozenset(),
 ) -> IntegerNetwork:
     """A checked `IntegerNetwork`. Raises `InputError` with every array that is missing or does not fit its format."""
+    if requantiser not in get_args(Requantiser):
+        raise InputError(f"requantiser = {requantiser!r} is not {' or '.join(get_args(Requantiser))}")
     inet = IntegerNetwork(
         network,
         MappingProxyType(dict(formats)),

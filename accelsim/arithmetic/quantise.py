@@ -74,6 +74,8 @@ def quantise(
     output channel or one for all; a bias is 32 bits in units of the sums. Raises `InputError` for arrays that do not
     fit, values that are not finite, and weights that are missing.
     """
+    if not isinstance(net, Network):
+        raise InputError(f"{type(net).__name__} where a network in real numbers is expected; load_network reads one")
     own = Recipe() if recipe is None else recipe
     folded = _unshared(fold(net))
     program = RealProgram(folded)
@@ -95,6 +97,8 @@ def _unshared(net: Network) -> Network:
 def _frames(net: Network, calibration: Calibration) -> list[dict[str, Array]]:
     """All frames as tensors by input node."""
     bare = IntegerNetwork(net, {}, {}, {port.name: None for port in net.inputs})
+    if not isinstance(calibration, Iterable):
+        raise InputError(f"{net.name}: calibration = {calibration!r} is no array, nor several")
     parts = [calibration] if isinstance(calibration, np.ndarray | Mapping) else list(calibration)
     frames = [frame for part in parts for frame in each_frame(bare, checked_feeds(bare, part))]
     if not frames:

@@ -158,12 +158,31 @@ def test_a_bias_too_large_for_its_scale_widens_it():
         (np.zeros((1, 3, 12, 11), np.float32), "shape"),
         (np.zeros((0, 3, 12, 10), np.float32), "shape"),
         (np.zeros((1, 3, 12, 10), np.int8), "real numbers"),
+        (np.full((1, 3, 12, 10), 1e300), "not finite in single precision"),
         ([], "calibration without a single frame"),
+        (None, "calibration = None is no array"),
     ],
 )
 def test_calibration_that_does_not_fit(x, words):
     with pytest.raises(InputError, match=words):
         acs.quantise(small(), x)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, None])
+def test_threads_that_are_no_number(threads):
+    inet = acs.quantise(small(), frames(1))
+    with pytest.raises(InputError, match=r"threads = .* is no whole number from 1"):
+        acs.execute(inet, frames(1), threads=threads)
+
+
+def test_networks_of_another_kind_and_requantisers_there_are_none_of():
+    inet = acs.quantise(small(), frames(1))
+    with pytest.raises(InputError, match="IntegerNetwork where a network in real numbers is expected"):
+        acs.quantise(inet, frames(1))
+    with pytest.raises(InputError, match="Network where an integer network is expected: quantise makes one"):
+        acs.execute(small(), frames(1))
+    with pytest.raises(InputError, match="requantiser = 'double' is not float or fixed_point"):
+        acs.quantise(small(), frames(1), requantiser="double")
 
 
 def test_numbers_that_grow_out_of_bounds_are_told_where():
