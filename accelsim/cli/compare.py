@@ -150,16 +150,13 @@ def _refuse_options(request: Request, rows: Sequence[int], frames: int | None, v
 
 
 def _saved(targets: Sequence[str]) -> list[_Variant]:
-    from accelsim.report.folder import read_report, saved_runs
+    from accelsim.report.folder import labelled_runs, read_report
     from accelsim.report.report import Report
 
-    runs = [run for target in targets for run in saved_runs(target)]
+    runs = labelled_runs(targets)
     if len(runs) < 2:
         raise InputError(f"compare: {targets[0]} is one run; give another run folder to compare it with")
-    labels = [run.label for run in runs]
-    if len(set(labels)) < len(labels):
-        labels = [str(run.folder) for run in runs]
-    return [_Variant(label, Report(read_report(run.folder)), None) for label, run in zip(labels, runs, strict=True)]
+    return [_Variant(run.label, Report(read_report(run.folder)), None) for run in runs]
 
 
 def _simulated(request: Request, mappings: Sequence[str], rows: Sequence[int], frames: int | None) -> list[_Variant]:

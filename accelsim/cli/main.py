@@ -17,6 +17,7 @@ from accelsim.cli.execute import accuracy_command, execute_command
 from accelsim.cli.inspect import inspect_command
 from accelsim.cli.map import map_command
 from accelsim.cli.plot import plot_command
+from accelsim.cli.report import report_command
 from accelsim.cli.schema import schema_command
 from accelsim.cli.simulate import simulate_command
 from accelsim.cli.size import size_command
@@ -53,6 +54,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "sweep": sweep_command,
     "attention": attention_command,
     "plot": plot_command,
+    "report": report_command,
     "validate": validate_command,
     "schema": schema_command,
     "execute": execute_command,

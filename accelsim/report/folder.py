@@ -25,7 +25,7 @@ from accelsim.report.ways_out import Way
 #: The file that makes a folder a run folder.
 MARK = "run.json"
 NETWORK, ARRAYS, ACCELERATOR, MAPPING = "network.yaml", "network.npz", "accelerator.yaml", "mapping.yaml"
-REPORT = "report.json"
+REPORT, VERSIONS = "report.json", "versions.json"
 STUDY, STUDY_TABLE = "attention.json", "attention.parquet"
 #: Tables of a report, each in a Parquet file of its name; without rows where memory is not modelled.
 TABLES = (
@@ -82,7 +82,7 @@ def write_run(folder: str | Path, design: Design, report: Report, frames: int | 
     report.to_json(place / REPORT)
     for name in TABLES:
         getattr(report, name).write_parquet(place / f"{name}.parquet")
-    _write_json(place / "versions.json", versions())
+    _write_json(place / VERSIONS, versions())
     granularity: Any = report.body.granularity
     _write_json(place / MARK, Options(granularity=granularity, frames=frames).model_dump())
 
@@ -141,6 +141,14 @@ def saved_runs(folder: str | Path) -> list[SavedRun]:
     return [SavedRun(name, place / name) for name in comparison.runs]
 
 
+def labelled_runs(folders: Sequence[str | Path]) -> list[SavedRun]:
+    """The runs of several folders, under names that tell them apart: paths where two folders are named alike."""
+    runs = [run for folder in folders for run in saved_runs(folder)]
+    if len({run.label for run in runs}) == len(runs):
+        return runs
+    return [SavedRun(str(run.folder), run.folder) for run in runs]
+
+
 def is_run_folder(path: str | Path) -> bool:
     return (Path(path) / MARK).is_file()
 
@@ -161,6 +169,15 @@ def read_rates(folder: Path) -> tuple[Rates, ...]:
         return rates_of(pl.read_parquet(path))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{path}: not readable as bandwidth over time ({str(error).splitlines()[0]})") from None
+
+
+def read_versions(folder: Path) -> dict[str, str]:
+    """The versions that a run folder was made with, by package."""
+    path = folder / VERSIONS
+    found = _read_json(path)
+    if not all(isinstance(value, str) for value in found.values()):
+        raise InputError(f"{path}: expected a version, as text, for every package")
+    return found
 
 
 def read_design(folder: Path) -> tuple[Design, Options]:
