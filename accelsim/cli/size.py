@@ -22,7 +22,6 @@ from accelsim.cli.options import (
     TileCountOption,
 )
 from accelsim.cli.request import DEFAULT_ACCELERATOR, Request, of_tokens, prepare
-from accelsim.errors import InputError
 
 FullOption = Annotated[
     bool, typer.Option("--full-throughput", help="-o writes the sizes that are enough for full throughput")
@@ -60,11 +59,6 @@ def size_command(
     )  # fmt: skip
     with console.working(f"sizing the buffers of {network}"):
         prepared = prepare(request)
-        if prepared.design.mapping.segments:
-            raise InputError(
-                "size: segments that take turns on the engine have the buffers that their tiles need; only those of "
-                "one pipeline are sized together: use --mapping pipeline"
-            )
         sizing, least, full = size_report(prepared.design, of_tokens(prepared.granularity))
     if output is not None:
         output.write_text(mapping_text((full if full_throughput else least).mapping), encoding="utf-8")

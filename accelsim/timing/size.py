@@ -53,8 +53,7 @@ def size_buffers(design: Design, granularity: Granularity | None = None, interva
 
 def least_sizes(design: Design, granularity: Granularity | None = None) -> Sizes:
     """The least total with which `design` does not deadlock, and its proof or a bound."""
-    unbounded = with_capacities(design, {}, granularity)
-    granularity = checked_granularity(unbounded, granularity)
+    unbounded, granularity = _unbounded(design, granularity)
     alone = Alone(lower(unbounded, granularity, "greedy"))
     buffers = buffers_of(design, granularity)
     cover = covered(alone, buffers)
@@ -69,8 +68,8 @@ def paced_sizes(design: Design, interval_cycles: int, granularity: Granularity |
     """
     if not isinstance(interval_cycles, int) or interval_cycles < 1:
         raise InputError(f"interval_cycles = {interval_cycles} is not a whole number of cycles from 1")
-    unbounded = with_interval(with_capacities(design, {}, granularity), interval_cycles)
-    granularity = checked_granularity(unbounded, granularity)
+    unbounded, granularity = _unbounded(design, granularity)
+    unbounded = with_interval(unbounded, interval_cycles)
     pacing = paced(unbounded, lower(unbounded, granularity, "paced"), interval_cycles)
     assert pacing.free is not None
     buffers = needed_alone(pacing, buffers_of(design, granularity))
@@ -104,8 +103,8 @@ def fastest_cycles(design: Design, granularity: Granularity | None = None) -> in
 
     It is the busiest stage's work, unless windows that let pixels in one by one, or keep frames apart, take longer.
     """
-    unbounded = with_capacities(design, {}, granularity)
-    pipeline = lower(unbounded, checked_granularity(unbounded, granularity), "greedy")
+    unbounded, granularity = _unbounded(design, granularity)
+    pipeline = lower(unbounded, granularity, "greedy")
     low = high = max(design.pace_cycles, design.bottleneck_cycles)
     if not pipeline.apart.any() and (pipeline.admit_at < 0).all():
         return high
@@ -118,6 +117,19 @@ def fastest_cycles(design: Design, granularity: Granularity | None = None) -> in
         else:
             low = middle + 1
     return high
+
+
+def _unbounded(design: Design, granularity: Granularity | None) -> tuple[Design, Granularity]:
+    """`design` without capacities, and the granularity to size it at. Raises `InputError` where it is no pipeline."""
+    if not isinstance(design, Design):
+        raise InputError(f"a {type(design).__name__} is no Design; map_network gives one")
+    if design.mapping.segments:
+        raise InputError(
+            f"{design.network.name}: segments that take turns on the engine have the buffers that their tiles need; "
+            'only those of one pipeline are sized together: map it with mapping="pipeline" (--mapping pipeline)'
+        )
+    unbounded = with_capacities(design, {}, granularity)
+    return unbounded, checked_granularity(unbounded, granularity)
 
 
 def paced(design: Design, pipeline: Pipeline, interval_cycles: int) -> Pacing:

@@ -108,3 +108,12 @@ def test_most_small_networks_are_small_enough_to_try_all():
     designs = [random_design(seed, "row") for seed in range(0, 300, 3)]
     tried = [cheaper(design, least_sizes(design).elements, most=300) is not None for design in designs]
     assert sum(tried) >= 40
+
+
+def test_only_pipelines_are_sized():
+    turns = map_network(load_network("resnet18"), load_accelerator("systolic-npu"))
+    for pace in (None, 10**7):
+        with pytest.raises(InputError, match="segments that take turns on the engine"):
+            size_buffers(turns, interval_cycles=pace)
+    with pytest.raises(InputError, match="a str is no Design"):
+        size_buffers("resnet18")
