@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli.request import of_tokens
-from accelsim.errors import InputError, NotModelled
+from accelsim.errors import InputError
 
 if TYPE_CHECKING:
     from accelsim.report.folder import SavedRun
     from accelsim.timing.simulate import Trace
+    from accelsim.timing.timeline import Timeline
 
-KINDS = ("buffers", "roles", "occupancy", "bandwidth", "traffic", "attention", "energy", "roofline", "pareto", "axis")
-NOT_MODELLED = ("timeline",)
+KINDS = (
+    "buffers", "roles", "occupancy", "timeline", "bandwidth", "traffic", "attention", "energy", "roofline", "pareto",
+    "axis",
+)  # fmt: skip
 #: Figures of a sweep's folder.
 OF_SWEEPS = ("pareto", "axis")
 
@@ -45,9 +48,8 @@ def plot_command(
     from accelsim.report.cost_plots import plot_energy, plot_roofline
     from accelsim.report.folder import read_rates, read_report, read_study, saved_runs
     from accelsim.report.plots import plot_attention, plot_bandwidth, plot_buffers, plot_roles, plot_traffic
+    from accelsim.report.timeline_plot import plot_timeline
 
-    if kind in NOT_MODELLED:
-        raise NotModelled(f"--kind {kind} is not available; use {', '.join(KINDS)}")
     if kind not in KINDS:
         raise InputError(f"--kind {kind}: use {', '.join(KINDS)}")
     if edges is not None and kind != "occupancy":
@@ -67,6 +69,8 @@ def plot_command(
     with console.working(f"drawing {folder}"):
         if kind == "occupancy":
             _plot_occupancy(runs, _names(edges), output)
+        elif kind == "timeline":
+            plot_timeline([(run.label, _timeline(run)) for run in runs], output)
         elif kind == "bandwidth":
             plot_bandwidth([(run.label, read_report(run.folder), read_rates(run.folder)) for run in runs], output)
         else:
@@ -115,6 +119,14 @@ def _plot_occupancy(runs: list[SavedRun], edges: list[str], output: Path) -> Non
         for run, trace, names in zip(runs, traces, named, strict=True)
     ]
     plot_occupancy(drawn, output)
+
+
+def _timeline(run: SavedRun) -> Timeline:
+    from accelsim.report.folder import read_design
+    from accelsim.timing.timeline import timeline
+
+    design, options = read_design(run.folder)
+    return timeline(design, options.granularity, frames=options.frames)
 
 
 def _trace(run: SavedRun) -> Trace:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.cli.conftest import SMALL
 
-KINDS = ("buffers", "roles", "occupancy")
+KINDS = ("buffers", "roles", "occupancy", "timeline")
 
 
 @pytest.fixture
@@ -44,7 +44,6 @@ def test_chosen_edges(done, folder, run, tmp_path):
     ("argv", "said"),
     [
         (("--kind", "pie", "-o", "x.svg"), "pie"),
-        (("--kind", "timeline", "-o", "x.svg"), "not modelled"),
         (("--kind", "buffers", "-o", "x.gif"), "x.gif"),
         (("--kind", "buffers", "-o", "missing/x.svg"), "missing/x.svg"),
         (("--kind", "buffers", "--edges", "a", "-o", "x.svg"), "--edges"),

@@ -1,0 +1,109 @@
+"""Every kind of figure looks as it did: pictures beside those kept in `figures`, within a stated tolerance.
+
+`python -m pytest tests/report/test_figures.py --draw-figures` draws them anew, to be looked at before they are kept.
+"""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from matplotlib.testing.compare import compare_images
+
+from accelsim.report import drawing
+from accelsim.report.attention_study import AttentionRow, AttentionStudy
+from accelsim.report.cost_plots import plot_energy, plot_roofline
+from accelsim.report.plots import (
+    occupancy,
+    plot_attention,
+    plot_bandwidth,
+    plot_buffers,
+    plot_occupancy,
+    plot_roles,
+    plot_traffic,
+)
+from accelsim.report.timeline_plot import plot_timeline
+from accelsim.sweeps.plots import plot_axis, plot_pareto
+from accelsim.timing.simulate import schedule
+from accelsim.timing.timeline import timeline
+
+KEPT = Path(__file__).parent / "figures"
+#: Root mean square of differences between pixels, of 255: letters hinted otherwise pass, a missing bar does not.
+TOLERANCE = 4.0
+DOTS_PER_INCH = 50
+
+STUDY = AttentionStudy(
+    network="net",
+    accelerator="machine",
+    clock_hz=10**9,
+    target_fps=30,
+    tile_rows=7,
+    multiplier_budget=1.75,
+    blocks=1,
+    gates=1,
+    assumptions=(),
+    not_modelled=(),
+    warnings=(),
+    rows=tuple(
+        AttentionRow(
+            variant=name,
+            changes_values=name.startswith("tse"),
+            on_chip_bytes=(9 - k) * 10**7,
+            buffer_bytes=(8 - k) * 10**7,
+            weight_bytes=10**7,
+            off_chip={"spill": k * 10**7, "weight": 10**7},
+            off_chip_bytes=(k + 1) * 10**7,
+            multipliers=500 + 100 * k,
+            latency_cycles=10**8 // (k + 1),
+            energy_pj=(k + 2) * 10**9,
+        )
+        for k, name in enumerate(("se", "tse-7", "spill"))
+    ),
+)
+SWEPT = pl.DataFrame(
+    {
+        "point": range(8),
+        "network": ["net"] * 8,
+        "engine.multipliers": [64, 128, 256, 512] * 2,
+        "engine.lanes": [1] * 4 + [2] * 4,
+        "speed": ["bounds"] * 8,
+        "multipliers": [64, 128, 256, 512] * 2,
+        "frames": [1.0, 2.0, 4.0, 5.0, 2.0, 4.0, 8.0, 7.0],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def kinds(design, report, tiled, streamed, streamed_design, turns, turns_design):
+    pair = [("whole", report.body), ("tiles", tiled.body)]
+    moved = [("pipeline", streamed.body), ("turns", turns.body)]
+    rates = [("pipeline", streamed.body, streamed.rates), ("turns", turns.body, turns.rates)]
+    return {
+        "attention": lambda path: plot_attention(STUDY, path),
+        "pareto": lambda path: plot_pareto(SWEPT, {"multipliers": "minimise", "frames": "maximise"}, path),
+        "axis": lambda path: plot_axis(SWEPT, path, "engine.multipliers", "frames", "engine.lanes"),
+        "buffers": lambda path: plot_buffers(pair, path),
+        "roles": lambda path: plot_roles(pair, path),
+        "occupancy": lambda path: plot_occupancy([("whole", occupancy(schedule(design)))], path),
+        "timeline": lambda path: plot_timeline([("whole", timeline(streamed_design))], path),
+        "timeline-turns": lambda path: plot_timeline([("turns", timeline(turns_design))], path),
+        "bandwidth": lambda path: plot_bandwidth(rates, path),
+        "traffic": lambda path: plot_traffic(moved, path),
+        "energy": lambda path: plot_energy(moved, path),
+        "roofline": lambda path: plot_roofline(moved, path),
+    }
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "buffers", "roles", "occupancy", "timeline", "timeline-turns", "bandwidth", "traffic", "energy", "roofline",
+        "attention", "pareto", "axis",
+    ],
+)  # fmt: skip
+def test_a_figure_looks_as_it_did(kinds, kind, tmp_path, monkeypatch, request):
+    monkeypatch.setitem(drawing.STYLE, "savefig.dpi", DOTS_PER_INCH)
+    if request.config.getoption("--draw-figures"):
+        kinds[kind](KEPT / f"{kind}.png")
+    drawn = tmp_path / f"{kind}.png"
+    kinds[kind](drawn)
+    assert compare_images(str(KEPT / f"{kind}.png"), str(drawn), TOLERANCE) is None
