@@ -117,7 +117,17 @@ def comparison_tables(runs: Sequence[Run]) -> list[Table]:
     tables += _sections((WAITING, WORK), runs)
     tables.append(_buffers(runs))
     warnings = [f"{run.label}: {text}" for run in runs for text in run.body.warnings]
+    warnings += _other_technologies(runs)
     return [*tables, lines_table("Warnings", warnings)] if warnings else tables
+
+
+def _other_technologies(runs: Sequence[Run]) -> list[str]:
+    """A warning where energies that stand side by side are of several processes."""
+    found = {run.label: run.body.energy.technology for run in runs if run.body.energy is not None}
+    if len(set(found.values())) < 2:
+        return []
+    told = ", ".join(f"{label} of {technology}" for label, technology in found.items())
+    return [f"energy and area differ by technology too: {told}"]
 
 
 def _sections(sections: Iterable[Section], runs: Sequence[Run]) -> Iterator[Table]:

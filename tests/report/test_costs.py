@@ -104,6 +104,14 @@ def test_the_text_says_what_the_report_says(report, turns):
     assert any(line.split()[:2] == ["energy", "uJ"] for line in text.splitlines())
 
 
+def test_a_comparison_of_two_technologies_says_so(report):
+    other = report.body.energy.model_copy(update={"technology": "7nm-other"})
+    runs = [Run("a", report.body), Run("b", report.body.model_copy(update={"energy": other}))]
+    named = f"energy and area differ by technology too: a of {report.body.energy.technology}, b of 7nm-other"
+    assert named in " ".join(comparison_text(runs).split())
+    assert "by technology too" not in comparison_text(runs[:1] * 2)
+
+
 @pytest.mark.parametrize("which", ["report", "turns", "streamed"])
 def test_no_layer_is_above_its_roof(which, request):
     body = request.getfixturevalue(which).body
