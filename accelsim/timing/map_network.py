@@ -62,7 +62,7 @@ def map_curve(
     """Multipliers against buffering at one frame rate: pipelines with ever more of the one and ever less of the other.
 
     The rate is `target_fps`, or what the machine's multipliers reach at most. The first has the fewest multipliers for
-    that, the last the least buffering within the machine's.
+    that, of those that hold no more than the usual mapping, the last the least buffering within the machine's.
     """
     usual = mapper.map_network(net, accelerator, target_fps, "pipeline", like, materialised=materialised)
     if target_fps is not None:

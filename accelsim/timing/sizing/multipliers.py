@@ -54,8 +54,8 @@ class Buffered(NamedTuple):
 def buffering_curve(design: Design, usual: Design | None = None) -> tuple[Buffered, ...]:
     """Designs at the pace of `design` with ever more multipliers and ever less buffering, none beyond the engine's.
 
-    `design` has the fewest multipliers, and `usual` is another of the same pace to compare with. None of the others has
-    more buffering than these, in any of the three counts.
+    `design` has the fewest multipliers, and `usual` is another of the same pace to compare with. None on the curve,
+    `design` among them, holds more than that with unbounded buffers, and the last comes to no more when sized.
     """
     if design.accelerator.engine.kind != "spatial" or design.mapping.segments:
         raise InputError(
@@ -63,7 +63,8 @@ def buffering_curve(design: Design, usual: Design | None = None) -> tuple[Buffer
             "mapped otherwise: use a spatial engine and mapping pipeline"
         )
     pace = fastest_cycles(design, "row")
-    given = [Unbounded.of(known, pace) for known in (design, usual) if known is not None]
+    most, *fewer = [Unbounded.of(known, pace) for known in (usual, design) if known is not None]
+    given = [most, *(known for known in fewer if known.stored <= most.stored and known.held <= most.held)]
     stored, held = min(known.stored for known in given), min(known.held for known in given)
     found = [known.sized() for known in given]
     for known in (Unbounded.of(faster, pace) for faster in _faster(design, pace)):

@@ -1,12 +1,14 @@
 """Multipliers spent on less buffering: in the budget, at the pace, and never worse than the usual mapping."""
 
 from itertools import pairwise
+from random import Random
 
 import pytest
 
 from accelsim import InputError, load_accelerator, load_network, map_network, schedule, simulate
 from accelsim.timing.map_network import map_curve
 from accelsim.timing.size import paced_sizes
+from tests.random_networks import random_case
 from tests.timing.test_schedule import NETWORKS
 
 
@@ -59,6 +61,14 @@ def test_without_a_rate_it_is_as_fast_as_the_fastest():
     fastest, design = map_network(net, accelerator), map_network(net, accelerator, objective="buffering")
     assert simulate(design).throughput.interval_cycles == simulate(fastest).throughput.interval_cycles
     assert counted(design, "peak_elements") <= counted(fastest, "peak_elements")
+
+
+@pytest.mark.parametrize("seed", [7001, 7003, 7020])
+def test_the_fewest_multipliers_are_not_taken_where_they_hold_more(seed):
+    """Two of these random networks hold more at the same pace with the fewest multipliers than with the usual ones."""
+    net = random_case(Random(seed), "row").net
+    usual, design = (map_network(net, machine(512, engine__lanes=64), objective=o) for o in ("bytes", "buffering"))
+    assert counted(design, "peak_elements") <= counted(usual, "peak_elements")
 
 
 @pytest.mark.parametrize(
