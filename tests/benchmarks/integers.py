@@ -2,13 +2,16 @@
 
     python -m tests.benchmarks.integers
 
-Both run the same file in this process in turn; a row gives medians and how many times as fast ours is. Ours is
+Both run the same file in this process in turn; a row gives medians on unsigned bytes and how many times as fast ours
+is, the same ratio on signed bytes, and how many times as fast two threads of ours are as one (quickest tenths). Ours is
 given its map as a machine streams it, channels innermost; ONNX Runtime its own order, channels outermost.
 """
 
 from __future__ import annotations
 
-import statistics
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -83,8 +86,8 @@ def theirs(path: Path, x: np.ndarray) -> Callable[[], object]:
     return lambda: session.run(None, {"x": x})
 
 
-def interleaved(works: list[Callable[[], object]], runs: int = 31) -> list[float]:
-    """Median seconds of each, run in turn."""
+def interleaved(works: list[Callable[[], object]], runs: int = 31, part: float = 0.5) -> list[float]:
+    """Seconds that a `part` of the runs of each stayed below, its median unless told, all run in turn."""
     for work in works:
         work()
     seconds: list[list[float]] = [[] for _ in works]
@@ -93,7 +96,7 @@ def interleaved(works: list[Callable[[], object]], runs: int = 31) -> list[float
             begin = time.perf_counter()
             work()
             own.append(time.perf_counter() - begin)
-    return [statistics.median(own) for own in seconds]
+    return [float(np.quantile(own, part)) for own in seconds]
 
 
 def example(shape: Shape, signed: bool) -> np.ndarray:
@@ -101,36 +104,69 @@ def example(shape: Shape, signed: bool) -> np.ndarray:
     return np.random.default_rng(1).integers(low, high, (1, shape.inputs, shape.size, shape.size)).astype(kind)
 
 
-def title(shape: Shape, signed: bool) -> str:
+def title(shape: Shape) -> str:
     what = f"{shape.kernel}x{shape.kernel}{' depthwise' if shape.groups > 1 else ''}"
-    where = f"{shape.size}x{shape.size}x{shape.inputs}->{shape.outputs}"
-    return f"{what:14} {where:20} {'s8' if signed else 'u8'}"
+    return f"{what}, {shape.size}x{shape.size}x{shape.inputs} -> {shape.outputs}"
 
 
-def against_peer(shape: Shape, folder: Path, signed: bool) -> None:
+def against_peer(shape: Shape, folder: Path, signed: bool) -> tuple[float, float]:
+    """Median seconds of ours and of ONNX Runtime's, one thread each."""
     path, x = layer_file(shape, folder, signed), example(shape, signed)
-    own, peer = interleaved([ours(path, x, 1), theirs(path, x)])
-    macs = shape.size**2 * shape.outputs * shape.inputs // shape.groups * shape.kernel**2
-    print(f"{title(shape, signed)} {own * 1e6:9.1f} {peer * 1e6:9.1f} {macs / own / 1e9:8.0f} {peer / own:6.2f}")
+    own, peer = interleaved([ours(path, x, 1), theirs(path, x)], 31 if signed else 201)
+    return own, peer
 
 
-def on_two_threads(shape: Shape, folder: Path) -> None:
+def speedup(shape: Shape, folder: Path) -> float:
+    """How many times as fast two threads are as one: quickest tenths, when the second core was free."""
     path, x = layer_file(shape, folder), example(shape, False)
-    one, two = interleaved([ours(path, x, 1), ours(path, x, 2)])
-    print(f"{title(shape, False)} {one * 1e6:9.1f} {two * 1e6:9.1f} {'':8} {one / two:6.2f}")
+    one, two = interleaved([ours(path, x, 1), ours(path, x, 2)], 301, 0.1)
+    return one / two
+
+
+def row(shape: Shape, unsigned: tuple[float, float], signed: tuple[float, float]) -> str:
+    macs = shape.size**2 * shape.outputs * shape.inputs // shape.groups * shape.kernel**2
+    own, peer = unsigned
+    cells = (
+        f"{own * 1e6:.0f}", f"{peer * 1e6:.0f}", f"{macs / own / 1e9:.0f}", f"{peer / own:.2f}",
+        f"{signed[1] / signed[0]:.1f}",
+    )  # fmt: skip
+    return f"| {title(shape)} | {' | '.join(cells)} |"
+
+
+FIRST_CALL = """
+import sys, time
+import numpy as np
+import accelsim as acs
+inet = acs.load_integer_network(sys.argv[1])
+x = np.load(sys.argv[2])
+read = time.perf_counter()
+acs.execute(inet, x)
+print(time.perf_counter() - read)
+"""
+
+
+def first_calls(folder: Path) -> list[float]:
+    """Seconds of the first call in a new process, without compiled kernels on disk and then with them."""
+    path = layer_file(SHAPES[0], folder)
+    np.save(folder / "x.npy", example(SHAPES[0], False))
+    command = [sys.executable, "-c", FIRST_CALL, str(path), str(folder / "x.npy")]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(folder / "cache")}
+    runs = (subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(2))
+    return [float(run.stdout) for run in runs]
 
 
 def main() -> None:
     print(f"instructions: {instructions().name}; onnxruntime {onnxruntime.__version__}")
-    with tempfile.TemporaryDirectory() as folder:
-        print(f"{'layer':35}    {'ours us':>9} {'peer us':>9} {'GMAC/s':>8} {'ratio':>6}")
-        for signed in (False, True):
-            for shape in SHAPES:
-                against_peer(shape, Path(folder), signed)
-        # Threads of either library wait in a loop for more work, so nothing else is timed once there are some.
-        print(f"{'layer':35}    {'1 thread':>9} {'2 threads':>9} {'':8} {'ratio':>6}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        print("| layer | us | ONNX Runtime's us | GMAC/s | ratio | ratio, signed |")
+        print("|---|---:|---:|---:|---:|---:|")
         for shape in SHAPES:
-            on_two_threads(shape, Path(folder))
+            print(row(shape, against_peer(shape, folder, False), against_peer(shape, folder, True)))
+        # Threads of either library wait in a loop for more work, so no peer is timed once there are some.
+        for shape in SHAPES:
+            print(f"{title(shape)}: {speedup(shape, folder):.2f} times as fast on two threads")
+        print("first call {:.1f} s, {:.2f} s once compiled kernels are on disk".format(*first_calls(folder)))
 
 
 if __name__ == "__main__":
