@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from accelsim.report.attention_study import attention_study
     from accelsim.report.build import simulate
     from accelsim.report.report import Report
+    from accelsim.sweeps.ready import registered_studies
     from accelsim.sweeps.run import sweep
     from accelsim.sweeps.search import search
     from accelsim.timing.advice import what_would_buy
@@ -77,6 +78,7 @@ _HOMES = {
     "accelsim.report.attention_study": ("attention_study",),
     "accelsim.report.build": ("simulate",),
     "accelsim.report.report": ("Report",),
+    "accelsim.sweeps.ready": ("registered_studies",),
     "accelsim.sweeps.run": ("sweep",),
     "accelsim.sweeps.search": ("search",),
     "accelsim.timing.rate": ("size_for_rate",),
@@ -125,6 +127,7 @@ __all__ = [
     "read_mapping",
     "recompute_attention",
     "registered_networks",
+    "registered_studies",
     "schedule",
     "search",
     "simulate",

@@ -10,8 +10,8 @@ KindArgument = Annotated[
     str,
     typer.Argument(
         metavar="KIND",
-        help="report, comparison, sizing, advice, attention, network-inspection, accelerator-inspection; "
-        "accelerator, mapping",
+        help="report, comparison, sizing, advice, trade, attention, sweep, network-inspection, accelerator-inspection; "
+        "accelerator, mapping, study",
     ),
 ]
 
@@ -19,6 +19,6 @@ KindArgument = Annotated[
 def schema_command(kind: KindArgument) -> None:
     """Print the JSON Schema of what is written or read."""
     from accelsim.cli import console
-    from accelsim.report.schema import schema
+    from accelsim.cli.schemas import schema
 
     console.show_json(schema(kind))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from accelsim.sweeps.run import Progress
 
-StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="a study file")]
+StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="a study file, or the name of a ready study")]
 SweepFolderOption = Annotated[
     Path,
     typer.Option("-o", "--output", metavar="DIR", help="for the table; a sweep that was ended goes on there"),

@@ -19,6 +19,7 @@ from accelsim.sweeps.axes import Axis, Listed, Ranged, column
 from accelsim.sweeps.expressions import Condition, condition
 from accelsim.sweeps.metrics import BOUNDS, DEFAULT_METRICS, check_metric
 from accelsim.sweeps.paths import NUMBERS, canonical, read_value
+from accelsim.sweeps.ready import study_file
 from accelsim.sweeps.space import Space
 from accelsim.sweeps.study import MOST_POINTS, Direction, Linear, Logarithmic, Speed, StudyFile
 from accelsim.yaml_file import Document, dotted_name, read_document, suggestion, validated
@@ -67,14 +68,14 @@ def _is_file(text: str) -> bool:
 
 
 def read_plan(study: str | Path | Mapping[str, Any]) -> Plan:
-    """The plan of a study file, or of the same as a dictionary.
+    """The plan of a registered study by name, of a study file, or of the same as a dictionary.
 
     Raises `InputError` with every problem, a line each: file, line, dotted path, value and what was meant.
     """
     if isinstance(study, Mapping):
         document = Document("study", _plain(study), {})
     elif isinstance(study, str | Path):
-        document = read_document(Path(study))
+        document = read_document(study_file(study))
     else:
         raise InputError(f"a {type(study).__name__} is no study; give a file or a dictionary")
     return _Reading(document, validated(StudyFile, document)).plan()

@@ -33,10 +33,10 @@ def sweep(
 ) -> pl.DataFrame:
     """Every design of a study, a row each, in the order of its points.
 
-    `study` is a YAML file, or the same as a dictionary. It is run by `workers` processes, None for one a core, or by
-    the workers of the Dask scheduler at the address `cluster`; the table does not depend on either. In `folder`
-    the table is written part by part, and a sweep that was ended before goes on where it was. The column `speed`
-    says how a row was found; a design that cannot be is a row with its `error`.
+    `study` is a registered one by name, a YAML file, or the same as a dictionary. It is run by `workers` processes,
+    None for one a core, or by the workers of the Dask scheduler at the address `cluster`; the table does not depend on
+    either. In `folder` the table is written part by part, and a sweep that was ended before goes on where it was. The
+    column `speed` says how a row was found; a design that cannot be is a row with its `error`.
 
     Raises `InputError` with every problem of the study before anything is run.
     """

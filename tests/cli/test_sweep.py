@@ -1,6 +1,10 @@
 import signal
 
+import jsonschema
 import pytest
+
+import accelsim as acs
+from accelsim.yaml_file import read_document
 
 STUDY = """
 name: widths
@@ -24,6 +28,28 @@ def test_a_sweep_tells_its_front_and_its_errors(done, study, tmp_path):
     assert (said["study"], said["points"], said["rows"], said["errors"]) == ("widths", 3, 3, 1)
     assert "21 layers need a multiplier each" in said["most_errors"][0]["error"]
     assert [row["engine.multipliers"] for row in said["front"]] == [256, 4096]
+
+
+def test_a_sweep_is_of_its_schemas(done, study, tmp_path):
+    said = done("sweep", study, "-o", tmp_path / "out", "--workers", 1, "--json").json
+    jsonschema.validate(said, done("schema", "sweep").json)
+    schema = done("schema", "study").json
+    for path in (study, *acs.registered_studies().values()):
+        jsonschema.validate(read_document(path).data, schema)
+    with pytest.raises(jsonschema.ValidationError, match="sped"):
+        jsonschema.validate({"network": "resnet18", "sped": "row"}, schema)
+
+
+def test_a_ready_study_goes_by_its_name(done, study, tmp_path, monkeypatch):
+    monkeypatch.setattr("accelsim.sweeps.ready.registered_studies", lambda: {"widths_of_mine": study})
+    assert done("sweep", "widths_of_mine", "-o", tmp_path / "out", "--workers", 1, "--json").json["rows"] == 3
+
+
+def test_a_name_of_no_study_tells_the_one_meant(run, tmp_path):
+    outcome = run("sweep", "multiplier", "-o", tmp_path / "out")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "study 'multiplier' is neither registered nor a file (did you mean multipliers?)" in outcome.err
+    assert "missing.yaml: No such file" in run("sweep", "missing.yaml", "-o", tmp_path / "out").err
 
 
 def test_a_sweep_in_text(done, study, tmp_path):

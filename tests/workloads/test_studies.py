@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import accelsim as acs
 from accelsim.sweeps.plan import read_plan
 from accelsim.sweeps.screen import passed
 from accelsim.sweeps.table import evaluated
@@ -19,6 +20,13 @@ def test_first_and_last_design_are_what_the_study_asks_for(path):
         rows = evaluated(plan, plan.speeds[-1], np.array([point]))
         assert rows["error"].to_list() == [None]
         assert rows.select(plan.metrics).null_count().sum_horizontal().item() == 0
+
+
+def test_every_study_goes_by_its_name():
+    registered = acs.registered_studies()
+    for path in STUDIES:
+        assert registered[path.stem].samefile(path)
+        assert read_plan(path.stem).fingerprint == read_plan(path).fingerprint
 
 
 def test_a_screened_study_keeps_something():

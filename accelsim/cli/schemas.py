@@ -16,6 +16,8 @@ from accelsim.report.inspection import AcceleratorInspection, NetworkInspection
 from accelsim.report.report import Body
 from accelsim.report.sizing import Sizing
 from accelsim.report.trade import Trade
+from accelsim.sweeps.study import StudyFile
+from accelsim.sweeps.summary import SweepSummary
 
 #: What `--json` prints, by the name its schema is asked for.
 WRITTEN: dict[str, type[BaseModel]] = {
@@ -25,11 +27,12 @@ WRITTEN: dict[str, type[BaseModel]] = {
     "advice": Advised,
     "trade": Trade,
     "attention": AttentionStudy,
+    "sweep": SweepSummary,
     "network-inspection": NetworkInspection,
     "accelerator-inspection": AcceleratorInspection,
 }
 #: Files that are read.
-READ: dict[str, type[BaseModel]] = {"accelerator": Accelerator, "mapping": MappingFile}
+READ: dict[str, type[BaseModel]] = {"accelerator": Accelerator, "mapping": MappingFile, "study": StudyFile}
 
 
 def schema(kind: str) -> dict[str, Any]:
