@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.timing.causes import from_rest
 from accelsim.timing.simulate import Trace
 from accelsim.timing.turns import Turns
 
@@ -79,7 +80,6 @@ def pipeline_passed(trace: Trace) -> dict[str, Passed]:
 def turns_passed(turns: Turns) -> dict[str, Passed]:
     """By memory, over one round of all segments.
 
-    A step for several frames is laid out as its last frame repeated, each request when the one before is served.
     Weights that are waited for come evenly over the wait.
     """
     off_chip = turns.design.accelerator.off_chip_memory
@@ -88,7 +88,8 @@ def turns_passed(turns: Turns) -> dict[str, Passed]:
     for turn in turns.turns:
         now += turn.setup_cycles
         for run in turn.runs:
-            visit = [(line, _of_all_frames(run.trace, one)) for line, one in _requests(run.trace, run.trace.first[-1:])]
+            whole = from_rest(run.trace)
+            visit = list(_requests(whole, whole.first))
             for _ in range(run.step.times):
                 for line, one in visit:
                     lines[line].append(one._replace(begin=one.begin + now))
@@ -113,14 +114,6 @@ def _requests(trace: Trace, first: NDArray[np.int64]) -> Iterable[tuple[tuple[st
         held = np.full(begin.size, stage.occupancy_cycles or stage.interval_cycles, np.int64)
         moved = np.full(begin.size, stage.transfer.moved_bytes * first.shape[0] / begin.size)
         yield (stage.transfer.memory, stage.port or stage.name), _Requests(begin, held, moved)
-
-
-def _of_all_frames(trace: Trace, last: _Requests) -> _Requests:
-    """The requests of the `last` frame for every frame, none before the start."""
-    frames = trace.completions.size
-    shifts = trace.completions - trace.completions[-1]
-    begin = np.maximum(last.begin[None, :] + shifts[:, None], 0).ravel()
-    return _Requests(begin, np.tile(last.held, frames), np.tile(last.moved_bytes, frames))
 
 
 def _one_by_one(rows: Sequence[_Requests]) -> _Requests:
