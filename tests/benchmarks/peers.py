@@ -101,9 +101,9 @@ def peer_seconds(peer: str) -> float | None:
 
 
 def main() -> None:
-    ours = {"closed forms": closed_seconds()[1], "simulated by rows": simulated_seconds()[1]}
+    ours = {"by closed forms": closed_seconds()[1], "simulated by rows": simulated_seconds()[1]}
     for what, own in ours.items():
-        print(f"{NETWORK}, {what}: {own * 1e3:,.4g} ms a design")
+        print(f"{NETWORK} {what}: {own * 1e3:,.4g} ms a design")
     for peer in PEERS:
         if (taken := peer_seconds(peer)) is not None:
             ratios = ", ".join(f"{taken / own:,.0f} designs {what}" for what, own in ours.items())
