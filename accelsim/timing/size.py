@@ -53,9 +53,13 @@ def size_buffers(design: Design, granularity: Granularity | None = None, interva
 
 def least_sizes(design: Design, granularity: Granularity | None = None) -> Sizes:
     """The least total with which `design` does not deadlock, and its proof or a bound."""
-    unbounded, granularity = _unbounded(design, granularity)
+    return running_sizes(*_unbounded(design, granularity))
+
+
+def running_sizes(unbounded: Design, granularity: Granularity) -> Sizes:
+    """The same for the stages of a design without capacities that run together: a pipeline, or a step of a segment."""
     alone = Alone(lower(unbounded, granularity, "greedy"))
-    buffers = buffers_of(design, granularity)
+    buffers = buffers_of(unbounded, granularity)
     cover = covered(alone, buffers)
     capacity = cover.capacity if cover.exact else _mended(alone, buffers, cover.capacity)
     return _sizes(unbounded, granularity, buffers, capacity, cover.elements)

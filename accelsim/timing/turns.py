@@ -13,7 +13,7 @@ from accelsim.mapping.movers import rows_under_way
 from accelsim.mapping.segments.passes import buffer_bytes
 from accelsim.mapping.segments.visits import Step, Visit, Visits, visits
 from accelsim.timing.simulate import Trace, schedule
-from accelsim.timing.size import size_buffers
+from accelsim.timing.size import running_sizes
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _run(design: Design, step: Step, frames: int) -> StepRun:
 
 def _sized(running: Design) -> Design:
     """`running` with the smallest buffers that do, and room for rows under way."""
-    small = size_buffers(running, "row")
+    small = running_sizes(with_capacities(running, {}, "row"), "row").design
     under_way = {stage.name: rows_under_way(stage) for stage in small.stages}
     return with_capacities(small, {e.name: (e.capacity or 1) + under_way[e.producer] for e in small.edges})
 
