@@ -95,7 +95,7 @@ def simulated_parts(
     if design.mapping.segments or (granularity or design.mapping.granularity) == "word":
         return simulate(design, frames, granularity).body
     run = _PipelineRun(design, checked_granularity(design, granularity), None, frames)
-    return parts.Body.model_construct(**{name: run.parts[name]() for name in wanted})
+    return parts.Body.model_construct(**{name: made() for name, made in run.parts.items() if name in wanted})
 
 
 class _PipelineRun:
