@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.mapping.design import Design, Edge, Stage
+from accelsim.mapping.wiring import once_a_wiring
 from accelsim.network.layers import Inputs, Layer, Reduce
 from accelsim.network.reach import Granularity, token_reach
 from accelsim.network.tensor import Tensor
@@ -27,7 +28,17 @@ def edge_bounds(design: Design, granularity: Granularity, inside: Collection[str
 
     With `inside` only these stages are on the engine: of the edges to them, what others make waiting in memory.
     """
-    stages = design.stages if inside is None else design.in_order(inside)
+    if inside is None:
+        return dict(_bounds_of_all(design, granularity))
+    return _bounds(design, granularity, design.in_order(inside))
+
+
+@once_a_wiring
+def _bounds_of_all(design: Design, granularity: Granularity) -> Mapping[str, int]:
+    return _bounds(design, granularity, design.stages)
+
+
+def _bounds(design: Design, granularity: Granularity, stages: Sequence[Stage]) -> dict[str, int]:
     incoming = {stage.name: design.edges_to[stage.name] for stage in stages}
     outgoing: dict[str, list[Edge]] = {}
     for edge in (edge for edges in incoming.values() for edge in edges):

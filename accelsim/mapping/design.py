@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from collections.abc import Mapping as ReadOnly
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from accelsim.errors import collected
 from accelsim.hardware.accelerator import Accelerator
@@ -57,7 +57,7 @@ class Stage:
     transfer: Transfer | None = None
     foldings: tuple[Folding, ...] = ()
 
-    @property
+    @cached_property
     def name(self) -> str:
         return self.group.name
 
@@ -66,7 +66,7 @@ class Stage:
         """The kind of its layer, or what it moves."""
         return self.group.node.kind if self.transfer is None else self.transfer.label
 
-    @property
+    @cached_property
     def is_source(self) -> bool:
         return isinstance(self.group.node.layer, Input)
 
@@ -75,7 +75,7 @@ class Stage:
         """Whether it brings frames into the pipeline: a source, but of no weights."""
         return self.is_source and (self.transfer is None or self.transfer.kind == "input")
 
-    @property
+    @cached_property
     def work_cycles(self) -> int:
         """Cycles a frame the stage is busy."""
         return self.fired.pixels // self.together * self.interval_cycles
@@ -115,6 +115,14 @@ class Design:
         return MappingProxyType({stage.name: stage for stage in self.stages})
 
     @cached_property
+    def wiring(self) -> Hashable:
+        """Which stages there are, what they fire for and what they read: all but time and room."""
+        stages = tuple((stage.name, stage.tensor, stage.fired, stage.row_offset) for stage in self.stages)
+        return stages, tuple(
+            (edge.producer, edge.consumer, edge.operand, edge.tensor, edge.reads) for edge in self.edges
+        )
+
+    @cached_property
     def position(self) -> ReadOnly[str, int]:
         """Places of the stages in their order."""
         return MappingProxyType({stage.name: k for k, stage in enumerate(self.stages)})
@@ -142,7 +150,7 @@ class Design:
         read = {edge.producer for edge in self.edges}
         return stored or made or tuple(s.name for s in self.stages if s.name not in read)
 
-    @property
+    @cached_property
     def bottleneck_cycles(self) -> int:
         """Cycles a frame of the busiest stage or port: no pipeline without replication is faster."""
         return max(*(stage.work_cycles for stage in self.stages), *self.port_cycles.values(), 1)
@@ -184,7 +192,7 @@ def bind(net: Network, accelerator: Accelerator, mapping: Mapping) -> Design:
     divide its loop, every capacity that is no edge's, and every segment that cannot be.
     """
     groups = group_layers(net, accelerator.channel_pooling, mapping.materialised)
-    names = edge_names(groups)
+    names = _edge_names(net, accelerator.channel_pooling, mapping.materialised)
     problems = mapping_problems(net, groups, names, accelerator, mapping)
     if problems:
         raise collected(problems)
@@ -193,6 +201,11 @@ def bind(net: Network, accelerator: Accelerator, mapping: Mapping) -> Design:
     roles = _roles(net, accelerator.channel_pooling, mapping.materialised)
     edges = edges_of(stages, names, roles, accelerator, mapping)
     return Design(net, accelerator, with_choice_checked(mapping, net, accelerator), stages, edges)
+
+
+@once_a_network
+def _edge_names(net: Network, channel_pooling: bool, materialised: frozenset[str]) -> ReadOnly[Link, str]:
+    return MappingProxyType(edge_names(group_layers(net, channel_pooling, materialised)))
 
 
 @once_a_network
@@ -237,7 +250,7 @@ def array_users(net: Network, groups: Sequence[Group], mapping: Mapping) -> froz
 def stage_of(net: Network, group: Group, accelerator: Accelerator, mapping: Mapping, alone: bool) -> Stage:
     """The stage of a group; `alone` where no other layer of its segment multiplies."""
     node, engine = group.node, accelerator.engine
-    nest = loop_nest(net, node)
+    nest, amount = loop_nest(net, node), _amount(net, group)
     unroll = mapping.unroll.get(node.name) if nest else None
     foldings = stage_foldings(net, node, engine, fired_tensor(net, node), alone)
     pace = stage_pace(net, node, tuple(k for k, _ in group.operands), engine, unroll, foldings)
@@ -252,8 +265,8 @@ def stage_of(net: Network, group: Group, accelerator: Accelerator, mapping: Mapp
         group=group,
         tensor=net.tensors[group.output],
         fired=fired_tensor(net, node),
-        macs=net.macs_of(node),
-        parameters=sum(net.parameters_of(net.by_name[name]) for name in group.layers),
+        macs=amount.macs,
+        parameters=amount.parameters,
         unroll=unroll,
         multipliers=unroll.multipliers if unroll else engine.multipliers if foldings else 0,
         interval_cycles=pace.interval_cycles,
@@ -263,6 +276,16 @@ def stage_of(net: Network, group: Group, accelerator: Accelerator, mapping: Mapp
         occupancy_cycles=pace.interval_cycles if takes_turns else 0,
         foldings=foldings,
     )
+
+
+class _Amount(NamedTuple):
+    macs: int
+    parameters: int
+
+
+@once_a_network
+def _amount(net: Network, group: Group) -> _Amount:
+    return _Amount(net.macs_of(group.node), sum(net.parameters_of(net.by_name[name]) for name in group.layers))
 
 
 def edges_of(

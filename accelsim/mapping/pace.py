@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from accelsim.hardware.engine import SpatialEngine, SystolicEngine
@@ -29,13 +30,17 @@ def moving_pace(net: Network, node: Node, operands: tuple[int, ...], lanes: int)
     pixel is narrower than the lanes, as many as divide the row and fit go together in one cycle. A source
     whose rows divide too badly for that offers whole rows.
     """
-    fired = fired_tensor(net, node)
     sources = net.sources(node)
-    streams = [sources[k] for k in operands] + [net.tensors[node.name]]
+    streams = (*(sources[k] for k in operands), net.tensors[node.name])
+    return _moving_pace(fired_tensor(net, node), streams, isinstance(node.layer, Input), lanes)
+
+
+@lru_cache(maxsize=4096)
+def _moving_pace(fired: Tensor, streams: tuple[Tensor, ...], is_source: bool, lanes: int) -> Pace:
     row_cycles = ceil_div(fired.row_pixels * fired.channels, lanes)
     for together in reversed(divisors(fired.row_pixels)):
         cycles = max(ceil_div(t.elements * together, fired.pixels * lanes) for t in streams)
-        if cycles == 1 and isinstance(node.layer, Input) and fired.row_pixels > 2 * together * row_cycles:
+        if cycles == 1 and is_source and fired.row_pixels > 2 * together * row_cycles:
             return Pace(row_cycles, fired.row_pixels)
         if cycles == 1:
             return Pace(1, together)

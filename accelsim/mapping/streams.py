@@ -54,6 +54,8 @@ def streamed(design: Design, granularity: Granularity) -> Design:
         more_stages, more_edges = _through_memory(design, spilled, home, granularity)
         stages += more_stages
         edges = [edge for edge in edges if edge not in spilled] + more_edges
+    if stages == list(design.stages) and edges == list(design.edges):
+        return design
     if len(stages) == len(design.stages) and edges == list(design.edges):
         return assembled(design, stages, edges)
     mapping = replace(design.mapping, granularity=granularity)

@@ -4,7 +4,7 @@ Over divisor unrollings a layer with m multipliers takes exactly MACs / m cycles
 can do is a list of (multipliers, cycles), falling. For a bound T on all stages each layer needs, on
 its own, the first entry with cycles <= T; the sum of these is the least number of multipliers for
 T, and it never grows with T. The fastest pipeline for a budget is therefore the smallest T, among
-the cycles that occur in any list, whose sum fits: found by bisection, and optimal because every
+the cycles that occur in any list, whose sum fits: looked up, and optimal because every
 pipeline with all stages <= T uses at least that sum.
 """
 
@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from accelsim.errors import InfeasibleError
 from accelsim.mapping.work import LoopNest
 from accelsim.units import divisors
+
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Folded(NamedTuple):
 @lru_cache(maxsize=4096)
 def multiplier_choices(nest: LoopNest) -> tuple[int, ...]:
     """Every number of multipliers that divisor unrollings of `nest` make, ascending."""
-    choices: NDArray[np.int64] = np.ones(1, np.int64)
+    choices: Ints = np.ones(1, np.int64)
     for size in (nest.inputs, nest.outputs, nest.window, nest.pixels):
         choices = np.unique(np.multiply.outer(choices, np.array(divisors(size), np.int64)))
     return tuple(int(m) for m in choices)
@@ -130,30 +132,37 @@ def extended_multipliers(
 def _smallest_interval(
     layers: Mapping[str, Folded], known: Mapping[str, int], budget: int, floor_cycles: int
 ) -> dict[str, int]:
-    """Bisection over the intervals that can occur, for the first whose multipliers fit."""
+    """Those of the least interval, of all that can be, whose multipliers fit."""
     if not layers:
         return {}
-    bounds = _candidate_intervals(layers, floor_cycles)
-    low, high = 0, len(bounds) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if sum(_at_least(layers, known, int(bounds[middle])).values()) <= budget:
-            high = middle
-        else:
-            low = middle + 1
-    return _at_least(layers, known, int(bounds[low]))
-
-
-def _at_least(layers: Mapping[str, Folded], known: Mapping[str, int], interval_cycles: int) -> dict[str, int]:
-    fewest = fewest_multipliers(layers, interval_cycles)
+    intervals, multipliers = allotments(tuple(layers.values()), tuple(known.get(name, 0) for name in layers))
+    place = min(int(np.searchsorted(-multipliers, -budget)), intervals.size - 1)
+    fewest = fewest_multipliers(layers, max(int(intervals[place]), floor_cycles))
     return {name: max(known.get(name, 0), count) for name, count in fewest.items()}
 
 
-def _candidate_intervals(layers: Mapping[str, Folded], floor_cycles: int) -> NDArray[np.int64]:
-    """Frame cycles that some unrolling of some layer has, from the least that full unrolling allows, ascending."""
-    least = max(f.macs // multiplier_choices(f.nest)[-1] for f in layers.values())
-    cycles = np.concatenate([f.macs // np.array(multiplier_choices(f.nest)) for f in set(layers.values())])
-    return np.unique(np.maximum(cycles, max(least, floor_cycles)))
+@lru_cache(maxsize=64)
+def allotments(layers: tuple[Folded, ...], known: tuple[int, ...] = ()) -> tuple[Ints, Ints]:
+    """Intervals that can be, ascending, and the fewest multipliers that keep to each; without layers 0 and 0.
+
+    An interval is the frame cycles that some unrolling of some layer has, from the least that full unrolling allows.
+    Over divisor unrollings a layer needs, for an interval, the first of its choices whose cycles are no more; where
+    `known`, a number for each layer, is more than that, it counts.
+    """
+    if not layers:
+        return np.zeros(1, np.int64), np.zeros(1, np.int64)
+    choices = {layer: np.array(multiplier_choices(layer.nest), np.int64) for layer in set(layers)}
+    cycles = {layer: layer.macs // counts for layer, counts in choices.items()}
+    least = max(int(each[-1]) for each in cycles.values())
+    intervals = np.unique(np.concatenate(list(cycles.values())))
+    intervals = intervals[intervals >= least]
+    total = np.zeros(intervals.size, np.int64)
+    for layer, at_least in zip(layers, known or (0,) * len(layers), strict=True):
+        first = cycles[layer].size - np.searchsorted(cycles[layer][::-1], intervals, side="right")
+        total += np.maximum(choices[layer][first], at_least)
+    intervals.setflags(write=False)
+    total.setflags(write=False)
+    return intervals, total
 
 
 def _spend(layers: Mapping[str, Folded], chosen: Mapping[str, int], left: int) -> dict[str, int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from types import MappingProxyType
 
-from accelsim.network.graph import Network, Node
+from accelsim.network.graph import Network, Node, once_a_network
 from accelsim.network.layers import Convolution, Dense, Product, Reduce, TransposedConvolution
 from accelsim.network.tensor import Tensor
 from accelsim.units import ceil_div
@@ -31,6 +33,16 @@ class LoopNest:
 
 def loop_nest(net: Network, node: Node) -> LoopNest | None:
     """The loops of a layer that multiplies by weights or by a stationary operand; None for all others."""
+    return _loop_nests(net).get(node.name)
+
+
+@once_a_network
+def _loop_nests(net: Network) -> Mapping[str, LoopNest]:
+    nests = {node.name: nest for node in net.nodes if (nest := _loops(net, node)) is not None}
+    return MappingProxyType(nests)
+
+
+def _loops(net: Network, node: Node) -> LoopNest | None:
     layer, output = node.layer, net.tensors[node.name]
     if isinstance(layer, Convolution):
         inputs = net.sources(node)[0].channels // layer.groups

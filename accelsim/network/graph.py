@@ -62,7 +62,7 @@ def once_a_network(function: Callable[Concatenate[Network, P], R]) -> Callable[C
 
     @wraps(function)
     def kept(net: Network, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        key = (function, args, *sorted(kwargs.items()))
+        key = (function, args, *sorted(kwargs.items())) if kwargs else (function, args)
         if key not in net.derived:
             net.derived[key] = function(net, *args, **kwargs)
         return cast(R, net.derived[key])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tensor:
     """`channels` values at each point of `spatial`, whose last axis runs fastest.
 
@@ -17,21 +18,21 @@ class Tensor:
     channels: int
     spatial: tuple[int, ...] = ()
 
-    @property
+    @cached_property
     def elements(self) -> int:
         return self.channels * self.pixels
 
-    @property
+    @cached_property
     def pixels(self) -> int:
         """Points in space."""
         return prod(self.spatial)
 
-    @property
+    @cached_property
     def row_pixels(self) -> int:
         """Points in one row token: a line of the last axis; a single point for 1-D tensors and vectors."""
         return self.spatial[-1] if len(self.spatial) > 1 else 1
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """Row tokens in a frame."""
         return self.pixels // self.row_pixels

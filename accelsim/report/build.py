@@ -22,7 +22,7 @@ from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, Stage, with_capacities, with_interval
 from accelsim.mapping.mapping import Choice, Granularity
 from accelsim.mapping.movers import weight_bytes
-from accelsim.mapping.roles import ROLES
+from accelsim.mapping.roles import ROLES, Role
 from accelsim.mapping.segments.passes import element_bits
 from accelsim.mapping.streams import FRAMES_OF_WEIGHTS, streamed
 from accelsim.mapping.traffic import Traffic, pipeline_traffic, visit_traffic
@@ -149,7 +149,7 @@ class _PipelineRun:
             "roofline": lambda: roofline_part(machine, self.stages, segments, self.moved, interval),
             "throughput": lambda: _throughput(trace, self.design),
             "critical": lambda: _critical(trace),
-            "buffering": lambda: {role: _role(self.free, self.peaks, role) for role in ROLES},
+            "buffering": lambda: _buffering(self.free, self.peaks),
             "buffers": lambda: self.buffers,
             "resources": lambda: self.resources,
             "stages": lambda: self.stages,
@@ -307,10 +307,10 @@ def _traffic(
 def _homed_elements(running: Design, trace: Trace, memory: str) -> int:
     """Elements at most in the buffers whose home is `memory`; one a fork."""
     rooms: dict[str, int] = {}
-    for k, edge in enumerate(running.edges):
+    for edge, tokens in zip(running.edges, peak_tokens(trace).tolist(), strict=True):
         if edge.home == memory:
             key = edge.name if running.accelerator.fork == "copy" else edge.producer
-            held = peak_tokens(trace, k) * token_elements(edge.tensor, trace.granularity)
+            held = tokens * token_elements(edge.tensor, trace.granularity)
             rooms[key] = max(rooms.get(key, 0), held)
     return sum(rooms.values())
 
@@ -318,9 +318,9 @@ def _homed_elements(running: Design, trace: Trace, memory: str) -> int:
 def _own_elements(running: Design, trace: Trace, free: Trace) -> int:
     """Elements in the engine's own buffers: what bounded ones hold, and the peaks of the others; one a fork."""
     rooms: dict[str, int] = {}
-    for k, edge in enumerate(running.edges):
+    for edge, peak in zip(running.edges, peak_tokens(free).tolist(), strict=True):
         if edge.home is None and edge.reads != "all":
-            tokens = peak_tokens(free, k) if edge.capacity is None else edge.capacity
+            tokens = peak if edge.capacity is None else edge.capacity
             key = edge.name if running.accelerator.fork == "copy" else edge.producer
             rooms[key] = max(rooms.get(key, 0), tokens * token_elements(edge.tensor, trace.granularity))
     return sum(rooms.values())
@@ -376,12 +376,12 @@ def _peaks(trace: Trace, free: Trace) -> _Peaks:
     design, granularity = trace.design, trace.granularity
     bounds = edge_bounds(design, granularity)
     sizes = [token_elements(edge.tensor, granularity) for edge in design.edges]
-    edges = range(len(design.edges))
-    steady = [peak_tokens(free, k) * sizes[k] for k in edges]
-    held = steady if trace is free else [peak_tokens(trace, k) * sizes[k] for k in edges]
+    elements = np.array(sizes, np.int64)
+    steady = (peak_tokens(free) * elements).tolist()
+    held = steady if trace is free else (peak_tokens(trace) * elements).tolist()
     return _Peaks(
         bound=[bounds[edge.name] * size for edge, size in zip(design.edges, sizes, strict=True)],
-        alone=[peak_tokens(free, k, alone=True) * sizes[k] for k in edges],
+        alone=(peak_tokens(free, alone=True) * elements).tolist(),
         steady=steady,
         held=held if trace.steady else None,
     )
@@ -491,7 +491,12 @@ def bytes_of(elements: int, design: Design) -> int:
     return -(-elements * design.accelerator.activation_bits // 8)
 
 
-def _role(free: Trace, peaks: _Peaks, role: str) -> parts.RoleBuffering:
+def _buffering(free: Trace, peaks: _Peaks) -> dict[str, parts.RoleBuffering]:
+    stored = _stored(free, peaks)
+    return {role: _role(free, peaks, role, stored[role]) for role in ROLES}
+
+
+def _role(free: Trace, peaks: _Peaks, role: Role, stored: int) -> parts.RoleBuffering:
     design = free.design
     edges = [k for k, edge in enumerate(design.edges) if edge.role == role]
     peak = sum(peaks.steady[k] for k in edges)
@@ -502,24 +507,26 @@ def _role(free: Trace, peaks: _Peaks, role: str) -> parts.RoleBuffering:
         peak_elements=peak,
         peak_bytes=bytes_of(peak, design),
         simultaneous_peak_elements=simultaneous_peak_elements(free, edges),
-        stored_elements=_stored(free, edges, peaks),
+        stored_elements=stored,
     )
 
 
-def _stored(free: Trace, edges: Sequence[int], peaks: _Peaks) -> int:
-    """Elements stored for `edges`: a shared tensor counts once, with the role of its fullest reader."""
+def _stored(free: Trace, peaks: _Peaks) -> dict[Role, int]:
+    """Elements stored by role: a shared tensor counts once, with the role of its fullest reader."""
     design = free.design
+    totals = dict.fromkeys(ROLES, 0)
     if design.accelerator.fork == "copy":
-        return sum(peaks.steady[k] for k in edges)
+        for edge, steady in zip(design.edges, peaks.steady, strict=True):
+            totals[edge.role] += steady
+        return totals
     readers: dict[str, list[int]] = {}
     for k, edge in enumerate(design.edges):
         readers.setdefault(edge.producer, []).append(k)
-    total = 0
-    for group in readers.values():
-        if max(group, key=lambda k: peaks.steady[k]) in edges:
-            size = token_elements(design.edges[group[0]].tensor, free.granularity)
-            total += stored_tokens(free, group) * size
-    return total
+    tokens = stored_tokens(free).tolist()
+    for producer, group in readers.items():
+        fullest = design.edges[max(group, key=lambda k: peaks.steady[k])]
+        totals[fullest.role] += tokens[design.position[producer]] * token_elements(fullest.tensor, free.granularity)
+    return totals
 
 
 def _buffer(trace: Trace, peaks: _Peaks, k: int) -> parts.BufferRow:

@@ -234,7 +234,8 @@ def occupancy(trace: Trace, edges: Sequence[str] | None = None) -> Occupancy:
 def largest_edges(trace: Trace) -> list[int]:
     """Positions of the edges that hold most elements at once."""
     edges = trace.design.edges
-    peaks = [peak_tokens(trace, k) * token_elements(edge.tensor, trace.granularity) for k, edge in enumerate(edges)]
+    tokens = peak_tokens(trace).tolist()
+    peaks = [t * token_elements(edge.tensor, trace.granularity) for t, edge in zip(tokens, edges, strict=True)]
     return sorted(range(len(edges)), key=lambda k: (-peaks[k], k))[:MOST_EDGES]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import ceil
 from typing import NamedTuple
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from accelsim.errors import InfeasibleError
@@ -171,8 +172,8 @@ def full_throughput_tokens(design: Design, granularity: Granularity = "row") -> 
             f"{design.network.name}: a stage that needs no input for some of its frames runs ahead for ever; "
             "no sizes follow from unbounded buffers, so give capacities in a mapping"
         )
-    alone_too = (True, False)
-    peaks = {e.name: max(peak_tokens(trace, k, alone) for alone in alone_too) for k, e in enumerate(design.edges)}
+    most = np.maximum(peak_tokens(trace), peak_tokens(trace, alone=True)).tolist()
+    peaks = {edge.name: tokens for edge, tokens in zip(design.edges, most, strict=True)}
     if design.accelerator.fork == "copy":
         return peaks
     fullest: dict[str, int] = {}

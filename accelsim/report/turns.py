@@ -215,8 +215,9 @@ def _turn_rows(design: Design, turn: Turn) -> list[parts.BufferRow]:
     rows: dict[str, parts.BufferRow] = {}
     for run in turn.runs:
         bounds = edge_bounds(run.step.design, "row")
-        for k, edge in enumerate(run.trace.design.edges):
-            row = _inner_row(design, run, k, edge, bounds)
+        peaks = peak_tokens(run.trace, alone=True).tolist()
+        for edge, tokens in zip(run.trace.design.edges, peaks, strict=True):
+            row = _inner_row(design, run, edge, tokens, bounds[edge.name])
             if edge.name not in rows or row.peak_elements > rows[edge.name].peak_elements:
                 rows[edge.name] = row
     return list(rows.values())
@@ -233,13 +234,13 @@ def _crosses(turns: Turns, edge: Edge) -> bool:
     )
 
 
-def _inner_row(design: Design, run: StepRun, k: int, edge: Edge, bounds: dict[str, int]) -> parts.BufferRow:
+def _inner_row(design: Design, run: StepRun, edge: Edge, tokens: int, bound: int) -> parts.BufferRow:
     size = token_elements(edge.tensor, "row")
-    peak = peak_tokens(run.trace, k, alone=True) * size
+    peak = tokens * size
     return parts.BufferRow(
         **edge_columns(edge, size),
         home=None,
-        bound_elements=bounds[edge.name] * size,
+        bound_elements=bound * size,
         one_frame_peak_elements=peak,
         peak_elements=peak,
         peak_bytes=-(-peak * element_bits(design.accelerator, run.step.design.stage_by_name, edge) // 8),

@@ -19,7 +19,7 @@ from accelsim.mapping.mapping import Mapping
 from accelsim.mapping.movers import weight_bytes
 from accelsim.mapping.stages import group_layers
 from accelsim.mapping.streams import streamed
-from accelsim.mapping.unrolling import Folded, Unroll, multiplier_choices
+from accelsim.mapping.unrolling import Folded, Unroll, allotments
 from accelsim.mapping.work import loop_nest
 from accelsim.network.graph import Network
 from accelsim.network.layers import Input, Product
@@ -87,9 +87,9 @@ def design_for_tables(net: Network, machine: Accelerator) -> Design:
     return design
 
 
-def _folded(design: Design) -> list[Folded]:
+def _folded(design: Design) -> tuple[Folded, ...]:
     nests = ((stage, loop_nest(design.network, stage.group.node)) for stage in design.stages)
-    return [Folded(nest, stage.fired.pixels) for stage, nest in nests if nest is not None]
+    return tuple(Folded(nest, stage.fired.pixels) for stage, nest in nests if nest is not None)
 
 
 def stand_in() -> SpatialEngine:
@@ -102,25 +102,6 @@ def stand_in() -> SpatialEngine:
         lane_latency_cycles=0,
         window_frames="overlap",
     )
-
-
-def allotments(layers: list[Folded]) -> tuple[Ints, Ints]:
-    """Intervals that can be, ascending, and the fewest multipliers that keep to each; without layers 0 and 0.
-
-    Over divisor unrollings a layer needs, for an interval, the first of its choices whose cycles are no more.
-    """
-    if not layers:
-        return np.zeros(1, np.int64), np.zeros(1, np.int64)
-    choices = {layer: np.array(multiplier_choices(layer.nest), np.int64) for layer in set(layers)}
-    cycles = {layer: layer.macs // counts for layer, counts in choices.items()}
-    least = max(int(each[-1]) for each in cycles.values())
-    intervals = np.unique(np.concatenate(list(cycles.values())))
-    intervals = intervals[intervals >= least]
-    total = np.zeros(intervals.size, np.int64)
-    for layer in layers:
-        first = cycles[layer].size - np.searchsorted(cycles[layer][::-1], intervals, side="right")
-        total += choices[layer][first]
-    return intervals, total
 
 
 def fastest(family: Family, budget: Ints) -> tuple[NDArray[np.bool_], Ints]:

@@ -8,10 +8,14 @@ and the result has passed the latencies of the stages behind it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 
 from accelsim.mapping.buffers import needed_and_held, tokens_made
-from accelsim.mapping.design import Design, Edge
+from accelsim.mapping.design import Design
+from accelsim.mapping.wiring import once_a_wiring
 from accelsim.network.reach import Granularity
 
 
@@ -26,44 +30,60 @@ def latency_bound_cycles(design: Design, granularity: Granularity) -> int:
     The last outputs depend on the first R firings of each stage; those take R intervals, and what
     they make then passes the latencies of the stages that wait for the last of them.
     """
-    ahead = _firings_without_input(design, granularity)
-    required: dict[str, int] = {}
     drain: dict[str, int] = {}
     least = 0
-    below: dict[str, list[Edge]] = {stage.name: [] for stage in design.stages}
-    for edge in design.edges:
-        below[edge.producer].append(edge)
+    for name, required in _required(design, granularity).items():
+        stage = design.stage_by_name[name]
+        drain[name] = stage.latency_cycles + max((drain[reader] for reader in required.last_for), default=0)
+        work = stage.work_cycles * (required.firings - required.ahead) // required.of
+        least = max(least, work + drain[name])
+    return least
+
+
+class _Required(NamedTuple):
+    """The last outputs of a frame depend on the first `firings` of a stage, of `of` in all.
+
+    The last of these is what the stages `last_for` wait for; the first `ahead` may be done before the frame comes.
+    """
+
+    firings: int
+    of: int
+    ahead: int
+    last_for: tuple[str, ...]
+
+
+@once_a_wiring
+def _required(design: Design, granularity: Granularity) -> Mapping[str, _Required]:
+    """By stage that an output depends on, each behind those that read it."""
+    ahead = _firings_without_input(design, granularity)
+    required: dict[str, _Required] = {}
     for stage in reversed(design.stages):
         firings = stage.fired.rows if granularity == "row" else stage.fired.pixels
-        ways = [(firings, 0)] if stage.name in design.output_stages else []
-        for edge in below[stage.name]:
+        counts: dict[str, int] = {}
+        for edge in design.edges_from[stage.name]:
             if edge.consumer not in required:
                 continue
             needed, _ = needed_and_held(design, edge, granularity)
-            token = int(needed[required[edge.consumer] - 1])
+            token = int(needed[required[edge.consumer].firings - 1])
             if token >= 0:
                 firing = int(tokens_made(stage, granularity, np.arange(firings))[token])
-                ways.append((firing + 1, drain[edge.consumer]))
-        if not ways:
+                counts[edge.consumer] = max(firing + 1, counts.get(edge.consumer, 0))
+        makes_output = stage.name in design.output_stages
+        if not counts and not makes_output:
             continue
-        required[stage.name] = max(count for count, _ in ways)
-        downstream = max(cycles for count, cycles in ways if count == required[stage.name])
-        drain[stage.name] = stage.latency_cycles + downstream
-        work = stage.work_cycles * (required[stage.name] - ahead[stage.name]) // firings
-        least = max(least, work + drain[stage.name])
-    return least
+        most = max([*counts.values(), *([firings] if makes_output else [])])
+        last_for = tuple(name for name, count in counts.items() if count == most)
+        required[stage.name] = _Required(most, firings, ahead[stage.name], last_for)
+    return required
 
 
 def _firings_without_input(design: Design, granularity: Granularity) -> dict[str, int]:
     """For each stage the first firings that read padding only: they may be done before the frame comes."""
-    incoming: dict[str, list[Edge]] = {stage.name: [] for stage in design.stages}
-    for edge in design.edges:
-        incoming[edge.consumer].append(edge)
     ahead: dict[str, int] = {}
     for stage in design.stages:
         firings = stage.fired.rows if granularity == "row" else stage.fired.pixels
         free = 0 if stage.is_source else firings
-        for edge in incoming[stage.name]:
+        for edge in design.edges_to[stage.name]:
             producer = design.stage_by_name[edge.producer]
             order = np.arange(producer.fired.rows if granularity == "row" else producer.fired.pixels)
             tokens = int(np.searchsorted(tokens_made(producer, granularity, order), ahead[edge.producer]))

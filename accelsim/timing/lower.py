@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from accelsim.errors import InputError, NotModelled
 from accelsim.hardware.engine import SpatialEngine
 from accelsim.mapping.design import Design, Edge, Stage
+from accelsim.mapping.wiring import once_a_wiring
 from accelsim.network.graph import Network
 from accelsim.network.layers import Inputs, Layer, Reduce
 from accelsim.network.reach import Granularity, token_reach
@@ -72,22 +73,7 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
     """
     stages, edges = design.stages, design.edges
     in_words = design.mapping.granularity == "word"
-    firings = np.array([tokens_of(s.fired, granularity) for s in stages], np.int64)
-    if firings.sum() > MOST_FIRINGS:
-        raise InputError(
-            f"{design.network.name} has {firings.sum():,} {granularity} tokens a frame; the most is {MOST_FIRINGS:,}"
-            + ("; use granularity row" if granularity == "pixel" else "")
-        )
-    index = {stage.name: position for position, stage in enumerate(stages)}
-    producer = np.array([index[edge.producer] for edge in edges], np.int64)
-    consumer = np.array([index[edge.consumer] for edge in edges], np.int64)
-    assert np.all(np.diff(consumer) >= 0)
-    making = [_making(design.network, stage, granularity) for stage in stages]
-    makes, makes_at = _packed([made_by for made_by, _ in making])
-    made, made_at = _packed([made for _, made in making])
-    flows = [_flow(design, edge, index, making, granularity) for edge in edges]
-    need, need_at = _packed([flow.need for flow in flows])
-    freed, freed_at = _packed([flow.freed for flow in flows])
+    wired, index = _wired(design, granularity), design.position
     spacing = pixel_cycles(design)
     gates = [admission(design, edge, granularity, spacing) for edge in edges]
     _check_words(design, gates)
@@ -100,34 +86,20 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
     offer_first, offer_at = _packed([offer[0] if offer else None for offer in offers], np.int64)
     offer_last, _ = _packed([offer[1] if offer else None for offer in offers], np.int64)
     return Pipeline(
-        firings=firings,
-        tokens=np.array([tokens_of(s.tensor, granularity) for s in stages], np.int64),
-        first_firing=_starts(firings),
+        **wired.tables,
         interval=np.array([_interval(s, granularity) for s in stages], np.int64),
         together=np.array([s.together if granularity == "pixel" else 1 for s in stages], np.int64),
         first_offset=np.array([s.interval_cycles for s in stages], np.int64),
         latency=np.array([s.latency_cycles for s in stages], np.int64),
-        makes_at=makes_at,
-        makes=makes,
-        made_at=made_at,
-        made=made,
         offer_at=offer_at,
         offer_first=offer_first,
         offer_last=offer_last,
-        in_start=np.searchsorted(consumer, np.arange(len(stages) + 1)).astype(np.int64),
-        out_start=_starts(np.bincount(producer, minlength=len(stages)).astype(np.int64)),
-        out_edges=np.argsort(producer, kind="stable").astype(np.int64),
-        producer=producer,
-        consumer=consumer,
-        need_at=need_at,
-        need=need,
-        freed_at=freed_at,
-        freed=freed,
         head=np.array(
-            [_head(e, f, stages, index, granularity, spacing) for e, f in zip(edges, flows, strict=True)], np.int64
+            [_head(e, f, stages, index, granularity, spacing) for e, f in zip(edges, wired.flows, strict=True)],
+            np.int64,
         ),
         tail=np.array(
-            [_tail(design, e, f, stages, index, granularity, spacing) for e, f in zip(edges, flows, strict=True)],
+            [_tail(design, e, f, stages, index, granularity, spacing) for e, f in zip(edges, wired.flows, strict=True)],
             np.int64,
         ),
         lead=lead,
@@ -142,6 +114,52 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
         port=_ports(stages),
         occupancy=np.array([_occupancy(s, granularity) for s in stages], np.int64),
     )
+
+
+class _Wired(NamedTuple):
+    """The arrays of a pipeline that do not depend on time or room, by name, and the tables of each edge."""
+
+    tables: dict[str, NDArray[Any]]
+    flows: tuple[_Flow, ...]
+
+
+@once_a_wiring
+def _wired(design: Design, granularity: Granularity) -> _Wired:
+    stages, edges, index = design.stages, design.edges, design.position
+    firings = np.array([tokens_of(s.fired, granularity) for s in stages], np.int64)
+    if firings.sum() > MOST_FIRINGS:
+        raise InputError(
+            f"{design.network.name} has {firings.sum():,} {granularity} tokens a frame; the most is {MOST_FIRINGS:,}"
+            + ("; use granularity row" if granularity == "pixel" else "")
+        )
+    producer = np.array([index[edge.producer] for edge in edges], np.int64)
+    consumer = np.array([index[edge.consumer] for edge in edges], np.int64)
+    assert np.all(np.diff(consumer) >= 0)
+    making = [_making(design.network, stage, granularity) for stage in stages]
+    makes, makes_at = _packed([made_by for made_by, _ in making])
+    made, made_at = _packed([made for _, made in making])
+    flows = tuple(_flow(design, edge, index, making, granularity) for edge in edges)
+    need, need_at = _packed([flow.need for flow in flows])
+    freed, freed_at = _packed([flow.freed for flow in flows])
+    tables = {
+        "firings": firings,
+        "tokens": np.array([tokens_of(s.tensor, granularity) for s in stages], np.int64),
+        "first_firing": _starts(firings),
+        "makes_at": makes_at,
+        "makes": makes,
+        "made_at": made_at,
+        "made": made,
+        "in_start": np.searchsorted(consumer, np.arange(len(stages) + 1)).astype(np.int64),
+        "out_start": _starts(np.bincount(producer, minlength=len(stages)).astype(np.int64)),
+        "out_edges": np.argsort(producer, kind="stable").astype(np.int64),
+        "producer": producer,
+        "consumer": consumer,
+        "need_at": need_at,
+        "need": need,
+        "freed_at": freed_at,
+        "freed": freed,
+    }
+    return _Wired(tables, flows)
 
 
 def _check_words(design: Design, gates: Sequence[Gate | None]) -> None:
@@ -196,7 +214,7 @@ def _making(net: Network, stage: Stage, granularity: Granularity) -> tuple[Table
 def _flow(
     design: Design,
     edge: Edge,
-    index: dict[str, int],
+    index: Mapping[str, int],
     making: Sequence[tuple[Table | None, Table | None]],
     granularity: Granularity,
 ) -> _Flow:
@@ -272,7 +290,7 @@ def _head(
     edge: Edge,
     flow: _Flow,
     stages: Sequence[Stage],
-    index: dict[str, int],
+    index: Mapping[str, int],
     granularity: Granularity,
     spacing: Mapping[str, int],
 ) -> int:
@@ -292,7 +310,7 @@ def _tail(
     edge: Edge,
     flow: _Flow,
     stages: Sequence[Stage],
-    index: dict[str, int],
+    index: Mapping[str, int],
     granularity: Granularity,
     spacing: Mapping[str, int],
 ) -> int:

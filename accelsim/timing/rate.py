@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
 
+import numpy as np
+
 from accelsim.errors import DeadlockError, InfeasibleError
 from accelsim.mapping.buffers import edge_bounds
 from accelsim.mapping.design import Design, Edge, buffer_of, home_of, with_capacities, with_interval
@@ -102,12 +104,12 @@ def _at_rate(design: Design, granularity: Granularity) -> Trace | None:
 
 def _held(design: Design, trace: Trace, passing: Mapping[str, int]) -> Mapping[str, int]:
     """Capacities by edge: those given, and what all other buffers of the engine hold at most."""
-    index = {edge.name: k for k, edge in enumerate(trace.design.edges)}
+    peaks = np.maximum(peak_tokens(trace), peak_tokens(trace, alone=True)).tolist()
+    most = {edge.name: peak for edge, peak in zip(trace.design.edges, peaks, strict=True)}
     fullest: dict[str, int] = {}
     for edge in design.edges:
         if home_of(design, edge) is None and edge.name not in passing:
-            peak = max(peak_tokens(trace, index[edge.name], alone) for alone in (True, False))
-            fullest[buffer_of(design, edge)] = max(fullest.get(buffer_of(design, edge), 0), peak)
+            fullest[buffer_of(design, edge)] = max(fullest.get(buffer_of(design, edge), 0), most[edge.name])
     held = {edge.name: fullest[buffer] for edge in design.edges if (buffer := buffer_of(design, edge)) in fullest}
     return MappingProxyType({**passing, **held})
 

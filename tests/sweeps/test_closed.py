@@ -12,11 +12,11 @@ import accelsim as acs
 from accelsim.errors import AccelsimError
 from accelsim.mapping.pace import moving_work_cycles
 from accelsim.mapping.stages import group_layers
-from accelsim.mapping.unrolling import Folded, fewest_multipliers
+from accelsim.mapping.unrolling import Folded, allotments, fewest_multipliers
 from accelsim.mapping.work import LoopNest, loop_nest
 from accelsim.network.writers.yaml import write_yaml_network
 from accelsim.sweeps.closed import closed_forms
-from accelsim.sweeps.family import allotments, family_of
+from accelsim.sweeps.family import family_of
 from accelsim.sweeps.kernels.moving import slowest_moving
 from accelsim.sweeps.metrics import BOUNDS
 from accelsim.sweeps.point import design_of
@@ -139,7 +139,7 @@ NESTS = st.builds(lambda nest, rows: Folded(nest, nest.pixels * rows), LOOPS, st
 
 @given(st.lists(NESTS, min_size=1, max_size=5), st.integers(1, 4000))
 def test_allotments_are_the_mappers(layers, interval):
-    intervals, multipliers = allotments(layers)
+    intervals, multipliers = allotments(tuple(layers))
     named = {str(k): layer for k, layer in enumerate(layers)}
     place = np.searchsorted(intervals, interval, side="right") - 1
     if place < 0:
