@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from accelsim.sweeps.plan import Plan
 from accelsim.sweeps.study import Speed
-from accelsim.sweeps.table import evaluated
+from accelsim.sweeps.table import Found, evaluated
 
 #: Points at once: enough to be worth sending, few enough to lose.
 POINTS: dict[Speed, int] = {"bounds": 2**16, "row": 64, "pixel": 4}
@@ -33,6 +32,6 @@ def chunks_of(speed: Speed, points: NDArray[np.int64]) -> Iterator[Chunk]:
         yield Chunk(speed, number, points[first : first + size])
 
 
-def done(plan: Plan, chunk: Chunk) -> pl.DataFrame:
-    """The rows of a chunk."""
+def done(plan: Plan, chunk: Chunk) -> Found:
+    """What is found of a chunk's points."""
     return evaluated(plan, chunk.speed, chunk.points)

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from accelsim.errors import InputError
 from accelsim.sweeps.chunks import chunks_of
 from accelsim.sweeps.plan import Plan, read_plan
-from accelsim.sweeps.runners import Runner, dask_workers, here, processes
+from accelsim.sweeps.runners import Runner, cores, dask_workers, here, processes
 from accelsim.sweeps.screen import passed, with_simulated
 from accelsim.sweeps.store import Store, opened
 from accelsim.sweeps.study import Speed
+from accelsim.sweeps.table import framed
 
 #: Told of every chunk done: speed, points done so far, of how many, and how many of these were there before.
 Progress = Callable[[Speed, int, int, int], None]
@@ -53,9 +54,7 @@ def _runner(workers: int | None, address: str | None) -> Runner:
             raise InputError("workers are processes of this computer; a cluster has its own: give one of the two")
         return dask_workers(address)
     if workers is None:
-        from loky import cpu_count
-
-        workers = cpu_count()
+        workers = cores()
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
         raise InputError(f"workers = {workers!r} must be a whole number from 1")
     return here if workers == 1 else processes(workers)
@@ -81,8 +80,8 @@ def _done(
     so_far = before
     if progress is not None:
         progress(speed, so_far, points.size, before)
-    for chunk, rows in runner(plan, left):
-        store.write(speed, chunk.number, rows)
+    for chunk, found in runner(plan, left):
+        store.write(speed, chunk.number, framed(plan, speed, found))
         so_far += chunk.points.size
         if progress is not None:
             progress(speed, so_far, points.size, before)

@@ -1,32 +1,40 @@
 """Who does the chunks: this process, others on this computer, or the workers of a cluster.
 
-Each takes a plan and chunks, as many at a time as keep it busy, and gives back each chunk with its rows in whatever
-order they come. A worker that is lost costs its chunks another try.
+Each takes a plan and chunks, as many at a time as keep it busy, and gives back each chunk with what was found of it, in
+whatever order they come. A worker that is lost costs its chunks another try.
 """
 
 from __future__ import annotations
 
+import os
+import sys
+import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from multiprocessing import active_children, get_context
 from signal import SIG_IGN, SIGINT, signal
-from typing import Any, cast
-
-import polars as pl
+from threading import Thread
+from typing import Any
 
 from accelsim.errors import InputError
 from accelsim.sweeps.chunks import Chunk, done
 from accelsim.sweeps.plan import Plan
-from accelsim.sweeps.table import lost
+from accelsim.sweeps.table import Found, lost
 
-Done = tuple[Chunk, pl.DataFrame]
+Done = tuple[Chunk, Found]
 Runner = Callable[[Plan, Iterable[Chunk]], Iterator[Done]]
 
 #: Chunks under way for each worker: one being done, one waiting for it.
 AHEAD = 2
 #: Times that a chunk may lose its worker before its points are told as lost.
 MOST_TRIES = 3
+#: How processes are started: where it is safe as copies of this one, which know what it has read and compiled.
+START = "fork" if sys.platform == "linux" else "spawn"
+#: How often a worker looks whether the process that started it is still there.
+ORPHANED_SECONDS = 1.0
 #: How long a scheduler may take to answer at first.
 ANSWER_SECONDS = 10
 
@@ -62,24 +70,26 @@ class _Pool:
     def __init__(self, plan: Plan, workers: int) -> None:
         self.plan, self.workers = plan, workers
         self.tries: dict[int, int] = {}
-        self.waiting: dict[Future[Any], Chunk] = {}
+        self.waiting: dict[Future[Found], Chunk] = {}
         self._start()
 
     def _start(self) -> None:
-        from loky import ProcessPoolExecutor
-
-        self.executor = ProcessPoolExecutor(self.workers, timeout=None, initializer=_leave_interrupts)
+        self.others = set(active_children())
+        self.executor = ProcessPoolExecutor(self.workers, get_context(START), _started, (os.getpid(),))
 
     def submit(self, chunks: Iterable[Chunk]) -> None:
         for chunk in chunks:
             self.waiting[self._begun(chunk)] = chunk
 
-    def _begun(self, chunk: Chunk) -> Future[Any]:
+    def _begun(self, chunk: Chunk) -> Future[Found]:
         """The chunk under way; lost at once where a worker has been lost since."""
         try:
-            return cast("Future[Any]", self.executor.submit(done, self.plan, chunk))
+            with warnings.catch_warnings():
+                # a copy does arithmetic alone, and takes none of the locks that threads of this process may hold
+                warnings.filterwarnings("ignore", "This process.*is multi-threaded", DeprecationWarning)
+                return self.executor.submit(done, self.plan, chunk)
         except BrokenProcessPool as error:
-            lost_at_once: Future[Any] = Future()
+            lost_at_once: Future[Found] = Future()
             lost_at_once.set_exception(error)
             return lost_at_once
 
@@ -89,17 +99,17 @@ class _Pool:
         broken = False
         for future in ready:
             try:
-                rows = future.result()
+                found = future.result()
             except BrokenProcessPool:
                 broken = True
                 continue
-            yield self.waiting.pop(future), rows
+            yield self.waiting.pop(future), found
         if broken:
             yield from self._restarted()
 
     def _restarted(self) -> Iterator[Done]:
         """New processes for what was under way; what lost its worker too often is told so."""
-        self.executor.shutdown(wait=False, kill_workers=True)
+        self.end(kill=True)
         chunks, self.waiting = [*self.waiting.values()], {}
         self._start()
         for chunk in chunks:
@@ -110,12 +120,26 @@ class _Pool:
                 yield chunk, lost(self.plan, chunk.speed, chunk.points, tries)
 
     def end(self, kill: bool) -> None:
-        self.executor.shutdown(wait=True, kill_workers=kill)
+        for worker in set(active_children()) - self.others if kill else ():
+            worker.kill()
+        self.executor.shutdown(wait=True, cancel_futures=kill)
 
 
-def _leave_interrupts() -> None:
-    """An interrupt is for the process that started the workers: it ends them."""
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _started(parent: int) -> None:
+    """Makes a worker of a process: an interrupt is for the one that started it, and without that one it ends."""
     signal(SIGINT, SIG_IGN)
+    Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(ORPHANED_SECONDS)
+    os._exit(1)
 
 
 def dask_workers(address: str) -> Runner:

@@ -19,7 +19,7 @@ from accelsim.sweeps.axes import Axis, Column, Listed
 from accelsim.sweeps.plan import Plan, read_plan
 from accelsim.sweeps.run import Progress
 from accelsim.sweeps.store import opened
-from accelsim.sweeps.table import ERROR, kept, rows_of, table_types
+from accelsim.sweeps.table import ERROR, found_of, framed, kept, table_types
 
 if TYPE_CHECKING:
     import optuna
@@ -108,7 +108,10 @@ def _row(plan: Plan, trial: optuna.Trial) -> dict[str, Any] | None:
     for axes in plan.space.dimensions:
         columns |= _chosen(trial, axes)
     points, met = kept(plan, np.array([trial.number]), columns)
-    return rows_of(plan, plan.speeds[-1], points, met).to_dicts()[0] if points.size else None
+    if not points.size:
+        return None
+    speed = plan.speeds[-1]
+    return framed(plan, speed, found_of(plan, speed, points, met)).to_dicts()[0]
 
 
 def _chosen(trial: optuna.Trial, axes: tuple[Axis, ...]) -> dict[str, Column]:

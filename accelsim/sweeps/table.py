@@ -1,12 +1,13 @@
 """Rows of a study's table: the values of its axes, how each was found, what was found, and what went wrong.
 
-Every stretch of the table has the same columns of the same types, whoever made it.
+Every stretch of the table has the same columns of the same types, whoever found it. What is found are arrays and lists,
+so that any process can find it; a frame is made of them where the table is written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -25,15 +26,32 @@ POINT, SPEED, ERROR = "point", "speed", "error"
 TYPES: dict[type, type[pl.DataType]] = {int: pl.Int64, float: pl.Float64, str: pl.String, bool: pl.Boolean}
 
 
-def evaluated(plan: Plan, speed: Speed, points: NDArray[np.int64]) -> pl.DataFrame:
-    """The rows of `points`, by closed forms (`bounds`) or simulated; those that `where` leaves out are not there."""
-    return rows_of(plan, speed, *kept(plan, points, plan.space.columns(points)))
+class Found(NamedTuple):
+    """What was found of `points` that have the values in `columns`: cells by name of `figure_types`."""
+
+    points: NDArray[np.int64]
+    columns: Mapping[str, Column]
+    figures: Mapping[str, Any]
 
 
-def rows_of(plan: Plan, speed: Speed, points: NDArray[np.int64], columns: Mapping[str, Column]) -> pl.DataFrame:
-    """The rows of `points` that have the values in `columns`."""
+def evaluated(plan: Plan, speed: Speed, points: NDArray[np.int64]) -> Found:
+    """What is found of `points`, by closed forms (`bounds`) or simulated; those that `where` leaves out are not."""
+    return found_of(plan, speed, *kept(plan, points, plan.space.columns(points)))
+
+
+def found_of(plan: Plan, speed: Speed, points: NDArray[np.int64], columns: Mapping[str, Column]) -> Found:
+    """What is found of `points` that have the values in `columns`."""
     figures = _forms(plan, columns, points.size) if speed == "bounds" else _simulated(plan, speed, columns)
-    return _axes_frame(plan, points, columns, speed).hstack(figures)
+    return Found(points, columns, figures)
+
+
+def framed(plan: Plan, speed: Speed, found: Found) -> pl.DataFrame:
+    """The rows of what was found."""
+    axes = {axis.path: axis for dimension in plan.space.dimensions for axis in dimension}
+    values = [pl.Series(path, _cells(column, axes[path]), _type(axes[path])) for path, column in found.columns.items()]
+    speeds = pl.Series(SPEED, [speed] * found.points.size, pl.String)
+    figures = [_series(name, found.figures[name], kind) for name, kind in figure_types(plan, speed).items()]
+    return pl.DataFrame([pl.Series(POINT, found.points, pl.Int64), *values, speeds, *figures])
 
 
 def kept(
@@ -46,13 +64,12 @@ def kept(
     return points, columns
 
 
-def lost(plan: Plan, speed: Speed, points: NDArray[np.int64], tries: int) -> pl.DataFrame:
-    """The rows of points whose worker was lost every time."""
+def lost(plan: Plan, speed: Speed, points: NDArray[np.int64], tries: int) -> Found:
+    """What is told of points whose worker was lost every time."""
     points, columns = kept(plan, points, plan.space.columns(points))
-    types = figure_types(plan, speed)
     error = f"WorkerLost: the worker that had this point was lost {tries} times; has it enough memory?"
-    figures = pl.DataFrame({name: [error if name == ERROR else None] * points.size for name in types}, schema=types)
-    return _axes_frame(plan, points, columns, speed).hstack(figures)
+    cells = {name: [error if name == ERROR else None] * points.size for name in figure_types(plan, speed)}
+    return Found(points, columns, cells)
 
 
 def figure_types(plan: Plan, speed: Speed) -> dict[str, type[pl.DataType]]:
@@ -68,31 +85,27 @@ def table_types(plan: Plan, speed: Speed) -> dict[str, type[pl.DataType]]:
     return {POINT: pl.Int64} | axes | {SPEED: pl.String} | figure_types(plan, speed)
 
 
-def _forms(plan: Plan, columns: Mapping[str, Column], rows: int) -> pl.DataFrame:
-    found = closed_forms(plan.fixed, columns, rows)
-    cells: dict[str, Any] = {**found.columns, ERROR: found.errors.tolist()}
-    types = figure_types(plan, "bounds")
-    series = [pl.Series(name, cells[name], nan_to_null=True).cast(kind) for name, kind in types.items()]
-    return pl.DataFrame(series)
+def _forms(plan: Plan, columns: Mapping[str, Column], rows: int) -> dict[str, Any]:
+    forms = closed_forms(plan.fixed, columns, rows)
+    return {**forms.columns, ERROR: forms.errors.tolist()}
 
 
-def _simulated(plan: Plan, speed: Granularity, columns: Mapping[str, Column]) -> pl.DataFrame:
-    types = figure_types(plan, speed)
+def _simulated(plan: Plan, speed: Granularity, columns: Mapping[str, Column]) -> dict[str, Any]:
     rows = [simulated({**plan.fixed, **values}, speed, plan.file.frames, plan.metrics) for values in _rows(columns)]
-    return pl.DataFrame({name: [row[k] for row in rows] for k, name in enumerate(types)}, schema=types)
+    return {name: [row[k] for row in rows] for k, name in enumerate(figure_types(plan, speed))}
+
+
+def _series(name: str, cells: Any, kind: type[pl.DataType]) -> pl.Series:
+    """A column of figures: numbers of closed forms, NaN where there is none, or cells of a list."""
+    if isinstance(cells, np.ndarray):
+        return pl.Series(name, cells, nan_to_null=True).cast(kind)
+    return pl.Series(name, cells, kind)
 
 
 def _rows(columns: Mapping[str, Column]) -> Iterable[dict[str, Any]]:
     """Points as dictionaries of plain values."""
     cells = [column.tolist() for column in columns.values()]
     return (dict(zip(columns, values, strict=True)) for values in zip(*cells, strict=True))
-
-
-def _axes_frame(plan: Plan, points: NDArray[np.int64], columns: Mapping[str, Column], speed: Speed) -> pl.DataFrame:
-    axes = {axis.path: axis for dimension in plan.space.dimensions for axis in dimension}
-    series = [pl.Series(path, _cells(column, axes[path]), _type(axes[path])) for path, column in columns.items()]
-    speeds = pl.Series(SPEED, [speed] * points.size, pl.String)
-    return pl.DataFrame([pl.Series(POINT, points, pl.Int64), *series, speeds])
 
 
 def _type(axis: Axis) -> type[pl.DataType]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
@@ -63,18 +64,30 @@ def test_a_lost_worker_costs_its_chunk_another_try(study, whole, tmp_path):
 
     def kill_one(speed, done, points, before):
         if not killed:
-            children = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=True)
-            workers = [int(pid) for pid in children.stdout.split() if is_worker(int(pid))]
-            os.kill(workers[0], signal.SIGKILL)
-            killed.append(workers[0])
+            killed.extend(worker.pid for worker in active_children()[:1])
+            os.kill(killed[0], signal.SIGKILL)
 
     acs.sweep(study, workers=2, folder=tmp_path, progress=lambda *told: told[1] > 0 and kill_one(*told))
     assert killed
     assert (tmp_path / "table.parquet").read_bytes() == whole
 
 
-def is_worker(pid):
-    return "loky.backend.popen_loky" in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
+def test_workers_end_with_the_process_that_started_them(study, tmp_path):
+    """Killed outright, it cannot end them itself."""
+    path, folder = tmp_path / "study.yaml", tmp_path / "out"
+    path.write_text(json.dumps({**study, "axes": {"engine.multipliers": list(range(100, 10_100))}}), encoding="utf-8")
+    command = [sys.executable, "-m", "accelsim", "sweep", str(path), "-o", str(folder), "--workers", "2"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        until(lambda: len(list(folder.rglob("*.parquet"))) >= 1 or process.poll() is not None)
+        workers = children(process.pid)
+        process.kill()
+    assert len(workers) == 2
+    until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+
+
+def children(pid):
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=True)
+    return [int(child) for child in found.stdout.split()]
 
 
 def test_points_that_always_lose_their_worker_are_told(study, monkeypatch, tmp_path):
