@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from accelsim.json_text import json_text
 from accelsim.report.tables import Table, laid_out, plain, printable
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def show_text(text: str) -> None:
 
 def show_json(data: dict[str, Any]) -> None:
     """Prints one JSON object."""
-    sys.stdout.write(json.dumps(data, indent=1, allow_nan=False) + "\n")
+    sys.stdout.write(json_text(data) + "\n")
 
 
 def note(text: str) -> None:

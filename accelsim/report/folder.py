@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from accelsim.errors import InputError
+from accelsim.json_text import json_text
 from accelsim.mapping.design import Design, bind
 from accelsim.mapping.mapping import Granularity, mapping_text, read_mapping
 from accelsim.network.graph import Network
@@ -204,7 +205,7 @@ def _claimed(folder: str | Path, kind: str) -> Path:
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:
-    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json_text(data) + "\n", encoding="utf-8")
 
 
 def _write_yaml(path: Path, data: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from accelsim.json_text import json_text
 from accelsim.report.certified import Certificate
 from accelsim.report.cost import Area, AreaRow, Energy, EnergyRow, RooflineRow
 from accelsim.report.resources import ResourceRow, Resources
@@ -490,9 +491,7 @@ class Report:
 
     def to_json(self, path: str | Path | None = None) -> str:
         """JSON text, written to `path` too where given; the same inputs give the same bytes."""
-        import json
-
-        text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
+        text = json_text(self.to_dict())
         if path is not None:
             Path(path).write_text(text + "\n", encoding="utf-8")
         return text

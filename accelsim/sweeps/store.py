@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from accelsim.errors import InputError
+from accelsim.json_text import json_text
 from accelsim.report.folder import versions
 from accelsim.sweeps.plan import Plan
 from accelsim.sweeps.study import Speed
@@ -77,7 +78,7 @@ def opened(folder: str | Path, plan: Plan, kind: Kind = "sweep") -> Store:
         (place / PARTS / speed).mkdir(parents=True, exist_ok=True)
     if not (place / MANIFEST).is_file():
         unfinished = place / f"{MANIFEST}.unfinished"
-        unfinished.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        unfinished.write_text(json_text(manifest) + "\n", encoding="utf-8")
         unfinished.replace(place / MANIFEST)
     return Store(place)
 
