@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple, Protocol
 
-import highspy
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.timing.kernels.pipeline import Pipeline
 from accelsim.timing.sizing.buffers import Buffer, bounds_of, total_elements
+from accelsim.timing.sizing.solver import is_solved, new_solver
 
 Ints = NDArray[np.int64]
 
@@ -190,11 +190,7 @@ def _cheapest(buffers: Sequence[Buffer], known: _Known, cover: Cover) -> Cover:
     """The cheapest capacities that satisfy all clauses; where the solver gives up, `cover` as it is."""
     of_number = {buffer.number: buffer for buffer in buffers}
     named = {number: of_number[number] for number in sorted({n for clause in known.clauses for n in clause})}
-    program = highspy.Highs()
-    program.silent()
-    program.setOptionValue("mip_rel_gap", 0.0)
-    program.setOptionValue("mip_abs_gap", 0.5)
-    program.setOptionValue("mip_max_nodes", MOST_BRANCHES)
+    program = new_solver(mip_rel_gap=0.0, mip_abs_gap=0.5, mip_max_nodes=MOST_BRANCHES)
     tokens = {number: program.addIntegral(lb=buffer.bound) for number, buffer in named.items()}
     for clause in known.clauses:
         chosen = {number: program.addBinary() for number in clause}
@@ -205,7 +201,7 @@ def _cheapest(buffers: Sequence[Buffer], known: _Known, cover: Cover) -> Cover:
     for line in known.lines:
         program.addConstr(line.of_first * tokens[line.first] + line.of_second * tokens[line.second] >= line.least)
     program.minimize(program.qsum(buffer.elements * tokens[number] for number, buffer in named.items()))
-    if program.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+    if not is_solved(program):
         return cover
     values = program.getSolution().col_value
     capacity = cover.capacity.copy()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from accelsim.timing.kernels.pipeline import Pipeline
 from accelsim.timing.sizing.buffers import Buffer
 from accelsim.timing.sizing.cover import Line
+from accelsim.timing.sizing.solver import is_solved, new_solver
 
 Ints = NDArray[np.int64]
 
@@ -165,12 +166,9 @@ class _Program:
         program.a_matrix_.start_ = np.concatenate([[0], np.cumsum(self.lengths)])
         program.a_matrix_.index_ = np.concatenate(self.columns)
         program.a_matrix_.value_ = np.concatenate(self.values).astype(np.float64)
-        solver = highspy.Highs()
-        solver.silent()
-        for option, value in (("solver", "ipm"), ("run_crossover", "off"), ("threads", 1)):
-            solver.setOptionValue(option, value)
+        solver = new_solver(solver="ipm", run_crossover="off")
         solver.passModel(program)
         solver.run()
-        if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        if not is_solved(solver):
             return 0.0
         return float(solver.getInfo().objective_function_value)
