@@ -7,8 +7,9 @@ goes through many designs of one network meets the same wiring again and again.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from functools import wraps
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from accelsim.mapping.design import Design
@@ -17,8 +18,8 @@ from accelsim.network.reach import Granularity
 
 R = TypeVar("R")
 
-#: Wirings of one network that are kept: those of the last designs.
-KEPT_WIRINGS = 4
+#: Wirings of one network that are kept, those of the last designs; by pixels tables are large.
+KEPT_WIRINGS: Mapping[Granularity, int] = MappingProxyType({"row": 4, "pixel": 1})
 
 
 def once_a_wiring(function: Callable[[Design, Granularity], R]) -> Callable[[Design, Granularity], R]:
@@ -40,16 +41,16 @@ def once_a_wiring(function: Callable[[Design, Granularity], R]) -> Callable[[Des
 def _found(design: Design, granularity: Granularity) -> dict[Hashable, Any]:
     """What is known of a design's wiring, by function."""
     together = tuple(stage.together for stage in design.stages) if granularity == "pixel" else ()
-    key = (granularity, design.wiring, together)
-    wirings = _wirings(design.network)
+    key = (design.wiring, together)
+    wirings = _wirings(design.network, granularity)
     if key not in wirings:
         wirings[key] = {}
     wirings.move_to_end(key)
-    while len(wirings) > KEPT_WIRINGS:
+    while len(wirings) > KEPT_WIRINGS[granularity]:
         wirings.popitem(last=False)
     return wirings[key]
 
 
 @once_a_network
-def _wirings(net: Network) -> OrderedDict[Hashable, dict[Hashable, Any]]:
+def _wirings(net: Network, granularity: Granularity) -> OrderedDict[Hashable, dict[Hashable, Any]]:
     return OrderedDict()
