@@ -7,8 +7,9 @@ is room too. Nothing but the blocks' parameters and the library's constants goes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -20,11 +21,12 @@ from accelsim.mapping.mapping import Granularity, Mapping, Measured
 from accelsim.mapping.unrolling import Unroll
 from accelsim.network.graph import Node, network
 from accelsim.network.layers import Activation, Combine, Convolution, Dense, Input, Layer, Pad
-from accelsim.timing.words.blocks import Converter, Fifo, Fork, Join, Matrix, Padding, Tap, Threshold, Window
+from accelsim.timing.words.blocks import Block, Converter, Fifo, Fork, Join, Matrix, Padding, Tap, Threshold, Window
 from accelsim.timing.words.chain import Chain, Placed
 
-#: Words that the registers of padding hold while what follows stands still.
+#: Words that the registers of padding hold while what follows stands still, and that a tap holds for its second reader.
 PADDING_WORDS = 2
+TAP_WORDS = 3
 #: Wide words that a width converter holds, and cycles through it.
 CONVERTER_WORDS = 1
 WIDER_CYCLES, NARROWER_CYCLES = 1, 2
@@ -33,7 +35,8 @@ WIDER_CYCLES, NARROWER_CYCLES = 1, 2
 class _Held(NamedTuple):
     """What is on a link: a layer's output in words of `width` channels.
 
-    `queue` are the words of its queues, `room` the elements that all blocks can hold there.
+    `queue` are the words of its queues, `room` the elements that all blocks can hold there; where it is `forked`,
+    others take it too.
     """
 
     node: str
@@ -44,6 +47,7 @@ class _Held(NamedTuple):
     room: int = 0
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     window: Window | None = None
+    forked: bool = False
 
     @property
     def fold(self) -> int:
@@ -70,9 +74,10 @@ class _Raising:
 
 
 def raised(chain: Chain, accelerator: Accelerator, constants: StreamBlocks, granularity: Granularity) -> Design:
-    """`chain` as a design of convolutions, dense layers and additions on `accelerator`.
+    """`chain` as a design of layers on `accelerator`; word by word they are convolutions, dense layers and additions.
 
-    Raises `NotModelled` where blocks do not make up layers.
+    By rows and pixels what is no whole layer is one too: windows alone are a convolution that takes no time to
+    multiply. Raises `NotModelled` where blocks do not make up layers.
     """
     made = _Raising(chain, constants, granularity)
     source = chain.sources[0].link
@@ -80,10 +85,7 @@ def raised(chain: Chain, accelerator: Accelerator, constants: StreamBlocks, gran
     made.links[source] = _add(made, "image", Input(channels, shape), (), shape, channels, width, channels // width)
     for placed in chain.blocks:
         _place(made, placed)
-    last = made.links[chain.sinks[0].link]
-    ended = made.by_word and last.node in made.unroll
-    if last.window is not None or any(last.pads) or last.node == "image" or ended:
-        raise NotModelled("its last blocks are no layer")
+    last = _ended(made, made.links[chain.sinks[0].link])
     net = network("chain", made.nodes, [last.node])
     mapping = Mapping(
         unroll=MappingProxyType(made.unroll),
@@ -94,26 +96,71 @@ def raised(chain: Chain, accelerator: Accelerator, constants: StreamBlocks, gran
     return bind(net, accelerator, mapping)
 
 
+def _ended(made: _Raising, last: _Held) -> _Held:
+    """What leaves the chain as the result of a layer."""
+    if made.by_word:
+        whole = last.window is None and not any(last.pads) and last.node != "image"
+        if not whole or last.node in made.unroll:
+            raise NotModelled("its last blocks are no layer")
+        return last
+    last = _windows_alone(made, "windows", last)
+    return _handed_on(made, "end", last) if last.node == "image" else last
+
+
+def _handed_on(made: _Raising, name: str, held: _Held) -> _Held:
+    """A stage that gives what it takes, a word a cycle."""
+    _queue(made, held, name, 0)
+    layer = Activation("relu")
+    return _add(made, name, layer, (held.node,), held.shape, held.channels, held.width, held.fold)
+
+
 def _entering(chain: Chain, source: str) -> tuple[tuple[int, ...], int, int]:
-    """Shape, channels and channels a word of what the source gives, told by the first window or matrix behind it."""
-    links = {source}
-    padding: Padding | None = None
+    """Shape, channels and channels a word of what the source gives, told by the first block that knows of any.
+
+    Where none does, a pixel is a word, or as many as make up a wider one.
+    """
+    links, scale = {source: Fraction(1)}, Fraction(1)
     for position, placed in enumerate(chain.blocks):
-        if not links.intersection(placed.ins):
+        if not links.keys() & set(placed.ins):
             continue
-        block = placed.block
-        if isinstance(block, Window):
-            top, left, bottom, right = padding.pads if padding else (0, 0, 0, 0)
-            return (block.height - top - bottom, block.width - left - right), block.channels, block.simd
-        if isinstance(block, Matrix) and not block.per_channel:
-            return _map_of(block.vectors, chain.blocks[position:]), block.columns, block.simd
-        if isinstance(block, Padding):
-            padding, links = block, set(placed.outs)
-        elif isinstance(block, Fork | Tap | Fifo):
-            links.update(placed.outs)
-        else:
+        block, scale = placed.block, links[next(link for link in placed.ins if link in links)]
+        found = _told(block, chain.blocks[position:])
+        if found is not None:
+            shape, channels, width = found
+            given = Fraction(width) / scale
+            if given.denominator > 1:
+                raise NotModelled(f"{placed.name} takes words of {width} channels, made of words of less than one")
+            return shape, channels, int(given)
+        if isinstance(block, Converter):
+            scale = scale * Fraction(block.out_bits, block.in_bits)
+        links |= dict.fromkeys(placed.outs, scale)
+    width = max(1, int(1 / min(links.values())))
+    channels = int(max(links.values()) * width)
+    return (chain.words[source] * width // channels,), channels, width
+
+
+def _told(block: Block, following: Sequence[Placed]) -> tuple[tuple[int, ...], int, int] | None:
+    """Shape, channels and channels a word of what a block takes; None for those that take all."""
+    if isinstance(block, Window):
+        return (block.height, block.width), block.channels, block.simd
+    if isinstance(block, Padding):
+        channels, width = _of_pixels(block.fold, following)
+        return (block.height, block.width), channels, width
+    if isinstance(block, Matrix):
+        together = block.pe if block.per_channel else 1
+        inputs = block.columns * (block.rows if block.per_channel else 1)
+        return _map_of(block.vectors, following), inputs, block.simd * together
+    return None
+
+
+def _of_pixels(fold: int, following: Sequence[Placed]) -> tuple[int, int]:
+    """Channels, and channels a word, of pixels of `fold` words, where a window behind tells; else one a word."""
+    for placed in following[1:]:
+        if isinstance(placed.block, Window) and placed.block.fold == fold:
+            return placed.block.channels, placed.block.simd
+        if not isinstance(placed.block, Fifo | Fork | Tap | Threshold):
             break
-    raise NotModelled("its first blocks are no layer")
+    return fold, 1
 
 
 def _map_of(pixels: int, following: Iterable[Placed]) -> tuple[int, ...]:
@@ -144,34 +191,54 @@ def _add(
 
 def _place(made: _Raising, placed: Placed) -> None:
     block, held = placed.block, made.links[placed.ins[0]]
-    whole = isinstance(block, Window | Matrix) or (held.window is None and not any(held.pads))
-    if not whole or (made.by_word and held.node in made.unroll and not isinstance(block, Threshold)):
-        raise NotModelled(f"{placed.name} is in the middle of a layer")
+    if made.by_word:
+        whole = isinstance(block, Window | Matrix) or (held.window is None and not any(held.pads))
+        if not whole or (held.node in made.unroll and not isinstance(block, Threshold)):
+            raise NotModelled(f"{placed.name} is in the middle of a layer")
+    elif not isinstance(block, Matrix):
+        held = _windows_alone(made, f"{placed.name}.windows", held)
+    made.links |= dict.fromkeys(placed.outs, _placed(made, placed, block, held))
+    if isinstance(block, Tap):
+        tapped = made.links[placed.outs[1]]
+        made.links[placed.outs[1]] = tapped._replace(room=tapped.room + TAP_WORDS * tapped.width)
+
+
+def _placed(made: _Raising, placed: Placed, block: Block, held: _Held) -> _Held:
+    """What is on a link behind a block."""
     if isinstance(block, Padding):
-        result = _padded(made, placed, block, held)
-    elif isinstance(block, Window):
-        result = held._replace(window=block)
-    elif isinstance(block, Matrix):
-        result = _multiplied(made, placed, block, held)
-    elif isinstance(block, Threshold) and held.node in made.unroll:
+        return _padded(made, placed, block, held)
+    if isinstance(block, Window):
+        return held._replace(window=block)
+    if isinstance(block, Matrix):
+        return _multiplied(made, placed, block, held)
+    if isinstance(block, Threshold):
+        return _activated(made, placed, block, held)
+    if isinstance(block, Fifo):
+        _later(made, held, made.constants.fifo.latency_cycles)
+        return held._replace(queue=held.queue + block.depth, room=held.room + block.depth * held.width)
+    if isinstance(block, Converter):
+        return _converted(made, held, block)
+    if isinstance(block, Fork | Tap):
+        return held._replace(forked=True)
+    if isinstance(block, Join):
+        return _joined(made, placed, [made.links[link] for link in placed.ins])
+    raise NotModelled(f"{placed.name} is no layer")
+
+
+def _activated(made: _Raising, placed: Placed, block: Threshold, held: _Held) -> _Held:
+    """Thresholds, as part of the stage before where no one else takes what that gives."""
+    if held.node == "image" or held.forked:
+        if made.by_word:
+            raise NotModelled(f"{placed.name} is no layer")
+        held = _handed_on(made, placed.name, held)
+    else:
         made.nodes.append(Node(placed.name, Activation("relu"), (held.node,)))
         made.stage[placed.name] = made.stage[held.node]
-        constants = made.constants.threshold
-        _later(made, held, block.bits + constants.latency_cycles)
-        words = block.bits + constants.inside_words
-        result = held._replace(node=placed.name, room=held.room + words * held.width)
-    elif isinstance(block, Fifo):
-        _later(made, held, made.constants.fifo.latency_cycles)
-        result = held._replace(queue=held.queue + block.depth, room=held.room + block.depth * held.width)
-    elif isinstance(block, Converter):
-        result = _converted(made, held, block)
-    elif isinstance(block, Fork | Tap):
-        result = held
-    elif isinstance(block, Join):
-        result = _joined(made, placed, [made.links[link] for link in placed.ins])
-    else:
-        raise NotModelled(f"{placed.name} is no layer")
-    made.links |= dict.fromkeys(placed.outs, result)
+    constants = made.constants.threshold
+    words = block.bits + constants.inside_words
+    result = held._replace(node=placed.name, room=held.room + words * held.width)
+    _later(made, result, block.bits + constants.latency_cycles)
+    return result
 
 
 def _later(made: _Raising, held: _Held, cycles: int) -> None:
@@ -209,6 +276,26 @@ def _taken_in(made: _Raising, name: str, held: _Held, pads: tuple[int, int, int,
     )
 
 
+def _windows_alone(made: _Raising, name: str, held: _Held) -> _Held:
+    """Windows that no matrix unit takes, as a convolution that gives their words as they come."""
+    window = held.window
+    if window is None:
+        return held
+    if made.stage[held.node] in made.unroll:
+        held = _taken_in(made, f"{name}.intake", held, (0, 0, 0, 0), 0)
+    elif held.room:
+        _queue(made, held, name, 0)
+    taps, by_group = window.taps, window.depthwise and window.fold > 1
+    channels, groups = (held.channels, held.channels) if by_group else (held.channels * taps, 1)
+    at_once = taps if window.at_once else 1
+    made.unroll[name] = Unroll(
+        inputs=1 if by_group else held.width, outputs=held.width if by_group else channels, window=at_once
+    )
+    layer = Convolution(channels, window.kernel, window.stride, ((0, 0), (0, 0)), window.dilation, groups)
+    width = held.width if by_group else held.width * at_once
+    return _add(made, name, layer, (held.node,), window.outputs, channels, width, None)
+
+
 def _multiplied(made: _Raising, placed: Placed, block: Matrix, held: _Held) -> _Held:
     window = held.window
     if window is not None and not made.by_word and made.stage[held.node] in made.unroll:
@@ -226,15 +313,21 @@ def _multiplied(made: _Raising, placed: Placed, block: Matrix, held: _Held) -> _
             window.dilation,
             held.channels if block.per_channel else 1,
         )
-    taps = window.taps if window is not None and window.at_once else 1
-    inputs = 1 if block.per_channel else block.simd // taps
-    made.unroll[placed.name] = Unroll(inputs=inputs, outputs=block.pe, window=block.simd // inputs)
-    if window is None or made.by_word:
+    made.unroll[placed.name] = _unrolled(block, window)
+    if window is None or made.by_word or held.room:
         _queue(made, held, placed.name, 0)
     latency = _latency(made.constants, block)
     made_of = _add(made, placed.name, layer, (held.node,), shape, block.rows, block.pe, None, latency)
     under_way = block.latency(made.constants) // block.input_fold
     return made_of._replace(room=(made.constants.matrix.output_words + under_way) * block.pe)
+
+
+def _unrolled(block: Matrix, window: Window | None) -> Unroll:
+    if block.per_channel and window is None:
+        return Unroll(inputs=block.simd * block.pe, outputs=block.rows)
+    taps = window.taps if window is not None and window.at_once else 1
+    inputs = 1 if block.per_channel else block.simd // taps
+    return Unroll(inputs=inputs, outputs=block.pe, window=block.simd // inputs)
 
 
 def _pointwise(channels: int) -> Convolution:
