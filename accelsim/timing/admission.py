@@ -28,7 +28,9 @@ from accelsim.units import ceil_div
 
 Ints = NDArray[np.int64]
 
-
+#: Words that a registered fork holds for its second reader, and cycles by which room there is known later.
+TAP_WORDS = 3
+TAP_CYCLES = 2
 #: Layers that hand on words without multiplying.
 MOVING = (Activation, BatchNorm, Combine, Pad, PRelu)
 
@@ -121,14 +123,16 @@ def lead_cycles(design: Design, edge: Edge, granularity: Granularity) -> int:
 
 
 def _lead_of_pixel(design: Design, edge: Edge, stage: Stage) -> int:
+    """Cycles of a firing before the last word it needs; those made of the producer's last wider one come `behind` it."""
     unit, layer = _unit(design, edge, stage), stage.group.node.layer
+    behind = max(0, _given(design.stage_by_name[edge.producer]) * unit.fold // edge.tensor.channels - 1)
     if not _has_window(layer):
-        return unit.length
+        return unit.length - behind
     assert isinstance(layer, Convolution)
     if _at_once(stage, layer):
-        return unit.fold - 1
+        return unit.fold - 1 - behind
     words = prod(layer.kernel) + unit.fold - 1 if layer.groups > 1 else unit.length
-    return words - 1 - _blocks(design).window.store_cycles
+    return words - 1 - _blocks(design).window.store_cycles - behind
 
 
 def early_cycles(design: Design, edge: Edge, pixel_cycles: int) -> int:
@@ -149,20 +153,29 @@ def admission(design: Design, edge: Edge, granularity: Granularity, pixel_cycles
     unit = _unit(design, edge, stage)
     pixels = np.arange(edge.tensor.pixels, dtype=np.int64)
     words = edge.capacity if design.mapping.granularity == "word" else None
+    tapped = words is not None and _is_tapped(design, edge)
+    words = words + TAP_WORDS if words is not None and tapped else words
     if isinstance(layer, Convolution) and _has_window(layer):
         room = (words or 0) * _given(producer) // edge.tensor.channels
         found = _behind(_into_window(design, edge, unit, layer, pixels), room, stage)
     elif words is not None:
-        found = _into_room(design, edge, unit, words * _given(producer), pixels)
+        found = _into_room(design, edge, unit, words * _given(producer), pixels, pixel_cycles[stage.name])
     else:
         return None
-    found = found._replace(after=found.after - producer.interval_cycles - _register_cycles(producer))
+    late = TAP_CYCLES if tapped else 0
+    found = found._replace(after=found.after + late - producer.interval_cycles - _register_cycles(producer))
     if granularity == "pixel":
         return Gate(found, None)
     columns, spacing = edge.tensor.row_pixels, pixel_cycles[stage.name]
     begin = _slowest_before(found, columns, producer.interval_cycles)
     end = _slowest_within(found, columns, producer.interval_cycles)
     return Gate(_of_rows(begin, design, edge, stage, spacing), _of_rows(end, design, edge, stage, spacing))
+
+
+def _is_tapped(design: Design, edge: Edge) -> bool:
+    """Whether an edge is the second behind a registered fork."""
+    readers = [other.name for other in design.edges if other.producer == edge.producer]
+    return _blocks(design).fork == "registered" and len(readers) == 2 and edge.name == readers[1]
 
 
 def _behind(found: Admission, pixels: int, consumer: Stage) -> Admission:
@@ -252,14 +265,26 @@ def _unit(design: Design, edge: Edge, stage: Stage) -> _Unit:
     return _Unit(stage, fold, length, held, matrix.replay_latency_cycles)
 
 
-def _into_room(design: Design, edge: Edge, unit: _Unit, elements: int, pixels: Ints) -> Admission:
-    """Pixels that may come when what was `elements` before their last element has been taken."""
+def _into_room(design: Design, edge: Edge, unit: _Unit, elements: int, pixels: Ints, spacing: int) -> Admission:
+    """Pixels that may come when what was `elements` before their last element has been taken.
+
+    What waits for the words of another operand is taken with those, which come to a pixel in `spacing` cycles. Behind
+    a fork the other readers have a pixel's last word when the one before it has found room.
+    """
     channels, arriving = edge.tensor.channels, edge.tensor.pixels
-    frames, element = np.divmod((pixels + 1) * channels - 1 - elements, arriving * channels)
+    joins = len(unit.stage.group.operands) > 1
+    early = channels // unit.fold if joins and _is_forked(design, edge) else 0
+    frames, element = np.divmod((pixels + 1) * channels - 1 - elements - early, arriving * channels)
     pixel, within = np.divmod(element, channels)
-    needs = _releases(design, edge, arriving)
-    firing, after = unit.taken(needs[pixel], within * unit.length // channels)
-    return Admission(firing + frames * unit.stage.fired.pixels, after + 1)
+    firing, word = _releases(design, edge, arriving)[pixel], within * unit.length // channels
+    found = unit.taken(firing, word)
+    if joins and not np.any(firing + frames * unit.stage.fired.pixels >= pixels):
+        found = Admission(firing, (word + 1 - unit.fold) * (spacing // unit.fold) + (1 if early else 0))
+    return Admission(found.firing + frames * unit.stage.fired.pixels, found.after + 1)
+
+
+def _is_forked(design: Design, edge: Edge) -> bool:
+    return sum(other.producer == edge.producer for other in design.edges) > 1
 
 
 def _releases(design: Design, edge: Edge, arriving: int) -> Ints:

@@ -24,9 +24,8 @@ from accelsim.network.layers import Activation, Combine, Convolution, Dense, Inp
 from accelsim.timing.words.blocks import Block, Converter, Fifo, Fork, Join, Matrix, Padding, Tap, Threshold, Window
 from accelsim.timing.words.chain import Chain, Placed
 
-#: Words that the registers of padding hold while what follows stands still, and that a tap holds for its second reader.
+#: Words that the registers of padding hold while what follows stands still.
 PADDING_WORDS = 2
-TAP_WORDS = 3
 #: Wide words that a width converter holds, and cycles through it.
 CONVERTER_WORDS = 1
 WIDER_CYCLES, NARROWER_CYCLES = 1, 2
@@ -36,7 +35,7 @@ class _Held(NamedTuple):
     """What is on a link: a layer's output in words of `width` channels.
 
     `queue` are the words of its queues, `room` the elements that all blocks can hold there; where it is `forked`,
-    others take it too.
+    others take it too, and `tap` is the registered fork whose second reader takes it.
     """
 
     node: str
@@ -48,6 +47,7 @@ class _Held(NamedTuple):
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     window: Window | None = None
     forked: bool = False
+    tap: str | None = None
 
     @property
     def fold(self) -> int:
@@ -67,6 +67,7 @@ class _Raising:
     capacities: dict[str, int] = field(default_factory=dict)
     links: dict[str, _Held] = field(default_factory=dict)
     stage: dict[str, str] = field(default_factory=dict)
+    tapped: dict[str, str] = field(default_factory=dict)
 
     @property
     def by_word(self) -> bool:
@@ -93,7 +94,23 @@ def raised(chain: Chain, accelerator: Accelerator, constants: StreamBlocks, gran
         granularity="word",
         measured=MappingProxyType({} if made.by_word else made.measured),
     )
+    _check_forks(made)
+    if made.tapped:
+        blocks = constants.model_copy(update={"fork": "registered"})
+        accelerator = accelerator.model_copy(update={"blocks": blocks})
     return bind(net, accelerator, mapping)
+
+
+def _check_forks(made: _Raising) -> None:
+    """Raises `NotModelled` where a machine with one kind of forks has not those of the chain."""
+    forks = [placed for placed in made.chain.blocks if isinstance(placed.block, Fork | Tap)]
+    if len({type(placed.block) for placed in forks if len(placed.outs) == 2}) > 1:
+        raise NotModelled("forks of both kinds")
+    for edge, tap in made.tapped.items():
+        producer, consumer = edge.split(" -> ")
+        readers = [node.name for node in made.nodes if producer in node.inputs]
+        if readers[1:] != [consumer]:
+            raise NotModelled(f"{tap}: what its second output goes to is not the later of two layers")
 
 
 def _ended(made: _Raising, last: _Held) -> _Held:
@@ -199,8 +216,7 @@ def _place(made: _Raising, placed: Placed) -> None:
         held = _windows_alone(made, f"{placed.name}.windows", held)
     made.links |= dict.fromkeys(placed.outs, _placed(made, placed, block, held))
     if isinstance(block, Tap):
-        tapped = made.links[placed.outs[1]]
-        made.links[placed.outs[1]] = tapped._replace(room=tapped.room + TAP_WORDS * tapped.width)
+        made.links[placed.outs[1]] = made.links[placed.outs[1]]._replace(tap=placed.name)
 
 
 def _placed(made: _Raising, placed: Placed, block: Block, held: _Held) -> _Held:
@@ -352,6 +368,8 @@ def _queue(made: _Raising, held: _Held, consumer: str, registers: int) -> None:
     """Room between two stages in words, as the first of them gives them."""
     stage = made.stage[held.node]
     edge = f"{stage} -> {consumer}"
+    if held.tap is not None:
+        made.tapped[edge] = held.tap
     if made.by_word:
         if held.queue:
             made.capacities[edge] = held.queue
