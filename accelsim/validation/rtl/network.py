@@ -26,6 +26,8 @@ from accelsim.timing.words.chain import Chain, Placed
 
 #: Words that the registers of padding hold while what follows stands still.
 PADDING_WORDS = 2
+#: Cycles through a window of one pixel.
+PASSING_CYCLES = 1
 #: Wide words that a width converter holds, and cycles through it.
 CONVERTER_WORDS = 1
 WIDER_CYCLES, NARROWER_CYCLES = 1, 2
@@ -224,7 +226,7 @@ def _placed(made: _Raising, placed: Placed, block: Block, held: _Held) -> _Held:
     if isinstance(block, Padding):
         return _padded(made, placed, block, held)
     if isinstance(block, Window):
-        return held._replace(window=block)
+        return _windowed(made, placed, block, held)
     if isinstance(block, Matrix):
         return _multiplied(made, placed, block, held)
     if isinstance(block, Threshold):
@@ -290,6 +292,15 @@ def _taken_in(made: _Raising, name: str, held: _Held, pads: tuple[int, int, int,
     return _add(
         made, name, layer, (held.node,), shape[2 - len(held.shape) :], held.channels, held.width, held.fold, latency
     )
+
+
+def _windowed(made: _Raising, placed: Placed, block: Window, held: _Held) -> _Held:
+    """A window, or the register that one of a pixel, all of which it passes on, is."""
+    if made.by_word or block.taps > 1 or max(block.stride) > 1:
+        return held._replace(window=block)
+    result = _handed_on(made, placed.name, held)
+    _later(made, result, PASSING_CYCLES)
+    return result._replace(room=result.width)
 
 
 def _windows_alone(made: _Raising, name: str, held: _Held) -> _Held:
