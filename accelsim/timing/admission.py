@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.errors import NotModelled
 from accelsim.hardware.engine import SpatialEngine
 from accelsim.hardware.streaming import StreamBlocks, WindowBlock
 from accelsim.mapping.design import Design, Edge, Stage
@@ -123,7 +124,7 @@ def lead_cycles(design: Design, edge: Edge, granularity: Granularity) -> int:
 
 
 def _lead_of_pixel(design: Design, edge: Edge, stage: Stage) -> int:
-    """Cycles of a firing before the last word it needs; those made of the producer's last wider one come `behind` it."""
+    """Cycles of a firing before the last word that it needs; those of the producer's last wider word come with it."""
     unit, layer = _unit(design, edge, stage), stage.group.node.layer
     behind = max(0, _given(design.stage_by_name[edge.producer]) * unit.fold // edge.tensor.channels - 1)
     if not _has_window(layer):
@@ -167,9 +168,11 @@ def admission(design: Design, edge: Edge, granularity: Granularity, pixel_cycles
     if granularity == "pixel":
         return Gate(found, None)
     columns, spacing = edge.tensor.row_pixels, pixel_cycles[stage.name]
+    waits = words is not None and _waits_within_rows(design, edge, unit, words, spacing)
     begin = _slowest_before(found, columns, producer.interval_cycles)
     end = _slowest_within(found, columns, producer.interval_cycles)
-    return Gate(_of_rows(begin, design, edge, stage, spacing), _of_rows(end, design, edge, stage, spacing))
+    needed = _reach(design, edge, "row")[1] if waits else needed_through(design, edge, "row").token
+    return Gate(_of_rows(begin, needed, stage, spacing), _of_rows(end, needed, stage, spacing))
 
 
 def _is_tapped(design: Design, edge: Edge) -> bool:
@@ -185,17 +188,71 @@ def _behind(found: Admission, pixels: int, consumer: Stage) -> Admission:
     return Admission(np.where(firing == ALWAYS, ALWAYS, firing + frames * consumer.fired.pixels), found.after[pixel])
 
 
-def _of_rows(found: Admission, design: Design, edge: Edge, consumer: Stage, spacing: int) -> Admission:
+def _waits_within_rows(design: Design, edge: Edge, unit: _Unit, words: int, spacing: int) -> bool:
+    """Whether a join and what it waits for stand still within a row for ever, for want of words on an edge.
+
+    Raises `NotModelled` where they take turns, which rows say nothing of: where a word's way round, through the other
+    operand and back, takes longer than the words to spare last, of which a pixel's go in `spacing` cycles.
+    """
+    if len(unit.stage.group.operands) < 2:
+        return False
+    needed, own = needed_through(design, edge, "pixel"), _reach(design, edge)[1]
+    fold = edge.tensor.channels // _given(design.stage_by_name[edge.producer])
+    least = int((needed.token - own).max() + 1) * fold - int(_is_forked(design, edge))
+    cycles = needed.cycles + (TAP_CYCLES if needed.cycles and _is_tapped(design, edge) else 0)
+    enough = least + ceil_div(cycles * fold, spacing) - 1
+    if least <= words < enough:
+        raise NotModelled(
+            f"{edge.name} has {words} words, and below {enough} {edge.producer} and {edge.consumer} take turns within "
+            "a row, which rows cannot follow; use granularity pixel"
+        )
+    return words < least
+
+
+class Needed(NamedTuple):
+    """The last token of an edge's producer that each firing of its consumer needs, on whatever way.
+
+    `cycles` are those of the longest other way between them.
+    """
+
+    token: Ints
+    cycles: int
+
+
+def needed_through(design: Design, edge: Edge, granularity: Granularity) -> Needed:
+    """What an edge's consumer needs of its producer, by way of all other stages too."""
+    found: dict[str, Needed] = {}
+    for stage in design.stages:
+        ways = []
+        for entering in design.edges_to[stage.name]:
+            last = _reach(design, entering, granularity)[1]
+            if entering.producer == edge.producer:
+                ways.append(Needed(last, 0))
+            elif entering.producer in found:
+                way = found[entering.producer]
+                ways.append(Needed(np.where(last < 0, -1, way.token[last]), way.cycles))
+        if ways:
+            own = 0 if stage.name == edge.consumer else stage.interval_cycles + stage.latency_cycles
+            token = np.maximum.reduce([way.token for way in ways])
+            found[stage.name] = Needed(token, max(way.cycles for way in ways) + own)
+        if stage.name == edge.consumer:
+            break
+    return found[edge.consumer]
+
+
+def _of_rows(found: Admission, needed: Ints, consumer: Stage, spacing: int) -> Admission:
     """Admissions of rows by the consumer's pixels as those by its rows, whose pixels come in `spacing` cycles.
 
-    A row cannot hang on one of the consumer that needs it: that is then as long after the one before as it takes.
+    A row cannot hang on one of the consumer that needs it (`needed`): that is then as long after the one before as it
+    takes.
     """
     across = consumer.fired.row_pixels
     row, column = np.divmod(found.firing, across)
-    before = np.searchsorted(_reach(design, edge, "row")[1], np.arange(row.size), side="left") - 1
+    before = np.searchsorted(needed, np.arange(row.size), side="left") - 1
     late = np.maximum(row - before, 0)
     early = (across - 1 - column) * spacing
-    since = (late * across - (across - 1 - column)) * consumer.interval_cycles
+    pace = spacing if len(consumer.group.operands) > 1 else consumer.interval_cycles
+    since = (late * across - (across - 1 - column)) * pace
     after = found.after + np.where(late > 0, since, -early)
     free = found.firing == ALWAYS
     return Admission(np.where(free, ALWAYS, row - late), np.where(free, 0, after))

@@ -7,11 +7,11 @@ is room too. Nothing but the blocks' parameters and the library's constants goes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from accelsim.errors import NotModelled
 from accelsim.hardware.accelerator import Accelerator
@@ -216,31 +216,18 @@ def _place(made: _Raising, placed: Placed) -> None:
             raise NotModelled(f"{placed.name} is in the middle of a layer")
     elif not isinstance(block, Matrix):
         held = _windows_alone(made, f"{placed.name}.windows", held)
-    made.links |= dict.fromkeys(placed.outs, _placed(made, placed, block, held))
+    made.links |= dict.fromkeys(placed.outs, PLACING[type(block)](made, placed, block, held))
     if isinstance(block, Tap):
         made.links[placed.outs[1]] = made.links[placed.outs[1]]._replace(tap=placed.name)
 
 
-def _placed(made: _Raising, placed: Placed, block: Block, held: _Held) -> _Held:
-    """What is on a link behind a block."""
-    if isinstance(block, Padding):
-        return _padded(made, placed, block, held)
-    if isinstance(block, Window):
-        return _windowed(made, placed, block, held)
-    if isinstance(block, Matrix):
-        return _multiplied(made, placed, block, held)
-    if isinstance(block, Threshold):
-        return _activated(made, placed, block, held)
-    if isinstance(block, Fifo):
-        _later(made, held, made.constants.fifo.latency_cycles)
-        return held._replace(queue=held.queue + block.depth, room=held.room + block.depth * held.width)
-    if isinstance(block, Converter):
-        return _converted(made, held, block)
-    if isinstance(block, Fork | Tap):
-        return held._replace(forked=True)
-    if isinstance(block, Join):
-        return _joined(made, placed, [made.links[link] for link in placed.ins])
-    raise NotModelled(f"{placed.name} is no layer")
+def _queued(made: _Raising, placed: Placed, block: Fifo, held: _Held) -> _Held:
+    _later(made, held, made.constants.fifo.latency_cycles)
+    return held._replace(queue=held.queue + block.depth, room=held.room + block.depth * held.width)
+
+
+def _forked(made: _Raising, placed: Placed, block: Fork | Tap, held: _Held) -> _Held:
+    return held._replace(forked=True)
 
 
 def _activated(made: _Raising, placed: Placed, block: Threshold, held: _Held) -> _Held:
@@ -266,7 +253,7 @@ def _later(made: _Raising, held: _Held, cycles: int) -> None:
     made.measured[stage] = replace(before, latency_cycles=(before.latency_cycles or 0) + cycles)
 
 
-def _converted(made: _Raising, held: _Held, block: Converter) -> _Held:
+def _converted(made: _Raising, placed: Placed, block: Converter, held: _Held) -> _Held:
     width = held.width * block.out_bits // block.in_bits
     if width == held.width:
         return held
@@ -367,10 +354,12 @@ def _latency(constants: StreamBlocks, block: Matrix) -> int:
     return replayed + block.latency(constants) + 1
 
 
-def _joined(made: _Raising, placed: Placed, inputs: list[_Held]) -> _Held:
+def _joined(made: _Raising, placed: Placed, block: Join, first: _Held) -> _Held:
+    inputs = [made.links[link] for link in placed.ins]
+    if any(held.window is not None for held in inputs):
+        raise NotModelled(f"{placed.name} joins windows")
     for held in inputs:
         _queue(made, held, placed.name, 0)
-    first = inputs[0]
     names = tuple(held.node for held in inputs)
     return _add(made, placed.name, Combine("add"), names, first.shape, first.channels, first.width, first.fold, 0)
 
@@ -387,3 +376,19 @@ def _queue(made: _Raising, held: _Held, consumer: str, registers: int) -> None:
         return
     given = made.unroll[stage].outputs if stage in made.unroll else held.width
     made.capacities[edge] = max(1, (held.room + registers * held.width) // given)
+
+
+#: What is on a link behind each kind of block.
+PLACING: MappingProxyType[type[Block], Callable[[_Raising, Placed, Any, _Held], _Held]] = MappingProxyType(
+    {
+        Padding: _padded,
+        Window: _windowed,
+        Matrix: _multiplied,
+        Threshold: _activated,
+        Fifo: _queued,
+        Converter: _converted,
+        Fork: _forked,
+        Tap: _forked,
+        Join: _joined,
+    }
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from accelsim.errors import DeadlockError, InputError, NotModelled
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.streaming import StreamBlocks
+from accelsim.mapping.design import Stage
 from accelsim.network.layers import Combine, Convolution
 from accelsim.network.reach import Granularity as TokenGranularity
 from accelsim.timing.simulate import Trace, schedule
@@ -124,6 +126,11 @@ def _first_output_cycle(trace: Trace, chain: Chain) -> int:
     return _first_word_end(trace, output, words) - 1
 
 
+def _is_tap_by_tap(stage: Stage) -> bool:
+    layer, unroll = stage.group.node.layer, stage.unroll
+    return isinstance(layer, Convolution) and unroll is not None and unroll.window < prod(layer.kernel)
+
+
 def _words(trace: Trace, name: str) -> int:
     """Words of a pixel of a stage that moves one a cycle."""
     return int(trace.pipeline.first_offset[trace.stage_index[name]])
@@ -139,7 +146,7 @@ def _first_word_end(trace: Trace, name: str, words: int) -> int:
     producers = [edge.producer for edge in trace.design.edges_to[name]]
     if isinstance(stage.group.node.layer, Combine) and producers:
         return stage.latency_cycles + max(_first_word_end(trace, producer, words) for producer in producers)
-    if isinstance(stage.group.node.layer, Convolution) and not stage.latency_cycles and words > 1:
+    if _is_tap_by_tap(stage) and not stage.latency_cycles:
         store_cycles = (trace.design.accelerator.blocks or StreamBlocks()).window.store_cycles
         return _first_word_end(trace, producers[0], _words(trace, producers[0])) + store_cycles + 1
     first = int(trace.alone_first[p.first_firing[position]])

@@ -50,8 +50,9 @@ def compare_rtl(folder: Path, accelerator: Accelerator, granularity: Granularity
     problems = [problem for figure in figures for problem in _problems(figure, specs, skips)]
     if problems:
         raise collected(problems)
-    words = granularity == "word"
-    simulated: Simulator = ByWords(constants) if words else ByTokens(accelerator, constants, granularity)
+    simulated: Simulator = (
+        ByWords(constants) if granularity == "word" else ByTokens(accelerator, constants, granularity)
+    )
     return comparison(_predicted(figures, specs, skips, simulated, constants.fifo.least_depth))
 
 
