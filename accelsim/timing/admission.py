@@ -329,14 +329,14 @@ def _into_room(design: Design, edge: Edge, unit: _Unit, elements: int, pixels: I
     a fork the other readers have a pixel's last word when the one before it has found room.
     """
     channels, arriving = edge.tensor.channels, edge.tensor.pixels
-    joins = len(unit.stage.group.operands) > 1
-    early = channels // unit.fold if joins and _is_forked(design, edge) else 0
+    joins = len(unit.stage.group.operands) > 1 and _is_forked(design, edge)
+    early = channels // unit.fold if joins else 0
     frames, element = np.divmod((pixels + 1) * channels - 1 - elements - early, arriving * channels)
     pixel, within = np.divmod(element, channels)
     firing, word = _releases(design, edge, arriving)[pixel], within * unit.length // channels
     found = unit.taken(firing, word)
     if joins and not np.any(firing + frames * unit.stage.fired.pixels >= pixels):
-        found = Admission(firing, (word + 1 - unit.fold) * (spacing // unit.fold) + (1 if early else 0))
+        found = Admission(firing, (word + 1 - unit.fold) * (spacing // unit.fold) + 1)
     return Admission(found.firing + frames * unit.stage.fired.pixels, found.after + 1)
 
 
