@@ -168,11 +168,14 @@ def admission(design: Design, edge: Edge, granularity: Granularity, pixel_cycles
     if granularity == "pixel":
         return Gate(found, None)
     columns, spacing = edge.tensor.row_pixels, pixel_cycles[stage.name]
-    waits = words is not None and _waits_within_rows(design, edge, unit, words, spacing)
-    begin = _slowest_before(found, columns, producer.interval_cycles)
-    end = _slowest_within(found, columns, producer.interval_cycles)
-    needed = _reach(design, edge, "row")[1] if waits else needed_through(design, edge, "row").token
-    return Gate(_of_rows(begin, needed, stage, spacing), _of_rows(end, needed, stage, spacing))
+    joins = len(stage.group.operands) > 1
+    needed = needed_through(design, edge, "row").token if joins else _reach(design, edge, "row")[1]
+    begin = _of_rows(_slowest_before(found, columns, producer.interval_cycles), needed, stage, spacing)
+    if words is not None and _waits_within_rows(design, edge, unit, words, spacing):
+        rows = np.arange(edge.tensor.rows)
+        return Gate(begin, Admission(np.minimum(np.searchsorted(needed, rows), stage.fired.rows - 1), 0 * rows))
+    end = _of_rows(_slowest_within(found, columns, producer.interval_cycles), needed, stage, spacing)
+    return Gate(begin, end)
 
 
 def _is_tapped(design: Design, edge: Edge) -> bool:
@@ -212,11 +215,13 @@ def _waits_within_rows(design: Design, edge: Edge, unit: _Unit, words: int, spac
 class Needed(NamedTuple):
     """The last token of an edge's producer that each firing of its consumer needs, on whatever way.
 
-    `cycles` are those of the longest other way between them.
+    `cycles` are those of the longest other way between them; on a `whole` one a pixel comes in all before any of it
+    leaves.
     """
 
     token: Ints
     cycles: int
+    whole: bool
 
 
 def needed_through(design: Design, edge: Edge, granularity: Granularity) -> Needed:
@@ -227,14 +232,15 @@ def needed_through(design: Design, edge: Edge, granularity: Granularity) -> Need
         for entering in design.edges_to[stage.name]:
             last = _reach(design, entering, granularity)[1]
             if entering.producer == edge.producer:
-                ways.append(Needed(last, 0))
+                ways.append(Needed(last, 0, whole=False))
             elif entering.producer in found:
                 way = found[entering.producer]
-                ways.append(Needed(np.where(last < 0, -1, way.token[last]), way.cycles))
+                ways.append(way._replace(token=np.where(last < 0, -1, way.token[last])))
         if ways:
             own = 0 if stage.name == edge.consumer else stage.interval_cycles + stage.latency_cycles
             token = np.maximum.reduce([way.token for way in ways])
-            found[stage.name] = Needed(token, max(way.cycles for way in ways) + own)
+            whole = stage.unroll is not None or any(way.whole for way in ways)
+            found[stage.name] = Needed(token, max(way.cycles for way in ways) + own, whole)
         if stage.name == edge.consumer:
             break
     return found[edge.consumer]
@@ -335,7 +341,8 @@ def _into_room(design: Design, edge: Edge, unit: _Unit, elements: int, pixels: I
     pixel, within = np.divmod(element, channels)
     firing, word = _releases(design, edge, arriving)[pixel], within * unit.length // channels
     found = unit.taken(firing, word)
-    if joins and not np.any(firing + frames * unit.stage.fired.pixels >= pixels):
+    own = np.any(firing + frames * unit.stage.fired.pixels >= pixels)
+    if joins and (not own or needed_through(design, edge, "pixel").whole):
         found = Admission(firing, (word + 1 - unit.fold) * (spacing // unit.fold) + 1)
     return Admission(found.firing + frames * unit.stage.fired.pixels, found.after + 1)
 

@@ -1,4 +1,4 @@
-"""Random chains of layers, residual and single blocks, in the form of `specs.jsonl`, and how far rows and pixels are from words on them.
+"""Random chains, residual and single blocks, in the form of `specs.jsonl`: how far rows and pixels are from words.
 
 Nothing in them was measured: the truth is the model word by word, which agrees with every measured run and, on random
 chains, with the clock-stepped model in plain Python.
@@ -7,7 +7,9 @@ chains, with the clock-stepped model in plain Python.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import product
 from math import lcm, prod
 from pathlib import Path
 from random import Random
@@ -140,7 +142,9 @@ def random_residual(seed: int) -> dict:
             half = (0, 0)
         drawn.same(half, channels)
     drawn.convert(given)
-    least = sum(m["params"]["KH"] // 2 * drawn.width + m["params"]["KW"] // 2 for m in drawn.modules if m["kind"] == "swg")
+    least = sum(
+        m["params"]["KH"] // 2 * drawn.width + m["params"]["KW"] // 2 for m in drawn.modules if m["kind"] == "swg"
+    )
     words, room = drawn.height * drawn.width * channels // given, least * channels // given
     depth = draw.choice((room, room + 1, room + 2, room + 4, room + 8, 2 * room, words + 64))
     skip = {"name": "skip", "kind": "fifo", "ins": ["skip"], "outs": ["skip_o"], "params": {"depth": max(2, depth)}}
@@ -148,6 +152,11 @@ def random_residual(seed: int) -> dict:
     drawn.modules += [skip, join]
     drawn.link = "sum"
     return _spec(f"residual{seed}", drawn, words, words)
+
+
+def has_room(spec: Spec) -> bool:
+    """Whether the skip's queue of a residual block holds a frame."""
+    return spec.chain.by_name["skip"].block.depth > spec.chain.words["src"]
 
 
 def random_block(seed: int) -> dict:
@@ -253,3 +262,23 @@ def scored(kind: str, count: int, granularity: str) -> Scored:
             ours, theirs = found.times, truth.times
             errors.append((ours.intervals[-1] / theirs.intervals[-1] - 1, ours.ends[0] / theirs.ends[0] - 1))
     return Scored(tuple(keys), np.abs(np.array(errors)), tuple(wrong), refused, deadlocks)
+
+
+#: Random specs of each kind in the README's table.
+TOLD = 300
+
+
+def table() -> Iterator[tuple[str, ...]]:
+    """Lines of the README's table: what of, figure, granularity, compared, beyond the limits, median, p95, worst."""
+    for kind, granularity in product(UNSEEN, LIMITS):
+        found = scored(kind, TOLD, granularity)
+        limits = zip(("steady_interval", "frame0_cycles"), found.errors.T, LIMITS[granularity], strict=True)
+        for quantity, errors, limit in limits:
+            sizes = (np.median(errors), np.percentile(errors, 95), errors.max())
+            counts = (str(errors.size), str(int((errors > limit).sum())))
+            yield (kind, f"`{quantity}`", granularity, *counts, *(f"{100 * share:.2f}" for share in sizes))
+
+
+if __name__ == "__main__":
+    for cells in table():
+        print("| " + " | ".join(cells) + " |")
