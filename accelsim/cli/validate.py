@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from accelsim.hardware.accelerator import Accelerator
     from accelsim.mapping.mapping import Granularity
     from accelsim.report.tables import Table
-    from accelsim.validation.comparison import Comparison, Spread
+    from accelsim.validation.comparison import Comparison, Row, Spread
 
 
 def _measurements(suite: str) -> Path:
@@ -88,7 +88,7 @@ def validate_command(
 
     rtl: streaming blocks, chains and residual blocks of an FPGA library, simulated as RTL. A folder of that form has
     specs.jsonl, a run a line, and measured.csv, a figure a line; only the former is looked at for predictions. By
-    rows or pixels, intervals and first frames of chains of layers are predicted.
+    rows or pixels what only words tell is left out, and why is said.
 
     systolic: compute cycles of layers on systolic arrays, as SCALE-Sim counts them. A folder of that form has
     topology_<network>.csv and beside it <network>_<os|ws|is>_<rows>x<columns>.csv.
@@ -136,6 +136,20 @@ def comparison_tables(found: Comparison) -> Iterable[Table]:
     every = ("all", *_spread(spread((*found.rows, *found.details))))
     skipped = (f"Not compared: {', '.join(found.skipped)}.",) if found.skipped else ()
     yield Table("Errors", names, (*spreads, every), skipped)
+    if found.not_said:
+        without = tuple((why, quantity(len(rows)), _runs(rows)) for why, rows in found.not_said.items())
+        yield Table("Not predicted", ("why|", "figures", "of|"), without)
+
+
+#: Runs of figures without a prediction that are named; the others are counted.
+NAMED = 4
+
+
+def _runs(rows: Sequence[Row]) -> str:
+    """The runs that figures are of, by name."""
+    keys = tuple(dict.fromkeys(row.key for row in rows))
+    more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
+    return ", ".join(keys[:NAMED]) + more
 
 
 def percent(share: float | None) -> str:

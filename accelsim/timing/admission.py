@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.errors import NotModelled
 from accelsim.hardware.engine import SpatialEngine
 from accelsim.hardware.streaming import StreamBlocks, WindowBlock
 from accelsim.mapping.design import Design, Edge, Stage
@@ -28,7 +29,9 @@ from accelsim.units import ceil_div
 
 Ints = NDArray[np.int64]
 
-
+#: Words that a registered fork holds for its second reader, and cycles by which room there is known later.
+TAP_WORDS = 3
+TAP_CYCLES = 2
 #: Layers that hand on words without multiplying.
 MOVING = (Activation, BatchNorm, Combine, Pad, PRelu)
 
@@ -121,14 +124,16 @@ def lead_cycles(design: Design, edge: Edge, granularity: Granularity) -> int:
 
 
 def _lead_of_pixel(design: Design, edge: Edge, stage: Stage) -> int:
+    """Cycles of a firing before the last word that it needs; those of the producer's last wider word come with it."""
     unit, layer = _unit(design, edge, stage), stage.group.node.layer
+    behind = max(0, _given(design.stage_by_name[edge.producer]) * unit.fold // edge.tensor.channels - 1)
     if not _has_window(layer):
-        return unit.length
+        return unit.length - behind
     assert isinstance(layer, Convolution)
     if _at_once(stage, layer):
-        return unit.fold - 1
+        return unit.fold - 1 - behind
     words = prod(layer.kernel) + unit.fold - 1 if layer.groups > 1 else unit.length
-    return words - 1 - _blocks(design).window.store_cycles
+    return words - 1 - _blocks(design).window.store_cycles - behind
 
 
 def early_cycles(design: Design, edge: Edge, pixel_cycles: int) -> int:
@@ -149,20 +154,34 @@ def admission(design: Design, edge: Edge, granularity: Granularity, pixel_cycles
     unit = _unit(design, edge, stage)
     pixels = np.arange(edge.tensor.pixels, dtype=np.int64)
     words = edge.capacity if design.mapping.granularity == "word" else None
+    tapped = words is not None and _is_tapped(design, edge)
+    words = words + TAP_WORDS if words is not None and tapped else words
     if isinstance(layer, Convolution) and _has_window(layer):
         room = (words or 0) * _given(producer) // edge.tensor.channels
         found = _behind(_into_window(design, edge, unit, layer, pixels), room, stage)
     elif words is not None:
-        found = _into_room(design, edge, unit, words * _given(producer), pixels)
+        found = _into_room(design, edge, unit, words * _given(producer), pixels, pixel_cycles[stage.name])
     else:
         return None
-    found = found._replace(after=found.after - producer.interval_cycles - _register_cycles(producer))
+    late = TAP_CYCLES if tapped else 0
+    found = found._replace(after=found.after + late - producer.interval_cycles - _register_cycles(producer))
     if granularity == "pixel":
         return Gate(found, None)
     columns, spacing = edge.tensor.row_pixels, pixel_cycles[stage.name]
-    begin = _slowest_before(found, columns, producer.interval_cycles)
-    end = _slowest_within(found, columns, producer.interval_cycles)
-    return Gate(_of_rows(begin, design, edge, stage, spacing), _of_rows(end, design, edge, stage, spacing))
+    joins = len(stage.group.operands) > 1
+    needed = needed_through(design, edge, "row").token if joins else _reach(design, edge, "row")[1]
+    begin = _of_rows(_slowest_before(found, columns, producer.interval_cycles), needed, stage, spacing)
+    if words is not None and _waits_within_rows(design, edge, unit, words, spacing):
+        rows = np.arange(edge.tensor.rows)
+        return Gate(begin, Admission(np.minimum(np.searchsorted(needed, rows), stage.fired.rows - 1), 0 * rows))
+    end = _of_rows(_slowest_within(found, columns, producer.interval_cycles), needed, stage, spacing)
+    return Gate(begin, end)
+
+
+def _is_tapped(design: Design, edge: Edge) -> bool:
+    """Whether an edge is the second behind a registered fork."""
+    readers = [other.name for other in design.edges if other.producer == edge.producer]
+    return _blocks(design).fork == "registered" and len(readers) == 2 and edge.name == readers[1]
 
 
 def _behind(found: Admission, pixels: int, consumer: Stage) -> Admission:
@@ -172,17 +191,74 @@ def _behind(found: Admission, pixels: int, consumer: Stage) -> Admission:
     return Admission(np.where(firing == ALWAYS, ALWAYS, firing + frames * consumer.fired.pixels), found.after[pixel])
 
 
-def _of_rows(found: Admission, design: Design, edge: Edge, consumer: Stage, spacing: int) -> Admission:
+def _waits_within_rows(design: Design, edge: Edge, unit: _Unit, words: int, spacing: int) -> bool:
+    """Whether a join and what it waits for stand still within a row for ever, for want of words on an edge.
+
+    Raises `NotModelled` where they take turns, which rows say nothing of: where a word's way round, through the other
+    operand and back, takes longer than the words to spare last, of which a pixel's go in `spacing` cycles.
+    """
+    if len(unit.stage.group.operands) < 2:
+        return False
+    needed, own = needed_through(design, edge, "pixel"), _reach(design, edge)[1]
+    fold = edge.tensor.channels // _given(design.stage_by_name[edge.producer])
+    least = int((needed.token - own).max() + 1) * fold - int(_is_forked(design, edge))
+    cycles = needed.cycles + (TAP_CYCLES if needed.cycles and _is_tapped(design, edge) else 0)
+    enough = least + ceil_div(cycles * fold, spacing) - 1
+    if least <= words < enough:
+        raise NotModelled(
+            f"{edge.name} has {words} words, and below {enough} {edge.producer} and {edge.consumer} take turns within "
+            "a row, which rows cannot follow; use granularity pixel"
+        )
+    return words < least
+
+
+class Needed(NamedTuple):
+    """The last token of an edge's producer that each firing of its consumer needs, on whatever way.
+
+    `cycles` are those of the longest other way between them; on a `whole` one a pixel comes in all before any of it
+    leaves.
+    """
+
+    token: Ints
+    cycles: int
+    whole: bool
+
+
+def needed_through(design: Design, edge: Edge, granularity: Granularity) -> Needed:
+    """What an edge's consumer needs of its producer, by way of all other stages too."""
+    found: dict[str, Needed] = {}
+    for stage in design.stages:
+        ways = []
+        for entering in design.edges_to[stage.name]:
+            last = _reach(design, entering, granularity)[1]
+            if entering.producer == edge.producer:
+                ways.append(Needed(last, 0, whole=False))
+            elif entering.producer in found:
+                way = found[entering.producer]
+                ways.append(way._replace(token=np.where(last < 0, -1, way.token[last])))
+        if ways:
+            own = 0 if stage.name == edge.consumer else stage.interval_cycles + stage.latency_cycles
+            token = np.maximum.reduce([way.token for way in ways])
+            whole = stage.unroll is not None or any(way.whole for way in ways)
+            found[stage.name] = Needed(token, max(way.cycles for way in ways) + own, whole)
+        if stage.name == edge.consumer:
+            break
+    return found[edge.consumer]
+
+
+def _of_rows(found: Admission, needed: Ints, consumer: Stage, spacing: int) -> Admission:
     """Admissions of rows by the consumer's pixels as those by its rows, whose pixels come in `spacing` cycles.
 
-    A row cannot hang on one of the consumer that needs it: that is then as long after the one before as it takes.
+    A row cannot hang on one of the consumer that needs it (`needed`): that is then as long after the one before as it
+    takes.
     """
     across = consumer.fired.row_pixels
     row, column = np.divmod(found.firing, across)
-    before = np.searchsorted(_reach(design, edge, "row")[1], np.arange(row.size), side="left") - 1
+    before = np.searchsorted(needed, np.arange(row.size), side="left") - 1
     late = np.maximum(row - before, 0)
     early = (across - 1 - column) * spacing
-    since = (late * across - (across - 1 - column)) * consumer.interval_cycles
+    pace = spacing if len(consumer.group.operands) > 1 else consumer.interval_cycles
+    since = (late * across - (across - 1 - column)) * pace
     after = found.after + np.where(late > 0, since, -early)
     free = found.firing == ALWAYS
     return Admission(np.where(free, ALWAYS, row - late), np.where(free, 0, after))
@@ -252,14 +328,27 @@ def _unit(design: Design, edge: Edge, stage: Stage) -> _Unit:
     return _Unit(stage, fold, length, held, matrix.replay_latency_cycles)
 
 
-def _into_room(design: Design, edge: Edge, unit: _Unit, elements: int, pixels: Ints) -> Admission:
-    """Pixels that may come when what was `elements` before their last element has been taken."""
+def _into_room(design: Design, edge: Edge, unit: _Unit, elements: int, pixels: Ints, spacing: int) -> Admission:
+    """Pixels that may come when what was `elements` before their last element has been taken.
+
+    What waits for the words of another operand is taken with those, which come to a pixel in `spacing` cycles. Behind
+    a fork the other readers have a pixel's last word when the one before it has found room.
+    """
     channels, arriving = edge.tensor.channels, edge.tensor.pixels
-    frames, element = np.divmod((pixels + 1) * channels - 1 - elements, arriving * channels)
+    joins = len(unit.stage.group.operands) > 1 and _is_forked(design, edge)
+    early = channels // unit.fold if joins else 0
+    frames, element = np.divmod((pixels + 1) * channels - 1 - elements - early, arriving * channels)
     pixel, within = np.divmod(element, channels)
-    needs = _releases(design, edge, arriving)
-    firing, after = unit.taken(needs[pixel], within * unit.length // channels)
-    return Admission(firing + frames * unit.stage.fired.pixels, after + 1)
+    firing, word = _releases(design, edge, arriving)[pixel], within * unit.length // channels
+    found = unit.taken(firing, word)
+    own = np.any(firing + frames * unit.stage.fired.pixels >= pixels)
+    if joins and (not own or needed_through(design, edge, "pixel").whole):
+        found = Admission(firing, (word + 1 - unit.fold) * (spacing // unit.fold) + 1)
+    return Admission(found.firing + frames * unit.stage.fired.pixels, found.after + 1)
+
+
+def _is_forked(design: Design, edge: Edge) -> bool:
+    return sum(other.producer == edge.producer for other in design.edges) > 1
 
 
 def _releases(design: Design, edge: Edge, arriving: int) -> Ints:

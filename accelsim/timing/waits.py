@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from accelsim.mapping.buffers import edge_bounds
@@ -53,20 +54,28 @@ def _wait(p: Pipeline, fired: Ints, stage: int) -> Wait:
             token = needed if p.makes_at[source] < 0 else int(p.makes[p.makes_at[source] + needed])
             return Wait(stage, source, edge, token, for_space=False)
     made = n if p.makes_at[stage] < 0 else int(p.makes[p.makes_at[stage] + n])
-    for k in range(p.out_start[stage], p.out_start[stage + 1]):
-        edge = int(p.out_edges[k])
-        if made >= 0 and p.admit_at[edge] >= 0:
-            admitting, reader = int(p.admit[p.admit_at[edge] + made]), int(p.consumer[edge])
-            if admitting != ALWAYS and fired[reader] <= frame * p.firings[reader] + admitting >= 0:
-                return Wait(stage, reader, edge, made, for_space=True)
-        before = frame * int(p.tokens[stage]) + made - int(p.capacity[edge])
-        if made < 0 or p.capacity[edge] == 0 or before < 0:
-            continue
-        then, token = divmod(before, int(p.tokens[stage]))
-        freeing, reader = int(p.freed[p.freed_at[edge] + token]), int(p.consumer[edge])
-        if freeing >= 0 and fired[reader] <= then * p.firings[reader] + freeing:
+    for edge in p.out_edges[p.out_start[stage] : p.out_start[stage + 1]].tolist() if made >= 0 else ():
+        reader = int(p.consumer[edge])
+        if any(fired[reader] <= firing for firing in _makes_room(p, edge, frame, made)):
             return Wait(stage, reader, edge, made, for_space=True)
     raise AssertionError(f"stage {stage} has nothing to wait for")
+
+
+def _makes_room(p: Pipeline, edge: int, frame: int, made: int) -> Iterator[int]:
+    """The firings of an edge's reader, counted from its first, on which the coming of a frame's token hangs."""
+    stage, reader = int(p.producer[edge]), int(p.consumer[edge])
+    if p.apart[edge] and frame:
+        yield frame * int(p.firings[reader]) - 1
+    for at, table in ((p.admit_at, p.admit), (p.close_at, p.close)):
+        admitting = int(table[at[edge] + made]) if at[edge] >= 0 else ALWAYS
+        if admitting != ALWAYS:
+            yield frame * int(p.firings[reader]) + admitting
+    before = frame * int(p.tokens[stage]) + made - int(p.capacity[edge])
+    if p.capacity[edge] and before >= 0:
+        then, token = divmod(before, int(p.tokens[stage]))
+        freeing = int(p.freed[p.freed_at[edge] + token])
+        if freeing >= 0:
+            yield then * int(p.firings[reader]) + freeing
 
 
 def describe_deadlock(design: Design, pipeline: Pipeline, state: State, granularity: Granularity) -> str:

@@ -11,13 +11,14 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure; `predicted` is None where the prediction says that there is none, `name` a name of the key."""
+    """One figure; `predicted` is None where there is none, or none can be said, and `why`; `name` a name of the key."""
 
     key: str
     quantity: str
     measured: float
     predicted: float | None
     name: str | None = None
+    why: str | None = None
 
     @property
     def difference(self) -> float | None:
@@ -68,9 +69,20 @@ class Comparison:
             grouped.setdefault(row.quantity.partition(":")[0], []).append(row)
         return {quantity: spread(rows) for quantity, rows in grouped.items()}
 
+    @property
+    def not_said(self) -> dict[str, tuple[Row, ...]]:
+        """Figures that nothing is said of, by why."""
+        grouped: dict[str, list[Row]] = {}
+        for row in (*self.rows, *self.details):
+            if row.why is not None:
+                grouped.setdefault(row.why, []).append(row)
+        return {why: tuple(rows) for why, rows in grouped.items()}
+
     def to_dict(self) -> dict[str, Any]:
         """Rows and summary as plain data; details, and files left out, where there are any."""
         summary = _summary(spread(self.rows)) | {"quantities": {k: _summary(v) for k, v in self.quantities.items()}}
+        if self.not_said:
+            summary["not_predicted"] = [_not_said(why, rows) for why, rows in self.not_said.items()]
         found: dict[str, Any] = {"rows": [_row(row) for row in self.rows], "summary": summary}
         if self.details:
             found["details"] = [_row(row) for row in self.details]
@@ -107,7 +119,12 @@ def _row(row: Row) -> dict[str, Any]:
         "predicted": whole(row.predicted),
         "error": row.error,
         "difference": whole(row.difference),
+        **({} if row.why is None else {"why": row.why}),
     }
+
+
+def _not_said(why: str, rows: Sequence[Row]) -> dict[str, Any]:
+    return {"why": why, "rows": len(rows), "figures": [f"{row.key} {row.quantity}" for row in rows]}
 
 
 def _summary(of: Spread) -> dict[str, Any]:

@@ -44,9 +44,26 @@ def test_another_library_has_other_cycles(small, capsys):
     assert rows["first_out"]["difference"] == 1
 
 
-def test_what_rows_do_not_predict_has_no_error(small, capsys):
-    assert main(["validate", "--data", str(small), "--granularity", "row"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].split() == ["all", "4", "0", "-", "-", "-", "-", "4"]
+def test_a_single_block_is_predicted_by_rows(small, capsys):
+    assert main(["validate", "rtl", "--data", str(small), "--granularity", "row"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["all", "4", "4", "0.00", "0.00", "0.00", "0", "0"]
+
+
+def test_what_pixels_do_not_predict_is_said_by_name(small, tmp_path, capsys):
+    key = json.loads((small / "specs.jsonl").read_text(encoding="utf-8"))["key"]
+    spec = json.loads((small / "specs.jsonl").read_text(encoding="utf-8"))
+    spec["source"]["p256"] = 128
+    (tmp_path / "specs.jsonl").write_text(json.dumps(spec), encoding="utf-8")
+    measured = f"key,quantity,measured\n{key},deadlock,0\n{key},mean_interval,1340\n"
+    (tmp_path / "measured.csv").write_text(measured, encoding="utf-8")
+    assert main(["validate", "rtl", "--data", str(tmp_path), "--granularity", "pixel"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "draws when it moves a word" in last
+    assert last.split()[-1] == key
+    assert main(["validate", "rtl", "--data", str(tmp_path), "--granularity", "pixel", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["predicted"] for row in found["rows"]] == [0, None]
+    assert found["summary"]["not_predicted"][0]["figures"] == [f"{key} mean_interval"]
 
 
 def test_systolic_arrays_have_a_row_a_layer(capsys):

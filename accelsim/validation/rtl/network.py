@@ -7,10 +7,11 @@ is room too. Nothing but the blocks' parameters and the library's constants goes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from accelsim.errors import NotModelled
 from accelsim.hardware.accelerator import Accelerator
@@ -20,11 +21,13 @@ from accelsim.mapping.mapping import Granularity, Mapping, Measured
 from accelsim.mapping.unrolling import Unroll
 from accelsim.network.graph import Node, network
 from accelsim.network.layers import Activation, Combine, Convolution, Dense, Input, Layer, Pad
-from accelsim.timing.words.blocks import Converter, Fifo, Fork, Join, Matrix, Padding, Tap, Threshold, Window
+from accelsim.timing.words.blocks import Block, Converter, Fifo, Fork, Join, Matrix, Padding, Tap, Threshold, Window
 from accelsim.timing.words.chain import Chain, Placed
 
 #: Words that the registers of padding hold while what follows stands still.
 PADDING_WORDS = 2
+#: Cycles through a window of one pixel.
+PASSING_CYCLES = 1
 #: Wide words that a width converter holds, and cycles through it.
 CONVERTER_WORDS = 1
 WIDER_CYCLES, NARROWER_CYCLES = 1, 2
@@ -33,7 +36,8 @@ WIDER_CYCLES, NARROWER_CYCLES = 1, 2
 class _Held(NamedTuple):
     """What is on a link: a layer's output in words of `width` channels.
 
-    `queue` are the words of its queues, `room` the elements that all blocks can hold there.
+    `queue` are the words of its queues, `room` the elements that all blocks can hold there; where it is `forked`,
+    others take it too, and `tap` is the registered fork whose second reader takes it.
     """
 
     node: str
@@ -44,6 +48,8 @@ class _Held(NamedTuple):
     room: int = 0
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     window: Window | None = None
+    forked: bool = False
+    tap: str | None = None
 
     @property
     def fold(self) -> int:
@@ -63,6 +69,7 @@ class _Raising:
     capacities: dict[str, int] = field(default_factory=dict)
     links: dict[str, _Held] = field(default_factory=dict)
     stage: dict[str, str] = field(default_factory=dict)
+    tapped: dict[str, str] = field(default_factory=dict)
 
     @property
     def by_word(self) -> bool:
@@ -70,9 +77,10 @@ class _Raising:
 
 
 def raised(chain: Chain, accelerator: Accelerator, constants: StreamBlocks, granularity: Granularity) -> Design:
-    """`chain` as a design of convolutions, dense layers and additions on `accelerator`.
+    """`chain` as a design of layers on `accelerator`; word by word they are convolutions, dense layers and additions.
 
-    Raises `NotModelled` where blocks do not make up layers.
+    By rows and pixels what is no whole layer is one too: windows alone are a convolution that takes no time to
+    multiply. Raises `NotModelled` where blocks do not make up layers.
     """
     made = _Raising(chain, constants, granularity)
     source = chain.sources[0].link
@@ -80,10 +88,7 @@ def raised(chain: Chain, accelerator: Accelerator, constants: StreamBlocks, gran
     made.links[source] = _add(made, "image", Input(channels, shape), (), shape, channels, width, channels // width)
     for placed in chain.blocks:
         _place(made, placed)
-    last = made.links[chain.sinks[0].link]
-    ended = made.by_word and last.node in made.unroll
-    if last.window is not None or any(last.pads) or last.node == "image" or ended:
-        raise NotModelled("its last blocks are no layer")
+    last = _ended(made, made.links[chain.sinks[0].link])
     net = network("chain", made.nodes, [last.node])
     mapping = Mapping(
         unroll=MappingProxyType(made.unroll),
@@ -91,29 +96,90 @@ def raised(chain: Chain, accelerator: Accelerator, constants: StreamBlocks, gran
         granularity="word",
         measured=MappingProxyType({} if made.by_word else made.measured),
     )
+    _check_forks(made)
+    if made.tapped:
+        blocks = constants.model_copy(update={"fork": "registered"})
+        accelerator = accelerator.model_copy(update={"blocks": blocks})
     return bind(net, accelerator, mapping)
 
 
+def _check_forks(made: _Raising) -> None:
+    """Raises `NotModelled` where a machine with one kind of forks has not those of the chain."""
+    forks = [placed for placed in made.chain.blocks if isinstance(placed.block, Fork | Tap)]
+    if len({type(placed.block) for placed in forks if len(placed.outs) == 2}) > 1:
+        raise NotModelled("forks of both kinds")
+    for edge, tap in made.tapped.items():
+        producer, consumer = edge.split(" -> ")
+        readers = [node.name for node in made.nodes if producer in node.inputs]
+        if readers[1:] != [consumer]:
+            raise NotModelled(f"{tap}: what its second output goes to is not the later of two layers")
+
+
+def _ended(made: _Raising, last: _Held) -> _Held:
+    """What leaves the chain as the result of a layer."""
+    if made.by_word:
+        whole = last.window is None and not any(last.pads) and last.node != "image"
+        if not whole or last.node in made.unroll:
+            raise NotModelled("its last blocks are no layer")
+        return last
+    last = _windows_alone(made, "windows", last)
+    return _handed_on(made, "end", last) if last.node == "image" else last
+
+
+def _handed_on(made: _Raising, name: str, held: _Held) -> _Held:
+    """A stage that gives what it takes, a word a cycle."""
+    _queue(made, held, name, 0)
+    layer = Activation("relu")
+    return _add(made, name, layer, (held.node,), held.shape, held.channels, held.width, held.fold)
+
+
 def _entering(chain: Chain, source: str) -> tuple[tuple[int, ...], int, int]:
-    """Shape, channels and channels a word of what the source gives, told by the first window or matrix behind it."""
-    links = {source}
-    padding: Padding | None = None
+    """Shape, channels and channels a word of what the source gives, told by the first block that knows of any.
+
+    Where none does, a pixel is a word, or as many as make up a wider one.
+    """
+    links, scale = {source: Fraction(1)}, Fraction(1)
     for position, placed in enumerate(chain.blocks):
-        if not links.intersection(placed.ins):
+        if not links.keys() & set(placed.ins):
             continue
-        block = placed.block
-        if isinstance(block, Window):
-            top, left, bottom, right = padding.pads if padding else (0, 0, 0, 0)
-            return (block.height - top - bottom, block.width - left - right), block.channels, block.simd
-        if isinstance(block, Matrix) and not block.per_channel:
-            return _map_of(block.vectors, chain.blocks[position:]), block.columns, block.simd
-        if isinstance(block, Padding):
-            padding, links = block, set(placed.outs)
-        elif isinstance(block, Fork | Tap | Fifo):
-            links.update(placed.outs)
-        else:
+        block, scale = placed.block, links[next(link for link in placed.ins if link in links)]
+        found = _told(block, chain.blocks[position:])
+        if found is not None:
+            shape, channels, width = found
+            given = Fraction(width) / scale
+            if given.denominator > 1:
+                raise NotModelled(f"{placed.name} takes words of {width} channels, made of words of less than one")
+            return shape, channels, int(given)
+        if isinstance(block, Converter):
+            scale = scale * Fraction(block.out_bits, block.in_bits)
+        links |= dict.fromkeys(placed.outs, scale)
+    width = max(1, int(1 / min(links.values())))
+    channels = int(max(links.values()) * width)
+    return (chain.words[source] * width // channels,), channels, width
+
+
+def _told(block: Block, following: Sequence[Placed]) -> tuple[tuple[int, ...], int, int] | None:
+    """Shape, channels and channels a word of what a block takes; None for those that take all."""
+    if isinstance(block, Window):
+        return (block.height, block.width), block.channels, block.simd
+    if isinstance(block, Padding):
+        channels, width = _of_pixels(block.fold, following)
+        return (block.height, block.width), channels, width
+    if isinstance(block, Matrix):
+        together = block.pe if block.per_channel else 1
+        inputs = block.columns * (block.rows if block.per_channel else 1)
+        return _map_of(block.vectors, following), inputs, block.simd * together
+    return None
+
+
+def _of_pixels(fold: int, following: Sequence[Placed]) -> tuple[int, int]:
+    """Channels, and channels a word, of pixels of `fold` words, where a window behind tells; else one a word."""
+    for placed in following[1:]:
+        if isinstance(placed.block, Window) and placed.block.fold == fold:
+            return placed.block.channels, placed.block.simd
+        if not isinstance(placed.block, Fifo | Fork | Tap | Threshold):
             break
-    raise NotModelled("its first blocks are no layer")
+    return fold, 1
 
 
 def _map_of(pixels: int, following: Iterable[Placed]) -> tuple[int, ...]:
@@ -144,34 +210,40 @@ def _add(
 
 def _place(made: _Raising, placed: Placed) -> None:
     block, held = placed.block, made.links[placed.ins[0]]
-    whole = isinstance(block, Window | Matrix) or (held.window is None and not any(held.pads))
-    if not whole or (made.by_word and held.node in made.unroll and not isinstance(block, Threshold)):
-        raise NotModelled(f"{placed.name} is in the middle of a layer")
-    if isinstance(block, Padding):
-        result = _padded(made, placed, block, held)
-    elif isinstance(block, Window):
-        result = held._replace(window=block)
-    elif isinstance(block, Matrix):
-        result = _multiplied(made, placed, block, held)
-    elif isinstance(block, Threshold) and held.node in made.unroll:
+    if made.by_word:
+        whole = isinstance(block, Window | Matrix) or (held.window is None and not any(held.pads))
+        if not whole or (held.node in made.unroll and not isinstance(block, Threshold)):
+            raise NotModelled(f"{placed.name} is in the middle of a layer")
+    elif not isinstance(block, Matrix):
+        held = _windows_alone(made, f"{placed.name}.windows", held)
+    made.links |= dict.fromkeys(placed.outs, PLACING[type(block)](made, placed, block, held))
+    if isinstance(block, Tap):
+        made.links[placed.outs[1]] = made.links[placed.outs[1]]._replace(tap=placed.name)
+
+
+def _queued(made: _Raising, placed: Placed, block: Fifo, held: _Held) -> _Held:
+    _later(made, held, made.constants.fifo.latency_cycles)
+    return held._replace(queue=held.queue + block.depth, room=held.room + block.depth * held.width)
+
+
+def _forked(made: _Raising, placed: Placed, block: Fork | Tap, held: _Held) -> _Held:
+    return held._replace(forked=True)
+
+
+def _activated(made: _Raising, placed: Placed, block: Threshold, held: _Held) -> _Held:
+    """Thresholds, as part of the stage before where no one else takes what that gives."""
+    if held.node == "image" or held.forked:
+        if made.by_word:
+            raise NotModelled(f"{placed.name} is no layer")
+        held = _handed_on(made, placed.name, held)
+    else:
         made.nodes.append(Node(placed.name, Activation("relu"), (held.node,)))
         made.stage[placed.name] = made.stage[held.node]
-        constants = made.constants.threshold
-        _later(made, held, block.bits + constants.latency_cycles)
-        words = block.bits + constants.inside_words
-        result = held._replace(node=placed.name, room=held.room + words * held.width)
-    elif isinstance(block, Fifo):
-        _later(made, held, made.constants.fifo.latency_cycles)
-        result = held._replace(queue=held.queue + block.depth, room=held.room + block.depth * held.width)
-    elif isinstance(block, Converter):
-        result = _converted(made, held, block)
-    elif isinstance(block, Fork | Tap):
-        result = held
-    elif isinstance(block, Join):
-        result = _joined(made, placed, [made.links[link] for link in placed.ins])
-    else:
-        raise NotModelled(f"{placed.name} is no layer")
-    made.links |= dict.fromkeys(placed.outs, result)
+    constants = made.constants.threshold
+    words = block.bits + constants.inside_words
+    result = held._replace(node=placed.name, room=held.room + words * held.width)
+    _later(made, result, block.bits + constants.latency_cycles)
+    return result
 
 
 def _later(made: _Raising, held: _Held, cycles: int) -> None:
@@ -181,7 +253,7 @@ def _later(made: _Raising, held: _Held, cycles: int) -> None:
     made.measured[stage] = replace(before, latency_cycles=(before.latency_cycles or 0) + cycles)
 
 
-def _converted(made: _Raising, held: _Held, block: Converter) -> _Held:
+def _converted(made: _Raising, placed: Placed, block: Converter, held: _Held) -> _Held:
     width = held.width * block.out_bits // block.in_bits
     if width == held.width:
         return held
@@ -209,6 +281,35 @@ def _taken_in(made: _Raising, name: str, held: _Held, pads: tuple[int, int, int,
     )
 
 
+def _windowed(made: _Raising, placed: Placed, block: Window, held: _Held) -> _Held:
+    """A window, or the register that one of a pixel, all of which it passes on, is."""
+    if made.by_word or block.taps > 1 or max(block.stride) > 1:
+        return held._replace(window=block)
+    result = _handed_on(made, placed.name, held)
+    _later(made, result, PASSING_CYCLES)
+    return result._replace(room=result.width)
+
+
+def _windows_alone(made: _Raising, name: str, held: _Held) -> _Held:
+    """Windows that no matrix unit takes, as a convolution that gives their words as they come."""
+    window = held.window
+    if window is None:
+        return held
+    if made.stage[held.node] in made.unroll:
+        held = _taken_in(made, f"{name}.intake", held, (0, 0, 0, 0), 0)
+    elif held.room:
+        _queue(made, held, name, 0)
+    taps, by_group = window.taps, window.depthwise and window.fold > 1
+    channels, groups = (held.channels, held.channels) if by_group else (held.channels * taps, 1)
+    at_once = taps if window.at_once else 1
+    made.unroll[name] = Unroll(
+        inputs=1 if by_group else held.width, outputs=held.width if by_group else channels, window=at_once
+    )
+    layer = Convolution(channels, window.kernel, window.stride, ((0, 0), (0, 0)), window.dilation, groups)
+    width = held.width if by_group else held.width * at_once
+    return _add(made, name, layer, (held.node,), window.outputs, channels, width, None)
+
+
 def _multiplied(made: _Raising, placed: Placed, block: Matrix, held: _Held) -> _Held:
     window = held.window
     if window is not None and not made.by_word and made.stage[held.node] in made.unroll:
@@ -226,15 +327,21 @@ def _multiplied(made: _Raising, placed: Placed, block: Matrix, held: _Held) -> _
             window.dilation,
             held.channels if block.per_channel else 1,
         )
-    taps = window.taps if window is not None and window.at_once else 1
-    inputs = 1 if block.per_channel else block.simd // taps
-    made.unroll[placed.name] = Unroll(inputs=inputs, outputs=block.pe, window=block.simd // inputs)
-    if window is None or made.by_word:
+    made.unroll[placed.name] = _unrolled(block, window)
+    if window is None or made.by_word or held.room:
         _queue(made, held, placed.name, 0)
     latency = _latency(made.constants, block)
     made_of = _add(made, placed.name, layer, (held.node,), shape, block.rows, block.pe, None, latency)
     under_way = block.latency(made.constants) // block.input_fold
     return made_of._replace(room=(made.constants.matrix.output_words + under_way) * block.pe)
+
+
+def _unrolled(block: Matrix, window: Window | None) -> Unroll:
+    if block.per_channel and window is None:
+        return Unroll(inputs=block.simd * block.pe, outputs=block.rows)
+    taps = window.taps if window is not None and window.at_once else 1
+    inputs = 1 if block.per_channel else block.simd // taps
+    return Unroll(inputs=inputs, outputs=block.pe, window=block.simd // inputs)
 
 
 def _pointwise(channels: int) -> Convolution:
@@ -247,10 +354,12 @@ def _latency(constants: StreamBlocks, block: Matrix) -> int:
     return replayed + block.latency(constants) + 1
 
 
-def _joined(made: _Raising, placed: Placed, inputs: list[_Held]) -> _Held:
+def _joined(made: _Raising, placed: Placed, block: Join, first: _Held) -> _Held:
+    inputs = [made.links[link] for link in placed.ins]
+    if any(held.window is not None for held in inputs):
+        raise NotModelled(f"{placed.name} joins windows")
     for held in inputs:
         _queue(made, held, placed.name, 0)
-    first = inputs[0]
     names = tuple(held.node for held in inputs)
     return _add(made, placed.name, Combine("add"), names, first.shape, first.channels, first.width, first.fold, 0)
 
@@ -259,9 +368,27 @@ def _queue(made: _Raising, held: _Held, consumer: str, registers: int) -> None:
     """Room between two stages in words, as the first of them gives them."""
     stage = made.stage[held.node]
     edge = f"{stage} -> {consumer}"
+    if held.tap is not None:
+        made.tapped[edge] = held.tap
     if made.by_word:
         if held.queue:
             made.capacities[edge] = held.queue
         return
     given = made.unroll[stage].outputs if stage in made.unroll else held.width
     made.capacities[edge] = max(1, (held.room + registers * held.width) // given)
+
+
+#: What is on a link behind each kind of block.
+PLACING: MappingProxyType[type[Block], Callable[[_Raising, Placed, Any, _Held], _Held]] = MappingProxyType(
+    {
+        Padding: _padded,
+        Window: _windowed,
+        Matrix: _multiplied,
+        Threshold: _activated,
+        Fifo: _queued,
+        Converter: _converted,
+        Fork: _forked,
+        Tap: _forked,
+        Join: _joined,
+    }
+)
