@@ -46,26 +46,30 @@ class Geometry(NamedTuple):
 
 
 class Padding(NamedTuple):
-    """A copy still to be made: bytes (d, h, w, c) go into `room` (D, H, W, c) at (`front`, `top`, `left`).
+    """A copy still to be made: values (d, h, w, c) go into `room` (D, H, W, C) at (`front`, `top`, `left`).
 
-    They are exclusive-or'd with `flip` and surrounded by `filling`. A room of no lines asks for nothing.
+    They are exclusive-or'd with `flip`, moved by `shift`, repeated `repeats` times channel by channel and surrounded by
+    `filling`. A room of no lines asks for nothing.
     """
 
-    source: NDArray[np.uint8]
+    source: Values
     front: int
     top: int
     left: int
-    flip: np.uint8
-    filling: np.uint8
-    room: NDArray[np.uint8]
+    flip: Any
+    shift: Any
+    filling: Any
+    repeats: int
+    room: Values
 
 
 @njit(cache=True, nogil=True)
 def pad(padding: Any, first: Any, last: Any) -> None:
     """Fills lines `first` to `last` of the room, counted over depth and height."""
-    source, room = padding.source, padding.room
+    source, room, flip, shift = padding.source, padding.room, padding.flip, np.int64(padding.shift)
     depth, height, width, channels = source.shape
-    left, right = padding.left * channels, (padding.left + width) * channels
+    stored, repeats = room.shape[3], padding.repeats
+    left, right = padding.left * stored, (padding.left + width) * stored
     for number in range(first, last):
         z, y = number // room.shape[1], number % room.shape[1]
         line = room[z, y].reshape(-1)
@@ -73,33 +77,30 @@ def pad(padding: Any, first: Any, last: Any) -> None:
         if iz < 0 or iz >= depth or iy < 0 or iy >= height:
             line[:] = padding.filling
             continue
-        inner = source[iz, iy].reshape(-1)
         line[:left] = padding.filling
         line[right:] = padding.filling
         middle = line[left:right]
-        for k in range(inner.size):
-            middle[k] = inner[k] ^ padding.flip
+        if stored == channels:
+            inner = source[iz, iy].reshape(-1)
+            for k in range(inner.size):
+                middle[k] = np.int64(inner[k] ^ flip) + shift
+            continue
+        middle[:] = padding.filling
+        for x in range(width):
+            for k in range(channels):
+                value = np.int64(source[iz, iy, x, k] ^ flip) + shift
+                for copy in range(repeats):
+                    middle[x * stored + k * repeats + copy] = value
 
 
 @njit(cache=True, nogil=True)
 def pad_for(padding: Any, geometry: Any, first: Any, last: Any) -> None:
     """Fills the lines that the windows of points `first` to `last` lie in."""
-    lines, size = padding.room.shape[0] * padding.room.shape[1], padding.room.shape[2] * padding.room.shape[3]
+    room = padding.room
+    lines, size = room.shape[0] * room.shape[1], room.shape[2] * room.shape[3] * room.itemsize
     if lines and first < last:
         end = geometry.points[last - 1] + geometry.segments.max()
         pad(padding, geometry.points[first] // size, min(end // size + 1, lines))
-
-
-@njit(cache=True, nogil=True)
-def padded_words(source: Values, before: Any, zero: Any, out: Values) -> None:
-    """The same for 16-bit numbers: `source` less `zero`, surrounded by zeros."""
-    depth, height, width, _ = source.shape
-    out[:] = 0
-    for z in range(depth):
-        for y in range(height):
-            for x in range(width):
-                for k in range(source.shape[3]):
-                    out[z + before[0], y + before[1], x + before[2], k] = np.int32(source[z, y, x, k]) - zero
 
 
 #: Runs a layer on a number of threads: (padding, source, geometry, packed, out, least, most, zero, jobs, threads).
@@ -155,11 +156,13 @@ def driver(form: Form, whole: bool) -> Driver:
 
 
 @cache
-def depthwise_driver(forms: tuple[Form, Form, Form], whole: bool) -> Driver:
-    """The same for depthwise layers, with the forms of an instruction from widest to narrowest."""
-    wide, middle, narrow = (depthwise_tile_of(form, DEPTHWISE_ROWS, whole) for form in forms)
-    wide_one, middle_one, narrow_one = (depthwise_tile_of(form, 1, whole) for form in forms)
+def depthwise_driver(forms: tuple[Form, ...], whole: bool) -> Driver:
+    """The same for depthwise layers, with the two or three forms of an instruction from widest to narrowest."""
+    three = (forms[0], forms[1], forms[-1])
+    wide, middle, narrow = (depthwise_tile_of(form, DEPTHWISE_ROWS, whole) for form in three)
+    wide_one, middle_one, narrow_one = (depthwise_tile_of(form, 1, whole) for form in three)
     most_lanes, rows_of, size = forms[0].lanes, DEPTHWISE_ROWS, 4 if whole else 1
+    depth, value_size = forms[0].depth, forms[0].bits // 8
 
     @njit(cache=True, nogil=True)
     def run(
@@ -173,8 +176,8 @@ def depthwise_driver(forms: tuple[Form, Form, Form], whole: bool) -> Driver:
             point = min(tile * rows, points - rows)
             to = out.ctypes.data + (point * channels + start) * size
             stride = channels * size
-            where, at = geometry.points.ctypes.data + 8 * point, source.ctypes.data + start
-            parts, many = geometry.segments.ctypes.data, geometry.segments.size // 4
+            where, at = geometry.points.ctypes.data + 8 * point, source.ctypes.data + start * value_size
+            parts, many = geometry.segments.ctypes.data, geometry.segments.size // depth
             weights = packed.words.ctypes.data + 4 * word
             bias, scale = packed.bias.ctypes.data + 4 * along, packed.scale.ctypes.data + 4 * along
             if rows == rows_of:
@@ -214,7 +217,9 @@ def _threaded(run: Callable[..., None], rows: int) -> Driver:
         threads: Any,
     ) -> None:  # fmt: skip
         if rows == 0:
-            pad(padding, 0, padding.room.shape[0] * padding.room.shape[1])
+            lines = padding.room.shape[0] * padding.room.shape[1]
+            for part in prange(threads):
+                pad(padding, part * lines // threads, (part + 1) * lines // threads)
         for part in prange(threads):
             first, last = part * jobs // threads, (part + 1) * jobs // threads
             if rows > 0 and first < last:

@@ -35,11 +35,17 @@ class Form(NamedTuple):
     bits: int
     adds: bool
 
+    @property
+    def depth(self) -> int:
+        """Values of a word."""
+        return 32 // self.bits
+
 
 VNNI_512 = Form("llvm.x86.avx512.vpdpbusd.512", 16, 8, True)
 VNNI_256 = Form("llvm.x86.avx512.vpdpbusd.256", 8, 8, True)
 PAIRS_512 = Form("llvm.x86.avx512.pmaddw.d.512", 16, 16, False)
 PAIRS_256 = Form("llvm.x86.avx2.pmadd.wd", 8, 16, False)
+PAIRS_128 = Form("llvm.x86.sse2.pmadd.wd", 4, 16, False)
 
 
 def multiply_add(builder: Any, form: Form, total: Any, first: Any, second: Any) -> Any:
@@ -182,38 +188,38 @@ NARROWING = {
 VNNI_128 = Form("llvm.x86.avx512.vpdpbusd.128", 4, 8, True)
 
 
-def _interleaved(builder: Any, first: Any, second: Any, count: int, upper: bool) -> Any:
-    """Elements of two vectors in turn, from the lower or upper half of every 128 bits, as unpack instructions do."""
-    group = first.type.count * first.type.element.width // 128
-    each = first.type.count // group
+def _interleaved(builder: Any, first: Any, second: Any, upper: bool) -> Any:
+    """Elements of two vectors in turn, from the lower or upper half of every 128 bits, as unpack instructions do.
+
+    An element of one and its neighbour of the other are one element, twice as wide, of the result.
+    """
+    count, bits = first.type.count, first.type.element.width
+    each = 128 // bits
     start = each // 2 if upper else 0
     indices = [
-        index for k in range(group) for i in range(start, start + each // 2)
-        for index in (k * each + i, first.type.count + k * each + i)
+        index for k in range(0, count, each) for i in range(k + start, k + start + each // 2)
+        for index in (i, count + i)
     ]  # fmt: skip
-    return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(WORD, count), indices))
+    mixed = builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(WORD, count), indices))
+    return builder.bitcast(mixed, ir.VectorType(ir.IntType(2 * bits), count // 2))
 
 
-def _words_of_taps(builder: Any, lanes: int, taps: list[Any]) -> list[Any]:
-    """Four vectors of words, each word the bytes of one channel at four taps; word j of 128 bits is channel 4 j."""
-    pairs = ir.VectorType(ir.IntType(16), 2 * lanes)
-    words = ir.VectorType(WORD, lanes)
-    halves = []
-    for one, other in ((taps[0], taps[1]), (taps[2], taps[3])):
-        halves.append([
-            builder.bitcast(_interleaved(builder, one, other, 4 * lanes, upper), pairs) for upper in (False, True)
-        ])  # fmt: skip
+def _words_of_taps(builder: Any, taps: list[Any]) -> list[Any]:
+    """As many vectors of words as `taps` (two or four), each word one channel at all of them, in `depthwise_order`."""
+    if len(taps) == 1:
+        return taps
+    firsts, seconds = (_words_of_taps(builder, half) for half in (taps[: len(taps) // 2], taps[len(taps) // 2 :]))
     return [
-        builder.bitcast(_interleaved(builder, halves[0][half], halves[1][half], 2 * lanes, upper), words)
-        for half in (0, 1)
+        _interleaved(builder, one, other, upper)
+        for one, other in zip(firsts, seconds, strict=True)
         for upper in (False, True)
     ]
 
 
 def depthwise_tile_of(form: Form, rows: int, whole: bool) -> Any:
-    """Products of every channel with its own taps, for 4 * lanes channels of `rows` points.
+    """Products of every channel with its own taps, for `depth` * lanes channels of `rows` points.
 
-    `segments` counts groups of four taps, `offsets` holds that of each tap; weights, bias and scale lie in the order
+    `segments` counts groups of `depth` taps, `offsets` holds that of each tap; weights, bias and scale lie in the order
     `depthwise_order` of the channels. `steps` is not used.
     """
     write = _write_channel_words if whole else _write_channel_bytes
@@ -234,23 +240,23 @@ def depthwise_tile_of(form: Form, rows: int, whole: bool) -> Any:
 
 
 def _accumulate_channels(builder: Any, form: Form, rows: int, at: dict[str, Any]) -> list[list[Any]]:
-    words, width = ir.VectorType(WORD, form.lanes), form.lanes * 4
-    channels = ir.VectorType(BYTE, width)
-    sums = [[cgutils.alloca_once(builder, words) for _ in range(4)] for _ in range(rows)]
-    for vector in range(4):
+    words, width, depth = ir.VectorType(WORD, form.lanes), form.lanes * 4, form.depth
+    channels = ir.VectorType(ir.IntType(form.bits), form.lanes * depth)
+    sums = [[cgutils.alloca_once(builder, words) for _ in range(depth)] for _ in range(rows)]
+    for vector in range(depth):
         bias = load(builder, builder.add(at["bias"], ADDRESS(vector * width)), words)
         for row in range(rows):
             builder.store(bias, sums[row][vector])
     points = [load(builder, builder.add(at["points"], ADDRESS(8 * row)), ADDRESS) for row in range(rows)]
     bases = [builder.add(at["source"], point) for point in points]
     with cgutils.for_range(builder, at["segments"]) as loop:
-        here = builder.add(at["weights"], builder.mul(loop.index, ADDRESS(4 * width)))
-        weights = [load(builder, builder.add(here, ADDRESS(v * width)), words) for v in range(4)]
-        table = builder.add(at["offsets"], builder.mul(loop.index, ADDRESS(32)))
-        offsets = [load(builder, builder.add(table, ADDRESS(8 * tap)), ADDRESS) for tap in range(4)]
+        here = builder.add(at["weights"], builder.mul(loop.index, ADDRESS(depth * width)))
+        weights = [load(builder, builder.add(here, ADDRESS(v * width)), words) for v in range(depth)]
+        table = builder.add(at["offsets"], builder.mul(loop.index, ADDRESS(8 * depth)))
+        offsets = [load(builder, builder.add(table, ADDRESS(8 * tap)), ADDRESS) for tap in range(depth)]
         for row in range(rows):
             taps = [load(builder, builder.add(bases[row], offset), channels) for offset in offsets]
-            for vector, value in enumerate(_words_of_taps(builder, form.lanes, taps)):
+            for vector, value in enumerate(_words_of_taps(builder, taps)):
                 slot = sums[row][vector]
                 builder.store(multiply_add(builder, form, builder.load(slot), value, weights[vector]), slot)
     return sums
@@ -260,7 +266,7 @@ def _write_channel_bytes(builder: Any, form: Form, at: dict[str, Any], sums: lis
     limits = [splat(builder, at[name], form.lanes) for name in ("least", "most", "zero")]
     width = form.lanes * 4
     reals = ir.VectorType(ir.FloatType(), form.lanes)
-    factors = [load(builder, builder.add(at["scale"], ADDRESS(v * width)), reals) for v in range(4)]
+    factors = [load(builder, builder.add(at["scale"], ADDRESS(v * width)), reals) for v in range(form.depth)]
     low_byte = splat(builder, ir.Constant(WORD, 255), form.lanes)
     for row, line in enumerate(sums):
         made = [
@@ -273,11 +279,13 @@ def _write_channel_bytes(builder: Any, form: Form, at: dict[str, Any], sums: lis
 
 
 def _narrowed(builder: Any, lanes: int, words: list[Any]) -> Any:
-    """Four vectors of words from 0 to 255 as one of bytes, in the order the channels had at first."""
+    """Two or four vectors of words from 0 to 255 as one of bytes, in the order the channels had at first."""
     to_halves, to_bytes = NARROWING[lanes]
     vector, halves = ir.VectorType(WORD, lanes), ir.VectorType(ir.IntType(16), 2 * lanes)
     pack = cgutils.get_or_insert_function(builder.module, ir.FunctionType(halves, [vector] * 2), to_halves)
-    pairs = [builder.call(pack, words[k : k + 2]) for k in (0, 2)]
+    pairs = [builder.call(pack, words[k : k + 2]) for k in range(0, len(words), 2)]
+    if len(pairs) == 1:
+        return builder.trunc(pairs[0], ir.VectorType(BYTE, 2 * lanes))
     kind = ir.FunctionType(ir.VectorType(BYTE, 4 * lanes), [halves] * 2)
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, to_bytes), pairs)
 
@@ -291,14 +299,15 @@ def _write_channel_words(builder: Any, form: Form, at: dict[str, Any], sums: lis
             for part in range(form.lanes // 4):
                 taken = ir.Constant(ir.VectorType(WORD, 4), [4 * part + k for k in range(4)])
                 piece = builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), taken)
-                place = builder.add(start, ADDRESS((16 * part + 4 * vector) * 4))
+                place = builder.add(start, ADDRESS(4 * (form.depth * part + vector) * 4))
                 builder.store(piece, pointer(builder, place, quarter), align=1)
 
 
-def depthwise_order(lanes: int) -> NDArray[np.int64]:
-    """Channel of every word of a depthwise tile's four vectors."""
-    vector, part, word = np.meshgrid(np.arange(4), np.arange(lanes // 4), np.arange(4), indexing="ij")
-    return (16 * part + 4 * vector + word).reshape(-1)
+def depthwise_order(form: Form) -> NDArray[np.int64]:
+    """Channel of every word of a depthwise tile's vectors."""
+    depth = form.depth
+    vector, part, word = np.meshgrid(np.arange(depth), np.arange(form.lanes // 4), np.arange(4), indexing="ij")
+    return (4 * (depth * part + vector) + word).reshape(-1)
 
 
 @njit(cache=True, nogil=True)

@@ -1,7 +1,7 @@
 """Convolutions and fully connected layers by register-blocked tiles, where the processor has instructions for them.
 
-Signed 8-bit values are moved up by 128, which the bias takes back along with the zero point; 16-bit ones have their
-zero point taken away as they are copied.
+Products of bytes take unsigned values: signed ones are moved up by 128, which the bias takes back along with the zero
+point. Products of 16-bit pairs take values whose zero point is taken away as they are copied.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ MOST_SHAPES = 64
 
 NO_BYTES = np.empty((0, 0, 0, 0), np.uint8)
 #: No copy to be made.
-NOTHING = Padding(NO_BYTES, 0, 0, 0, np.uint8(0), np.uint8(0), NO_BYTES)
+NOTHING = Padding(NO_BYTES, 0, 0, 0, np.uint8(0), np.int32(0), np.uint8(0), 1, NO_BYTES)
 
 _KINDS: dict[int, np.dtype[Any]] = {8: np.dtype(np.int8), 16: np.dtype(np.int16)}
+_FLIPS: dict[int, type[np.unsignedinteger[Any]]] = {1: np.uint8, 2: np.uint16}
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,16 @@ class Blocked:
     """A layer with packed weights. Its call gives bytes (`finished`) or exact 32-bit sums."""
 
     form: Form
-    depthwise: tuple[Form, Form, Form] | None
+    #: Forms of a layer whose every output channel has one input, from widest to narrowest; none for others.
+    depthwise: tuple[Form, ...]
     weights: Ints
     bias: Ints
     source: Format
     output: Format | None
     multiplier: FloatMultiplier | None
     threads: int = 1
+    #: Output channels a depthwise layer has of every input channel.
+    repeats: int = 1
     _shapes: dict[tuple[Layer, tuple[int, ...]], Shape] = field(default_factory=dict)
     #: Copies no longer in use, since new memory costs as much as copying into it.
     _rooms: list[NDArray[np.uint8]] = field(default_factory=list)
@@ -79,6 +83,11 @@ class Blocked:
 
     @cached_property
     def channels(self) -> int:
+        return len(self.bias)
+
+    @cached_property
+    def stored(self) -> int:
+        """Output channels as tiles write them: more than the layer has where it has fewer than they do."""
         return int(self.weights.shape[0] * self.weights.shape[-1])
 
     @property
@@ -86,38 +95,33 @@ class Blocked:
         """Bytes of a value."""
         return self.form.bits // 8
 
-    @property
-    def depth(self) -> int:
-        """Values of a word."""
-        return 4 // self.size
-
     @cached_property
     def along_rows(self) -> bool:
         """Whether the taps of a window's row lie side by side, so that they make one segment."""
         return bool(self.weights.shape[0] == 1)
 
     @cached_property
-    def offset(self) -> int:
-        """What is added to a value before it is stored: 128 makes signed bytes unsigned ones."""
-        if self.size == 2:
-            return -self.source.zero_point[0]
-        return 128 if self.source.type.signed else 0
+    def flip(self) -> int:
+        """What makes unsigned values of signed ones, so many more, by exclusive or."""
+        return 1 << (8 * self.source.type.dtype.itemsize - 1) if self.source.type.signed else 0
 
     @cached_property
     def filling(self) -> int:
-        return self.source.zero_point[0] + self.offset
+        """A zero as tiles read it."""
+        return self.source.zero_point[0] + self.flip if self.size == 1 else 0
 
     def __call__(self, layer: Layer, values: Array) -> Array:
         shape = self._shape(layer, values)
-        out = np.empty((shape.points, self.channels), self._kind)
+        out = np.empty((shape.points, self.stored), self._kind)
         side_by_side = not isinstance(layer, Convolution) or layer.dilation[-1:] in ((), (1,))
         packed = self.packed if side_by_side else self.packed_by_tap
-        padding, source = self._padding(np.ascontiguousarray(values), shape)
+        padding, source = self._padding(np.ascontiguousarray(values, self.source.type.dtype), shape)
         jobs = shape.tiles * len(packed.blocks)
         self._driver(padding, source, shape.geometry, packed, out, *self._limits, jobs, self.threads)
         if shape.copies:
             self._rooms.append(source)
-        return out.view(self._type).reshape(*shape.spatial, self.channels)
+        made = out if self.stored == self.channels else np.ascontiguousarray(out[:, : self.channels])
+        return made.view(self._type).reshape(*shape.spatial, self.channels)
 
     @cached_property
     def _kind(self) -> np.dtype[Any]:
@@ -131,7 +135,7 @@ class Blocked:
     @cached_property
     def _driver(self) -> Callable[..., None]:
         whole = self.multiplier is None
-        if self.depthwise is not None:
+        if self.depthwise:
             return blocked.depthwise_driver(self.depthwise, whole)
         return blocked.driver(self.form, whole)
 
@@ -149,17 +153,17 @@ class Blocked:
         buffer = self._rooms.pop() if self._rooms else np.empty(0, np.uint8)
         if buffer.size < shape.padded_bytes + SLACK:
             buffer = _aligned(shape.padded_bytes + SLACK)
-        room, source = buffer[: shape.padded_bytes], values.reshape(shape.source)
-        if self.size == 1:
-            return Padding(source.view(np.uint8), *shape.before, *self._bytes, room.reshape(shape.padded)), buffer
-        words = room.view(np.int16).reshape(shape.padded)
-        blocked.padded_words(source, shape.before, np.int32(self.source.zero_point[0]), words)
-        return NOTHING, buffer
+        room = buffer[: shape.padded_bytes].view(np.uint8 if self.size == 1 else np.int16).reshape(shape.padded)
+        unsigned = values.view(f"u{values.itemsize}").reshape(shape.source)
+        return Padding(unsigned, *shape.before, *self._moves, self.repeats, room), buffer
 
     @cached_property
-    def _bytes(self) -> tuple[np.uint8, np.uint8]:
-        """What bytes are exclusive-or'd with, and what surrounds them."""
-        return np.uint8(128 if self.offset else 0), np.uint8(self.filling)
+    def _moves(self) -> tuple[Any, Any, Any]:
+        """What values are exclusive-or'd with, what is added to them, and what surrounds them."""
+        flip = _FLIPS[self.source.type.dtype.itemsize](self.flip)
+        if self.size == 1:
+            return flip, np.int32(0), np.uint8(self.filling)
+        return flip, np.int32(-self.flip - self.source.zero_point[0]), np.int16(0)
 
     def _shape(self, layer: Layer, values: Array) -> Shape:
         key = (layer, values.shape)
@@ -179,13 +183,14 @@ class Blocked:
             stride, dilation = three(layer.stride), three(layer.dilation)
             before, after = (three([p[k] for p in layer.padding], 0) for k in (0, 1))
         padded = tuple(n + b + a for n, b, a in zip(below, before, after, strict=True))
-        strides = self.size * values.shape[-1] * np.array([padded[1] * padded[2], padded[2], 1])
+        inputs = self.stored if self.depthwise else values.shape[-1]
+        strides = self.size * inputs * np.array([padded[1] * padded[2], padded[2], 1])
         starts = np.indices(above).reshape(3, -1).T * np.array(stride)
         points = (starts * strides).sum(axis=1).astype(np.int64)
         segments, steps = self._segments(strides, dilation)
         words = self.size * values.shape[-1] % 4 == 0 and self.size == 1
-        copies = bool(any(before) or any(after) or self.offset or not words or self.depthwise is not None)
-        width = (padded[0], padded[1], padded[2], values.shape[-1])
+        copies = bool(any(before) or any(after) or self.flip or not words or self.depthwise)
+        width = (padded[0], padded[1], padded[2], inputs)
         source = (*below, values.shape[-1])
         count = prod(width) * self.size
         rows = DEPTHWISE_ROWS if self.depthwise else blocked.ROWS
@@ -197,55 +202,52 @@ class Blocked:
         _, depth, height, width, inputs, _ = self.weights.shape
         taps = np.indices((depth, height, width)).reshape(3, -1).T * np.array(dilation)
         offsets = (taps * strides).sum(axis=1).astype(np.int64)
-        if self.depthwise is not None:
-            spare = -len(offsets) % 4
+        if self.depthwise:
+            spare = -len(offsets) % self.form.depth
             return np.concatenate([offsets, np.zeros(spare, np.int64)]), 0
         if self.along_rows and dilation[2] == 1:
-            return np.ascontiguousarray(offsets[::width]), -(-width * inputs // self.depth)
-        return offsets, -(-inputs // self.depth)
+            return np.ascontiguousarray(offsets[::width]), -(-width * inputs // self.form.depth)
+        return offsets, -(-inputs // self.form.depth)
 
     @cached_property
     def packed(self) -> Packed:
-        if self.depthwise is not None:
+        if self.depthwise:
             return self._packed_depthwise()
         return self._packed(self.along_rows)
 
     @cached_property
     def packed_by_tap(self) -> Packed:
-        return self.packed if self.depthwise is not None or not self.along_rows else self._packed(False)
+        return self.packed if self.depthwise or not self.along_rows else self._packed(False)
 
     def _packed(self, along_rows: bool) -> Packed:
         """Weights in words for blocks of output channels; with `along_rows` a row of taps is one segment."""
         groups, depth, height, width, inputs, outputs = self.weights.shape
         runs = (depth * height, width * inputs) if along_rows else (depth * height * width, inputs)
-        steps = -(-runs[1] // self.depth)
+        steps = -(-runs[1] // self.form.depth)
         words, blocks, first = [], [], 0
         for group in range(groups):
-            taps = np.zeros((runs[0], steps * self.depth, outputs), np.int64)
+            taps = np.zeros((runs[0], steps * self.form.depth, outputs), np.int64)
             taps[:, : runs[1]] = self.weights[group].reshape(*runs, outputs)
             for start, count, vectors in _blocks(outputs, self.form.lanes):
-                room = np.zeros((runs[0], steps, vectors * self.form.lanes, self.depth), _KINDS[self.form.bits])
-                part = taps[..., start : start + count].reshape(runs[0], steps, self.depth, count)
+                room = np.zeros((runs[0], steps, vectors * self.form.lanes, self.form.depth), _KINDS[self.form.bits])
+                part = taps[..., start : start + count].reshape(runs[0], steps, self.form.depth, count)
                 room[:, :, :count] = part.swapaxes(2, 3)
                 words.append(room.reshape(-1).view(np.int32))
                 blocks.append((group * outputs + start, count, vectors, first, group * inputs * self.size))
                 first += words[-1].size
-        bias, scale = self._per_channel(np.arange(self.channels))
+        bias, scale = self._per_channel(np.arange(self.stored))
         return Packed(np.concatenate(words), np.array(blocks, np.int64), bias, scale)
 
     def _packed_depthwise(self) -> Packed:
-        assert self.depthwise is not None
-        channels = self.channels
-        taps = self.weights.reshape(channels, -1)
-        groups = -(-taps.shape[1] // 4)
-        quads = np.zeros((channels, groups, 4), np.int8)
-        quads.reshape(channels, -1)[:, : taps.shape[1]] = taps
+        taps, depth = self.weights.reshape(self.stored, -1), self.form.depth
+        runs = np.zeros((self.stored, ceil_div(taps.shape[1], depth), depth), _KINDS[self.form.bits])
+        runs.reshape(self.stored, -1)[:, : taps.shape[1]] = taps
         words, blocks, first = [], [], 0
         order: list[Ints] = []
-        for start, lanes in _depthwise_blocks(channels, [form.lanes for form in self.depthwise]):
-            own = start + depthwise_order(lanes)
-            words.append(np.ascontiguousarray(quads[own].swapaxes(0, 1)).reshape(-1).view(np.int32))
-            blocks.append((start, 4 * lanes, lanes, first, sum(len(part) for part in order)))
+        for start, form in _depthwise_blocks(self.stored, self.depthwise):
+            own = start + depthwise_order(form)
+            words.append(np.ascontiguousarray(runs[own].swapaxes(0, 1)).reshape(-1).view(np.int32))
+            blocks.append((start, len(own), form.lanes, first, sum(len(part) for part in order)))
             order.append(own)
             first += words[-1].size
         bias, scale = self._per_channel(np.concatenate(order))
@@ -256,9 +258,10 @@ class Blocked:
         total: Ints = self.weights.sum(axis=(1, 2, 3, 4)).reshape(-1)
         offset = self.filling if self.size == 1 else 0
         # Sums wrap round at 32 bits on the way; where they end they fit.
-        bias = (self.bias - offset * total)[order].astype(np.int32)
+        own = np.pad(self.bias, (0, self.stored - self.channels))
+        bias = (own - offset * total)[order].astype(np.int32)
         factors = np.ones(1, np.float32) if self.multiplier is None else self.multiplier.multiplier
-        scale = np.broadcast_to(factors, (self.channels,))[order]
+        scale = np.pad(np.broadcast_to(factors, (self.channels,)), (0, self.stored - self.channels))[order]
         return np.concatenate([bias, np.zeros(SLACK, np.int32)]), np.concatenate([scale, np.zeros(SLACK, np.float32)])
 
 
@@ -282,15 +285,14 @@ def _blocks(outputs: int, lanes: int) -> list[tuple[int, int, int]]:
     return blocks
 
 
-def _depthwise_blocks(channels: int, lanes: list[int]) -> list[tuple[int, int]]:
-    """First channel and lanes of every block, the last moved back to end with the last channel."""
+def _depthwise_blocks(channels: int, forms: tuple[Form, ...]) -> list[tuple[int, Form]]:
+    """First channel and form of every block, the last moved back to end with the last channel."""
     blocks, start = [], 0
     while start < channels:
-        left = channels - start
-        own = next((n for n in lanes if 4 * n <= left), lanes[-1])
-        start = min(start, channels - 4 * own)
+        own = next((form for form in forms if form.depth * form.lanes <= channels - start), forms[-1])
+        start = min(start, channels - own.depth * own.lanes)
         blocks.append((start, own))
-        start += 4 * own
+        start += own.depth * own.lanes
     return blocks
 
 
@@ -302,15 +304,26 @@ def prepared(
         return None
     if isinstance(place.layer, Convolution) and len(place.layer.kernel) > 3:
         return None
-    own, depthwise = instructions(), weights.shape[4] == weights.shape[5] == 1 and weights.shape[0] > 1
+    own = instructions()
     form = _form(own, source, weights)
     if form is None:
         return None
-    quick = own.depthwise if depthwise and form == own.bytes and weights.shape[0] >= 4 * 4 else None
-    if depthwise and quick is None:
-        return None
     output = place.output if multiplier is not None else None
-    return Blocked(form, quick, weights, bias, source, output, multiplier, place.threads)
+    groups, inputs, repeats = weights.shape[0], *weights.shape[4:]
+    if groups == 1 or inputs > 1:
+        return Blocked(form, (), weights, bias, source, output, multiplier, place.threads)
+    forms = own.byte_channels if form == own.bytes else own.pair_channels
+    if not forms:
+        return None
+    taps = _by_output(weights, forms[-1].depth * forms[-1].lanes)
+    return Blocked(forms[0], forms, taps, bias, source, output, multiplier, place.threads, repeats)
+
+
+def _by_output(weights: Ints, least: int) -> Ints:
+    """Weights (groups, *taps, 1, outputs) with a group for every output, `least` of them or more."""
+    single: Ints = np.moveaxis(weights, -1, 1).reshape(-1, *weights.shape[1:-1], 1)
+    spare = max(0, least - len(single))
+    return np.pad(single, ((0, spare), *((0, 0),) * (single.ndim - 1)))
 
 
 def _form(own: Instructions, source: Format, weights: Ints) -> Form | None:

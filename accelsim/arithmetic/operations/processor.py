@@ -7,22 +7,25 @@ from typing import NamedTuple
 
 import numba
 
-from accelsim.arithmetic.kernels.tiles import PAIRS_256, PAIRS_512, VNNI_128, VNNI_256, VNNI_512, Form
+from accelsim.arithmetic.kernels.tiles import PAIRS_128, PAIRS_256, PAIRS_512, VNNI_128, VNNI_256, VNNI_512, Form
 
 
 class Instructions(NamedTuple):
-    """Forms for 8-bit and for 16-bit values, and from widest to narrowest for depthwise layers; None where none."""
+    """Forms for 8-bit and for 16-bit values, and from widest to narrowest for depthwise layers; none where none."""
 
     name: str
     bytes: Form | None
     pairs: Form | None
-    depthwise: tuple[Form, Form, Form] | None
+    byte_channels: tuple[Form, ...] = ()
+    pair_channels: tuple[Form, ...] = ()
 
 
-PORTABLE = Instructions("portable", None, None, None)
-AVX2 = Instructions("avx2", None, PAIRS_256, None)
-AVX512 = Instructions("avx512", None, PAIRS_512, None)
-AVX512_VNNI = Instructions("avx512-vnni", VNNI_512, PAIRS_512, (VNNI_512, VNNI_256, VNNI_128))
+PORTABLE = Instructions("portable", None, None)
+AVX2 = Instructions("avx2", None, PAIRS_256, (), (PAIRS_256, PAIRS_128))
+AVX512 = Instructions("avx512", None, PAIRS_512, (), (PAIRS_256, PAIRS_128))
+AVX512_VNNI = Instructions(
+    "avx512-vnni", VNNI_512, PAIRS_512, (VNNI_512, VNNI_256, VNNI_128), (PAIRS_256, PAIRS_128)
+)
 
 
 @cache
