@@ -18,8 +18,8 @@ from accelsim.arithmetic.kernels.tiles import DEPTHWISE_ROWS, Form, depthwise_ti
 
 Values = NDArray[Any]
 
-#: Points of a tile, and of one where the layer has fewer.
-ROWS = 7
+#: Points of a tile, by the lanes of a vector, as many as there are registers for; where a layer has fewer, of one.
+ROWS = {16: 7, 8: 4}
 #: Vectors of output channels in a tile, by the lanes of a vector.
 WIDTHS = {16: (4, 2, 1), 8: (2, 1, 1)}
 
@@ -110,10 +110,10 @@ Driver = Callable[..., None]
 @cache
 def driver(form: Form, whole: bool) -> Driver:
     """What writes sums (`whole`) or bytes with one instruction, compiled when first used."""
-    wide, middle, narrow = (tile_of(form, ROWS, width, whole) for width in WIDTHS[form.lanes])
+    wide, middle, narrow = (tile_of(form, ROWS[form.lanes], width, whole) for width in WIDTHS[form.lanes])
     wide_one, middle_one, narrow_one = (tile_of(form, 1, width, whole) for width in WIDTHS[form.lanes])
     four, two, _ = WIDTHS[form.lanes]
-    lanes, rows_of, size = form.lanes, ROWS, 4 if whole else 1
+    lanes, rows_of, size = form.lanes, ROWS[form.lanes], 4 if whole else 1
 
     @njit(cache=True, nogil=True)
     def run(
@@ -170,8 +170,8 @@ def depthwise_driver(forms: tuple[Form, ...], whole: bool) -> Driver:
     ) -> None:
         points, channels = out.shape
         rows = rows_of if points >= rows_of else 1
-        for job in range(first, last):
-            tile, block = job // packed.blocks.shape[0], job % packed.blocks.shape[0]
+        tile, block = first // packed.blocks.shape[0], first % packed.blocks.shape[0]
+        for _ in range(first, last):
             start, _, lanes, word, along = packed.blocks[block]
             point = min(tile * rows, points - rows)
             to = out.ctypes.data + (point * channels + start) * size
@@ -193,6 +193,9 @@ def depthwise_driver(forms: tuple[Form, ...], whole: bool) -> Driver:
                 middle_one(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
             else:
                 narrow_one(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
+            block += 1
+            if block == packed.blocks.shape[0]:
+                tile, block = tile + 1, 0
 
     return _threaded(kept_in_cache(run, "depthwise driver", forms[0].instruction, whole), DEPTHWISE_ROWS)
 

@@ -24,7 +24,7 @@ BYTE, WORD, ADDRESS = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
 #: Digest of all that instructions are made from.
-SOURCE = sha256(Path(__file__).read_bytes()).hexdigest()
+SOURCE = sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
 
 
 class Form(NamedTuple):
@@ -62,7 +62,7 @@ def multiply_add(builder: Any, form: Form, total: Any, first: Any, second: Any) 
 
 
 def kept_in_cache(made: Any, *key: Any) -> Any:
-    """`made`, known to numba's cache on disk by `key` and the text of this file rather than by a random number.
+    """`made`, known to numba's cache on disk by `key` and the text of this folder rather than by a random number.
 
     Functions made here differ by what they enclose, which the cache tells apart by these names.
     """

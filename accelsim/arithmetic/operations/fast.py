@@ -49,7 +49,6 @@ class Shape:
 
     source: tuple[int, int, int, int]
     padded: tuple[int, int, int, int]
-    padded_bytes: int
     before: tuple[int, int, int]
     copies: bool
     geometry: Geometry
@@ -74,8 +73,7 @@ class Blocked:
     #: Output channels a depthwise layer has of every input channel.
     repeats: int = 1
     _shapes: dict[tuple[Layer, tuple[int, ...]], Shape] = field(default_factory=dict)
-    #: Copies no longer in use, since new memory costs as much as copying into it.
-    _rooms: list[NDArray[np.uint8]] = field(default_factory=list)
+    kept: list[NDArray[np.uint8]] = field(default_factory=list)
 
     @property
     def finished(self) -> bool:
@@ -112,25 +110,26 @@ class Blocked:
 
     def __call__(self, layer: Layer, values: Array) -> Array:
         shape = self._shape(layer, values)
-        out = np.empty((shape.points, self.stored), self._kind)
+        out = np.empty((shape.points, self.stored), self.kind)
         side_by_side = not isinstance(layer, Convolution) or layer.dilation[-1:] in ((), (1,))
         packed = self.packed if side_by_side else self.packed_by_tap
         padding, source = self._padding(np.ascontiguousarray(values, self.source.type.dtype), shape)
         jobs = shape.tiles * len(packed.blocks)
-        self._driver(padding, source, shape.geometry, packed, out, *self._limits, jobs, self.threads)
+        self._driver(padding, source, shape.geometry, packed, out, *self.limits, jobs, self.threads)
         if shape.copies:
-            self._rooms.append(source)
+            self.kept.append(source)
         made = out if self.stored == self.channels else np.ascontiguousarray(out[:, : self.channels])
-        return made.view(self._type).reshape(*shape.spatial, self.channels)
+        return made.view(self.type).reshape(*shape.spatial, self.channels)
 
     @cached_property
-    def _kind(self) -> np.dtype[Any]:
+    def kind(self) -> np.dtype[Any]:
         """What tiles write: bytes, whatever their sign, or sums."""
         return np.dtype(np.int32 if self.multiplier is None else np.uint8)
 
     @cached_property
-    def _type(self) -> np.dtype[Any]:
-        return self._kind if self.output is None or self.multiplier is None else self.output.type.dtype
+    def type(self) -> np.dtype[Any]:
+        """What they are read as."""
+        return self.kind if self.output is None or self.multiplier is None else self.output.type.dtype
 
     @cached_property
     def _driver(self) -> Callable[..., None]:
@@ -140,7 +139,8 @@ class Blocked:
         return blocked.driver(self.form, whole)
 
     @cached_property
-    def _limits(self) -> tuple[np.float32, np.float32, np.int32]:
+    def limits(self) -> tuple[np.float32, np.float32, np.int32]:
+        """Least and greatest of a requantised sum, and the zero point that is added to it."""
         if self.output is None or self.multiplier is None:
             return np.float32(0), np.float32(0), np.int32(0)
         zero = self.output.zero_point[0]
@@ -150,12 +150,19 @@ class Blocked:
         """What is still to be copied, and the bytes tiles read: a copy with its padding, or the map itself."""
         if not shape.copies:
             return NOTHING, values.view(np.uint8).reshape(-1)
-        buffer = self._rooms.pop() if self._rooms else np.empty(0, np.uint8)
-        if buffer.size < shape.padded_bytes + SLACK:
-            buffer = _aligned(shape.padded_bytes + SLACK)
-        room = buffer[: shape.padded_bytes].view(np.uint8 if self.size == 1 else np.int16).reshape(shape.padded)
-        unsigned = values.view(f"u{values.itemsize}").reshape(shape.source)
-        return Padding(unsigned, *shape.before, *self._moves, self.repeats, room), buffer
+        return self.copied(values.reshape(shape.source), shape.before, shape.padded)
+
+    def copied(self, values: Array, before: tuple[int, int, int], padded: tuple[int, ...]) -> tuple[Padding, Array]:
+        """A copy still to be made of a map (d, h, w, c), at a place of a larger one, and the bytes it will be in.
+
+        They are to go back to `kept` when no longer used, since new memory costs as much as copying into it.
+        """
+        size = prod(padded) * self.size
+        buffer = self.kept.pop() if self.kept else np.empty(0, np.uint8)
+        if buffer.size < size + SLACK:
+            buffer = _aligned(size + SLACK)
+        room = buffer[:size].view(np.uint8 if self.size == 1 else np.int16).reshape(padded)
+        return Padding(values.view(f"u{values.itemsize}"), *before, *self._moves, self.repeats, room), buffer
 
     @cached_property
     def _moves(self) -> tuple[Any, Any, Any]:
@@ -192,11 +199,10 @@ class Blocked:
         copies = bool(any(before) or any(after) or self.flip or not words or self.depthwise)
         width = (padded[0], padded[1], padded[2], inputs)
         source = (*below, values.shape[-1])
-        count = prod(width) * self.size
-        rows = DEPTHWISE_ROWS if self.depthwise else blocked.ROWS
+        rows = DEPTHWISE_ROWS if self.depthwise else blocked.ROWS[self.form.lanes]
         tiles = ceil_div(len(points), rows) if len(points) >= rows else len(points)
         geometry = Geometry(points, segments, steps)
-        return Shape(source, width, count, before, copies, geometry, spatial, len(points), tiles)
+        return Shape(source, width, before, copies, geometry, spatial, len(points), tiles)
 
     def _segments(self, strides: Ints, dilation: tuple[int, int, int]) -> tuple[Ints, int]:
         _, depth, height, width, inputs, _ = self.weights.shape
@@ -235,7 +241,7 @@ class Blocked:
                 words.append(room.reshape(-1).view(np.int32))
                 blocks.append((group * outputs + start, count, vectors, first, group * inputs * self.size))
                 first += words[-1].size
-        bias, scale = self._per_channel(np.arange(self.stored))
+        bias, scale = self.per_channel(np.arange(self.stored))
         return Packed(np.concatenate(words), np.array(blocks, np.int64), bias, scale)
 
     def _packed_depthwise(self) -> Packed:
@@ -250,10 +256,10 @@ class Blocked:
             blocks.append((start, len(own), form.lanes, first, sum(len(part) for part in order)))
             order.append(own)
             first += words[-1].size
-        bias, scale = self._per_channel(np.concatenate(order))
+        bias, scale = self.per_channel(np.concatenate(order))
         return Packed(np.concatenate(words), np.array(blocks, np.int64), bias, scale)
 
-    def _per_channel(self, order: Ints) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    def per_channel(self, order: Ints) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Bias with offset and zero point taken back, and multiplier, in the given order of channels."""
         total: Ints = self.weights.sum(axis=(1, 2, 3, 4)).reshape(-1)
         offset = self.filling if self.size == 1 else 0

@@ -59,7 +59,8 @@ def test_sums_are_those_of_plain_loops(form, points, extreme):
             words, blocks, np.concatenate([bias, np.zeros(64, np.int32)]), np.zeros(256, np.float32)
         )
         out = np.empty((points, channels), np.int32)
-        jobs = -(-points // blocked.ROWS) if points >= blocked.ROWS else points
+        rows = blocked.ROWS[form.lanes]
+        jobs = -(-points // rows) if points >= rows else points
         blocked.driver(form, True)(NO_COPY, source.view(np.uint8), geometry, packed, out, *NOTHING, jobs, 1)
         # Both keep the low 32 bits of what may not fit them.
         assert np.array_equal(out, expected.astype(np.int32))
