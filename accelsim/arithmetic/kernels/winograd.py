@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import njit, prange, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -41,6 +42,8 @@ WEIGHTS: Matrix = ((2, 0, 0), (1, 1, 1), (1, -1, 1), (0, 0, 2))
 SUMS: Matrix = ((1, 1, 1, 0), (0, 1, -1, -1))
 #: Products of a square: as many as it has inputs.
 PRODUCTS = 16
+#: Bytes of a cache line.
+LINE = 64
 #: Squares that are multiplied together, and vectors of output channels.
 ROWS, VECTORS = 4, 2
 
@@ -89,6 +92,21 @@ def _on_both_sides(builder: Any, matrix: Matrix, columns: list[list[Any]]) -> li
     """Rows of matrix * values * transposed matrix, from the columns of the values."""
     halves = [_combined(builder, matrix, column) for column in columns]
     return [_combined(builder, matrix, [half[row] for half in halves]) for row in range(len(matrix))]
+
+
+@intrinsic
+def fetch(typing_context: Any, address: Any) -> Any:
+    """Asks for a line of memory before it is needed."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        reading, near, data = (ir.Constant(number, value) for value in (0, 2, 1))
+        builder.call(function, [builder.inttoptr(arguments[0], place), reading, near, data])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), generate
 
 
 @cache
@@ -192,6 +210,8 @@ def driver(form: Form, whole: bool) -> Driver:
         points, nothing = row * np.arange(ROWS), np.zeros(2 * lanes, np.int32)
         zeros, where = nothing.ctypes.data, points.ctypes.data
         plane, sums_plane = inputs.strides[0], sums.strides[0]
+        # Of the next product's weights, a part is asked for with every tile, so that they are near when it begins.
+        part = (panel * ROWS // min(squares.together, last - first) + LINE) // LINE * LINE
         for begin in range(first, last, squares.together):
             count = min(squares.together, last - begin)
             y, x = begin // squares.columns, begin % squares.columns
@@ -209,6 +229,9 @@ def driver(form: Form, whole: bool) -> Driver:
                     taps = weights.words.ctypes.data + (block * PRODUCTS + product) * panel
                     at, to = inputs.ctypes.data + product * plane, sums.ctypes.data + product * sums_plane
                     for k in range(0, count, ROWS):
+                        ahead = taps + panel + k // ROWS * part
+                        for address in range(ahead, ahead + part, LINE):
+                            fetch(address)
                         tile(
                             at + k * row, where, zeros, 1, steps, taps, zeros, to + k * sums_row, sums_row, zeros, least,
                             most, zero,
