@@ -19,7 +19,7 @@ from accelsim.arithmetic.kernels.tiles import DEPTHWISE_ROWS, Form, depthwise_ti
 Values = NDArray[Any]
 
 #: Points of a tile, by the lanes of a vector, as many as there are registers for; where a layer has fewer, of one.
-ROWS = {16: 7, 8: 4}
+ROWS = {16: 7, 8: 6}
 #: Vectors of output channels in a tile, by the lanes of a vector.
 WIDTHS = {16: (4, 2, 1), 8: (2, 1, 1)}
 
@@ -38,11 +38,15 @@ class Packed(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """Byte offsets of every output point's window and of a window's segments; `steps` words in each segment."""
+    """Byte offsets of every output point's window and of a window's segments; `steps` words in each segment.
+
+    `together` tiles of points meet every block before the next ones do; depthwise layers go tile by tile.
+    """
 
     points: NDArray[np.int64]
     segments: NDArray[np.int64]
     steps: int
+    together: int
 
 
 class Padding(NamedTuple):
@@ -119,14 +123,18 @@ def driver(form: Form, whole: bool) -> Driver:
     def run(
         source: Any, geometry: Any, packed: Any, out: Any, least: Any, most: Any, zero: Any, first: Any, last: Any
     ) -> None:
-        points, channels = out.shape
+        blocks, (points, channels) = packed.blocks, out.shape
         rows = rows_of if points >= rows_of else 1
-        tiles = (points + rows - 1) // rows
+        tiles, together = (points + rows - 1) // rows, geometry.together
         spare = np.empty((rows, four * lanes), out.dtype)
-        for job in range(first, last):
-            block, tile = job // tiles, job % tiles
-            start, count, vectors, word, group = packed.blocks[block]
-            point = min(tile * rows, points - rows)
+        begin = first // (together * blocks.shape[0]) * together
+        end = min(begin + together, tiles)
+        block, tile = divmod(first - begin * blocks.shape[0], max(end - begin, 1))
+        for _ in range(first, last):
+            # One by one: a row of an array is an object of its own, which is counted.
+            start, count, vectors = blocks[block, 0], blocks[block, 1], blocks[block, 2]
+            word, group = blocks[block, 3], blocks[block, 4]
+            point = min((begin + tile) * rows, points - rows)
             direct = count == vectors * lanes
             to = out.ctypes.data + (point * channels + start) * size if direct else spare.ctypes.data
             stride = (channels if direct else four * lanes) * size
@@ -151,6 +159,11 @@ def driver(form: Form, whole: bool) -> Driver:
                 for row in range(rows):
                     for k in range(count):
                         out[point + row, start + k] = spare[row, k]
+            tile += 1
+            if begin + tile == end:
+                block, tile = block + 1, 0
+                if block == blocks.shape[0]:
+                    block, begin, end = 0, end, min(end + together, tiles)
 
     return _threaded(kept_in_cache(run, "driver", form.instruction, whole), 0)
 
@@ -168,11 +181,11 @@ def depthwise_driver(forms: tuple[Form, ...], whole: bool) -> Driver:
     def run(
         source: Any, geometry: Any, packed: Any, out: Any, least: Any, most: Any, zero: Any, first: Any, last: Any
     ) -> None:
-        points, channels = out.shape
+        blocks, (points, channels) = packed.blocks, out.shape
         rows = rows_of if points >= rows_of else 1
-        tile, block = first // packed.blocks.shape[0], first % packed.blocks.shape[0]
+        tile, block = first // blocks.shape[0], first % blocks.shape[0]
         for _ in range(first, last):
-            start, _, lanes, word, along = packed.blocks[block]
+            start, lanes, word, along = blocks[block, 0], blocks[block, 2], blocks[block, 3], blocks[block, 4]
             point = min(tile * rows, points - rows)
             to = out.ctypes.data + (point * channels + start) * size
             stride = channels * size
@@ -194,7 +207,7 @@ def depthwise_driver(forms: tuple[Form, ...], whole: bool) -> Driver:
             else:
                 narrow_one(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
             block += 1
-            if block == packed.blocks.shape[0]:
+            if block == blocks.shape[0]:
                 tile, block = tile + 1, 0
 
     return _threaded(kept_in_cache(run, "depthwise driver", forms[0].instruction, whole), DEPTHWISE_ROWS)

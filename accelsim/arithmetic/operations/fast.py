@@ -32,6 +32,8 @@ Ints = NDArray[np.int64]
 SLACK = 256
 #: Bytes of a cache line: vectors that start with one are read from one.
 LINE = 64
+#: Bytes of windows of 16-bit values that meet all weights while they are in a cache, and least tiles they make.
+TOGETHER_BYTES, LEAST_TOGETHER = 128 << 10, 8
 #: Shapes of a layer that are remembered; streaming has a few a layer.
 MOST_SHAPES = 64
 
@@ -201,7 +203,8 @@ class Blocked:
         source = (*below, values.shape[-1])
         rows = DEPTHWISE_ROWS if self.depthwise else blocked.ROWS[self.form.lanes]
         tiles = ceil_div(len(points), rows) if len(points) >= rows else len(points)
-        geometry = Geometry(points, segments, steps)
+        together = min(tiles, TOGETHER_BYTES // (rows * steps * 4 * len(segments) or 1)) if self.size == 2 else tiles
+        geometry = Geometry(points, segments, steps, max(together, LEAST_TOGETHER))
         return Shape(source, width, before, copies, geometry, spatial, len(points), tiles)
 
     def _segments(self, strides: Ints, dilation: tuple[int, int, int]) -> tuple[Ints, int]:

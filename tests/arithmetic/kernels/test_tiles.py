@@ -52,7 +52,7 @@ def test_sums_are_those_of_plain_loops(form, points, extreme):
         expected = np.empty((points, channels), np.int64)
         portable_tile(source, starts, offsets, steps, weights.shape[-1], weights, bias, expected)
         size = source.itemsize
-        geometry = blocked.Geometry(starts * size, offsets * size, steps)
+        geometry = blocked.Geometry(starts * size, offsets * size, steps, 2)
         words = np.ascontiguousarray(weights).reshape(-1).view(np.int32)
         blocks = np.array([[0, channels, vectors, 0, 0]])
         packed = blocked.Packed(
@@ -90,7 +90,7 @@ def test_depthwise_sums_are_those_of_plain_loops(points):
         out = np.empty((points, channels), np.int32)
         jobs = -(-points // 4) if points >= 4 else points
         run = blocked.depthwise_driver(forms, True)
-        run(NO_COPY, source, blocked.Geometry(starts, offsets, 0), packed, out, *NOTHING, jobs, 1)
+        run(NO_COPY, source, blocked.Geometry(starts, offsets, 0, 1), packed, out, *NOTHING, jobs, 1)
         assert np.array_equal(out, expected)
 
 
