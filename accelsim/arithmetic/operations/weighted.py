@@ -14,10 +14,10 @@ from accelsim.arithmetic.formats import Array, Format
 from accelsim.arithmetic.kernels import convolution as kernels
 from accelsim.arithmetic.kernels.convolution import Window
 from accelsim.arithmetic.operations import fast
-from accelsim.arithmetic.operations.bilinear import Bilinear, with_fewer_products
 from accelsim.arithmetic.operations.fast import Blocked
 from accelsim.arithmetic.operations.place import Operation, Place, output_of
 from accelsim.arithmetic.operations.pooling import three
+from accelsim.arithmetic.operations.squares import Squared, by_squares
 from accelsim.arithmetic.requantise import FloatMultiplier, Multiplier, fixed_point, float_multiplier
 from accelsim.network.layers import Convolution, Dense, Layer, Product, TransposedConvolution, Weighted
 
@@ -53,10 +53,10 @@ def weighted(place: Place) -> Operation | None:
     weights = _weights(place, source, kind)
     finish = _finish(place, source, kind)
     multiplier = _byte_multiplier(place, source, kind)
-    quick: Blocked | Bilinear | None = None
+    quick: Blocked | Squared | None = None
     if place.accumulator.holds(*weights.bounds):
         quick = fast.prepared(place, source, weights.values, weights.bias, weights.bounds.fits_32_bits, multiplier)
-        quick = quick and with_fewer_products(place.layer, quick)
+        quick = quick and by_squares(place.layer, quick)
     if quick is None:
         return lambda layer, operands: finish(exact_sums(place, layer, operands[0], source, weights))
     made = quick
