@@ -66,45 +66,54 @@ def test_sums_are_those_of_plain_loops(form, points, extreme):
         assert np.array_equal(out, expected.astype(np.int32))
 
 
-@pytest.mark.skipif(
-    VNNI_512 not in FORMS, reason="this processor has no dot products of bytes, or kernels are interpreted"
-)
+FAMILIES = [forms for forms in (instructions().byte_channels, instructions().pair_channels) if forms]
+
+
+@needs_instructions
+@pytest.mark.parametrize("forms", FAMILIES, ids=lambda forms: forms[0].instruction)
 @pytest.mark.parametrize("points", [1, 4, 9])
-def test_depthwise_sums_are_those_of_plain_loops(points):
+@pytest.mark.parametrize("extreme", [False, True])
+def test_depthwise_sums_are_those_of_plain_loops(forms, points, extreme):
     rng = np.random.default_rng(points)
-    forms = instructions().depthwise
     for form in forms:
-        channels, taps = 4 * form.lanes, 8
-        source = rng.integers(0, 256, 300 * points + 400).astype(np.uint8)
-        weights = rng.integers(-128, 128, (taps, channels)).astype(np.int8)
-        bias = rng.integers(-(2**20), 2**20, channels).astype(np.int32)
+        channels, taps = form.depth * form.lanes, 8
+        source, weights, bias, _, _ = operands(form, rng, points, 1, taps, channels, extreme)
+        source, weights = np.resize(source, 300 * points + 400), weights[0, ..., 0]
         starts, offsets = np.arange(points) * 3, np.arange(taps) * 17
         expected = np.empty((points, channels), np.int64)
         portable_depthwise_tile(source, starts, offsets, weights, bias, expected)
-        order = depthwise_order(form.lanes)
+        order = depthwise_order(form)
         assert sorted(order) == list(range(channels))
-        quads = weights.reshape(taps // 4, 4, channels)[:, :, order].swapaxes(1, 2)
-        words = np.ascontiguousarray(quads).reshape(-1).view(np.int32)
+        runs = weights.reshape(taps // form.depth, form.depth, channels)[:, :, order].swapaxes(1, 2)
+        words = np.ascontiguousarray(runs).reshape(-1).view(np.int32)
         room = np.concatenate([bias[order], np.zeros(64, np.int32)])
         packed = blocked.Packed(words, np.array([[0, channels, form.lanes, 0, 0]]), room, np.zeros(256, np.float32))
         out = np.empty((points, channels), np.int32)
         jobs = -(-points // 4) if points >= 4 else points
+        geometry = blocked.Geometry(starts * source.itemsize, offsets * source.itemsize, 0, 1)
         run = blocked.depthwise_driver(forms, True)
-        run(NO_COPY, source, blocked.Geometry(starts, offsets, 0, 1), packed, out, *NOTHING, jobs, 1)
-        assert np.array_equal(out, expected)
+        run(NO_COPY, source.view(np.uint8), geometry, packed, out, *NOTHING, jobs, 1)
+        # Both keep the low 32 bits of what may not fit them.
+        assert np.array_equal(out, expected.astype(np.int32))
 
 
-def test_a_padded_copy_is_that_of_the_lines_asked_for():
+@pytest.mark.parametrize("kind", [np.uint8, np.int16])
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_a_padded_copy_is_that_of_the_lines_asked_for(kind, repeats):
     rng = np.random.default_rng(1)
     source = rng.integers(0, 256, (2, 3, 4, 5)).astype(np.uint8)
     around = ((1, 0), (2, 1), (1, 2), (0, 0))
-    whole = np.pad(source ^ np.uint8(128), around, constant_values=9).reshape(3 * 6, 7, 5)
+    flip, shift, filling = np.uint8(128), np.int32(0 if kind is np.uint8 else -300), kind(9)
+    moved = ((source ^ flip).astype(np.int64) + shift).astype(kind)
+    stored = 5 if repeats == 1 else 16
+    whole = np.pad(np.repeat(moved, repeats, axis=-1), around, constant_values=9).reshape(3 * 6, 7, -1)
     for first, last in ((0, 18), (3, 11), (17, 18), (5, 5)):
-        room = np.full((3, 6, 7, 5), 77, np.uint8)
-        blocked.pad(blocked.Padding(source, 1, 2, 1, np.uint8(128), np.uint8(9), room), first, last)
-        expected = np.full((18, 7, 5), 77, np.uint8)
-        expected[first:last] = whole[first:last]
-        assert np.array_equal(room.reshape(18, 7, 5), expected)
+        room = np.full((3, 6, 7, stored), 77, kind)
+        blocked.pad(blocked.Padding(source, 1, 2, 1, flip, shift, filling, repeats, room), first, last)
+        expected = np.full((18, 7, stored), 77, kind)
+        expected[first:last, ..., : 5 * repeats] = whole[first:last]
+        expected[first:last, ..., 5 * repeats :] = 9
+        assert np.array_equal(room.reshape(18, 7, stored), expected)
 
 
 def test_the_plain_loops_are_a_matrix_product():

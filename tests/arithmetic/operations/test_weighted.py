@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from accelsim.arithmetic.execute import execute
 from accelsim.arithmetic.formats import Accumulator, Format, IntegerType
+from accelsim.arithmetic.kernels.tiles import PAIRS_256
 from accelsim.arithmetic.operations import fast, processor
+from accelsim.arithmetic.operations.fast import Blocked
+from accelsim.arithmetic.operations.squares import Squared, by_squares
 from accelsim.errors import InputError
 from accelsim.network.layers import Convolution, Dense, Product, TransposedConvolution
 from tests.arithmetic.layers import one_layer, plain
@@ -245,6 +248,68 @@ def test_threads_change_nothing(instructions):
     one, two = (execute(inet, channels_first(x), threads=count)["y"] for count in (1, 2))
     assert np.array_equal(one, two)
     assert one.size == prod((70, 13, 11))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("channels", "repeats"), [(1, 3), (3, 1), (2, 5), (7, 1), (5, 8)])
+def test_depthwise_of_few_channels_and_several_outputs(instructions, channels, repeats):
+    rng = np.random.default_rng(channels)
+    x = numbers(rng, IntegerType(8), (6, 5, channels))
+    weight = numbers(rng, IntegerType(8), (channels * repeats, 1, 3, 2))
+    layer = Convolution(channels * repeats, (3, 2), (1, 2), ((1, 1), (2, 0)), (1, 1), channels)
+    source = Format(IntegerType(8), (1.0,), (11,))
+    inet = one_layer(layer, [(source, *x.shape)], plain(32), {"weight": weight}, {"weight": plain(8)})
+    terms = convolution_terms(
+        x.astype(object) - 11, weight, windows_of(layer), inet.network.tensors["y"].spatial, channels
+    )
+    for threads in (1, 2):
+        made = np.moveaxis(execute(inet, channels_first(x), threads=threads)["y"][0], 0, -1)
+        assert all(made[place] == sum(products) for place, products in terms.items())
+
+
+#: Maps with squares cut off at the right and below, channels that fill no vector, and one point high.
+SQUARES = [((4, 4), 32, 16), ((5, 7), 33, 16), ((7, 2), 40, 37), ((1, 6), 32, 20), ((9, 9), 49, 80)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "inputs", "outputs"), SQUARES)
+@pytest.mark.parametrize("source", [Format(IntegerType(8), (0.5,), (11,)), Format(IntegerType(8, False), (0.5,), (255,)),
+                                    Format(IntegerType(12), (0.5,), (3,))])  # fmt: skip
+def test_squares_of_outputs(instructions, size, inputs, outputs, source):
+    """3x3 layers of many channels, at the ends of their types, on one thread and several."""
+    rng = np.random.default_rng(inputs)
+    x, weight = numbers(rng, source.type, (*size, inputs)), numbers(rng, IntegerType(8), (outputs, inputs, 3, 3))
+    weight[0], x[0, 0] = -128, source.type.high
+    bias = rng.integers(-(2**15), 2**15, outputs).astype(np.int32)
+    layer = Convolution(outputs, (3, 3), (1, 1), ((1, 1), (2, 1)), (1, 1), 1, True)
+    scales = tuple(float(np.float32(s)) for s in rng.uniform(1e-6, 1e-2, outputs))
+    arrays, kinds = {"weight": weight, "bias": bias}, {"weight": Format(IntegerType(8), scales, (0,) * outputs)}
+    for output in (Format(IntegerType(8), (0.25,), (1,)), Format(IntegerType(16), (0.25,), (1,))):
+        inet = one_layer(layer, [(source, *x.shape)], output, arrays, kinds)
+        windows = np.lib.stride_tricks.sliding_window_view(
+            np.pad(x.astype(np.int64) - source.zero_point[0], ((1, 1), (2, 1), (0, 0))), (3, 3), (0, 1)
+        )
+        sums = np.einsum("yxkab,nkab->nyx", windows, weight.astype(np.int64)) + bias[:, None, None]
+        expected = [
+            [finished(int(total), source, scale, output, "float") for total in plane.reshape(-1)]
+            for plane, scale in zip(sums, scales, strict=True)
+        ]
+        for threads in (1, 2, 3):
+            made = execute(inet, channels_first(x), threads=threads)["y"][0]
+            assert np.array_equal(made.reshape(outputs, -1), expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "inputs"), [(IntegerType(8), 127, 4096), (IntegerType(14), 1, 32), (IntegerType(8), 32767, 32)]
+)
+def test_squares_are_for_numbers_that_stay_whole(kind, value, inputs):
+    """Transformed values have 16 bits, four times a sum 32; what is larger goes window by window."""
+    source, weight = Format(kind, (1.0,)), np.full((1, 1, 3, 3, inputs, 16), value, np.int64)
+    layer = Convolution(16, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
+    windows = Blocked(PAIRS_256, (), weight, np.zeros(16, np.int64), source, None, None)
+    assert by_squares(layer, windows) is windows
+    smaller = Blocked(PAIRS_256, (), weight[..., :32, :] % 2, windows.bias, Format(IntegerType(8)), None, None)
+    assert isinstance(by_squares(layer, smaller), Squared)
 
 
 @pytest.mark.slow
