@@ -217,7 +217,8 @@ def _threaded(run: Callable[..., None], rows: int) -> Driver:
     """All jobs on one thread, or cut into as many ranges as there are threads.
 
     Where jobs go from point to point, `rows` a tile, a thread makes the part of the padded copy that its own points
-    lie in; lines that two of them need are written twice, with the same bytes. With `rows` 0 every job may need all.
+    lie in; lines that two of them need are written twice, with the same bytes. With `rows` 0 every job may need all, and the copy
+    is made by all threads before the first.
     """
 
     @njit(cache=True, nogil=True)
@@ -232,8 +233,8 @@ def _threaded(run: Callable[..., None], rows: int) -> Driver:
         padding: Any, source: Any, geometry: Any, packed: Any, out: Any, least: Any, most: Any, zero: Any, jobs: Any,
         threads: Any,
     ) -> None:  # fmt: skip
-        if rows == 0:
-            lines = padding.room.shape[0] * padding.room.shape[1]
+        lines = padding.room.shape[0] * padding.room.shape[1]
+        if rows == 0 and lines > 0:
             for part in prange(threads):
                 pad(padding, part * lines // threads, (part + 1) * lines // threads)
         for part in prange(threads):

@@ -70,12 +70,12 @@ def scratch(inputs: int, together: int, lanes: int, threads: int) -> Scratch:
 
 
 class Squares(NamedTuple):
-    """A map (`height`, `width`) of outputs cut into squares, `columns` a row; `together` at a time are in the cache."""
+    """A map (`height`, `width`) of outputs cut into squares, `columns` a row; `together` of them are in the cache."""
 
     height: int
     width: int
     columns: int
-    count: int
+    number: int
     together: int
 
 
@@ -176,13 +176,9 @@ def gathering(lanes: int, whole: bool) -> Any:
             two = splat(builder, ir.Constant(WORD, 2), lanes)
             for vector in range(VECTORS):
                 along = ADDRESS(4 * lanes * vector)
-                columns = [
-                    [
-                        load(builder, builder.add(builder.add(at, along), builder.mul(apart, ADDRESS(4 * y + x))), words)
-                        for y in range(4)
-                    ]
-                    for x in range(4)
-                ]
+                start = builder.add(at, along)
+                planes = [builder.add(start, builder.mul(apart, ADDRESS(product))) for product in range(PRODUCTS)]
+                columns = [[load(builder, place, words) for place in planes[x::4]] for x in range(4)]
                 made = [value for line in _on_both_sides(builder, SUMS, columns) for value in line]
                 own = load(builder, builder.add(bias_at, along), words)
                 factor = load(builder, builder.add(scale_at, along), reals)
@@ -287,7 +283,7 @@ def driver(form: Form, whole: bool) -> Driver:
     def alone(
         padding: Any, room: Any, work: Any, squares: Any, weights: Any, out: Any, least: Any, most: Any, zero: Any
     ) -> None:
-        count, blocks = squares.count, weights.words.shape[0]
+        count, blocks = squares.number, weights.words.shape[0]
         pad(padding, 0, room.shape[0] * room.shape[1])
         run(room, work.inputs[0], work.sums[0], squares, weights, out, least, most, zero, 0, count, 0, blocks)
 
@@ -299,14 +295,14 @@ def driver(form: Form, whole: bool) -> Driver:
         lines, blocks = room.shape[0] * room.shape[1], weights.words.shape[0]
         for part in prange(threads):
             pad(padding, part * lines // threads, (part + 1) * lines // threads)
-        by_blocks = squares.count < squares.together * threads and blocks >= threads
+        by_blocks = squares.number < squares.together * threads and blocks >= threads
         for part in prange(threads):
             inputs, sums = work.inputs[part], work.sums[part]
             if by_blocks:
                 first, last = part * blocks // threads, (part + 1) * blocks // threads
-                run(room, inputs, sums, squares, weights, out, least, most, zero, 0, squares.count, first, last)
+                run(room, inputs, sums, squares, weights, out, least, most, zero, 0, squares.number, first, last)
             else:
-                first, last = part * squares.count // threads, (part + 1) * squares.count // threads
+                first, last = part * squares.number // threads, (part + 1) * squares.number // threads
                 run(room, inputs, sums, squares, weights, out, least, most, zero, first, last, 0, blocks)
 
     def drive(

@@ -23,9 +23,7 @@ class Instructions(NamedTuple):
 PORTABLE = Instructions("portable", None, None)
 AVX2 = Instructions("avx2", None, PAIRS_256, (), (PAIRS_256, PAIRS_128))
 AVX512 = Instructions("avx512", None, PAIRS_512, (), (PAIRS_256, PAIRS_128))
-AVX512_VNNI = Instructions(
-    "avx512-vnni", VNNI_512, PAIRS_512, (VNNI_512, VNNI_256, VNNI_128), (PAIRS_256, PAIRS_128)
-)
+AVX512_VNNI = Instructions("avx512-vnni", VNNI_512, PAIRS_512, (VNNI_512, VNNI_256, VNNI_128), (PAIRS_256, PAIRS_128))
 
 
 @cache

@@ -60,7 +60,8 @@ class Squared:
 
     @cached_property
     def _together(self) -> int:
-        fitting = min(TOGETHER_BYTES // (2 * PRODUCTS * self.windows.weights.shape[4]), MOST_TOGETHER)
+        inputs = int(self.windows.weights.shape[4])
+        fitting = min(TOGETHER_BYTES // (2 * PRODUCTS * inputs), MOST_TOGETHER)
         return max(fitting // ROWS, LEAST_TOGETHER) * ROWS
 
     def _scratch(self, inputs: int) -> Scratch:

@@ -273,10 +273,10 @@ SQUARES = [((4, 4), 32, 16), ((5, 7), 33, 16), ((7, 2), 40, 37), ((1, 6), 32, 20
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("size", "inputs", "outputs"), SQUARES)
-@pytest.mark.parametrize("source", [Format(IntegerType(8), (0.5,), (11,)), Format(IntegerType(8, False), (0.5,), (255,)),
-                                    Format(IntegerType(12), (0.5,), (3,))])  # fmt: skip
-def test_squares_of_outputs(instructions, size, inputs, outputs, source):
+@pytest.mark.parametrize(("bits", "signed", "zero"), [(8, True, 11), (8, False, 255), (12, True, 3)])
+def test_squares_of_outputs(instructions, size, inputs, outputs, bits, signed, zero):
     """3x3 layers of many channels, at the ends of their types, on one thread and several."""
+    source = Format(IntegerType(bits, signed), (0.5,), (zero,))
     rng = np.random.default_rng(inputs)
     x, weight = numbers(rng, source.type, (*size, inputs)), numbers(rng, IntegerType(8), (outputs, inputs, 3, 3))
     weight[0], x[0, 0] = -128, source.type.high
