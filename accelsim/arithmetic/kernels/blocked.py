@@ -217,8 +217,8 @@ def _threaded(run: Callable[..., None], rows: int) -> Driver:
     """All jobs on one thread, or cut into as many ranges as there are threads.
 
     Where jobs go from point to point, `rows` a tile, a thread makes the part of the padded copy that its own points
-    lie in; lines that two of them need are written twice, with the same bytes. With `rows` 0 every job may need all, so that the
-    copy is made by all threads before the first.
+    lie in; lines that two of them need are written twice, with the same bytes. With `rows` 0 every job may need all, so
+    that the copy is made by all threads before the first.
     """
 
     @njit(cache=True, nogil=True)
