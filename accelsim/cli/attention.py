@@ -44,7 +44,7 @@ def attention_command(
     from accelsim.report.attention_study import study_of
     from accelsim.report.attention_text import study_tables
     from accelsim.report.folder import write_study
-    from accelsim.report.plots import plot_attention
+    from accelsim.report.plots.figures import plot_attention
     from accelsim.report.ways_out import Question, ways_out
 
     if tile_attention < 1:

@@ -45,10 +45,10 @@ def plot_command(
 ) -> None:
     """Draw buffers by layer, by role or over time; traffic, energy, bandwidth and a roofline; studies and sweeps."""
     from accelsim.cli import console
-    from accelsim.report.cost_plots import plot_energy, plot_roofline
     from accelsim.report.folder import read_rates, read_report, read_study, saved_runs
-    from accelsim.report.plots import plot_attention, plot_bandwidth, plot_buffers, plot_roles, plot_traffic
-    from accelsim.report.timeline_plot import plot_timeline
+    from accelsim.report.plots.costs import plot_energy, plot_roofline
+    from accelsim.report.plots.figures import plot_attention, plot_bandwidth, plot_buffers, plot_roles, plot_traffic
+    from accelsim.report.plots.timeline import plot_timeline
 
     if kind not in KINDS:
         raise InputError(f"--kind {kind}: use {', '.join(KINDS)}")
@@ -105,7 +105,7 @@ def _names(edges: str | None) -> list[str]:
 
 def _plot_occupancy(runs: list[SavedRun], edges: list[str], output: Path) -> None:
     """Simulates every run again from its saved inputs, and draws the same edges of each, where it has them."""
-    from accelsim.report.plots import largest_edges, occupancy, plot_occupancy
+    from accelsim.report.plots.figures import largest_edges, occupancy, plot_occupancy
 
     traces = [_trace(run) for run in runs]
     chosen = edges or [traces[0].design.edges[k].name for k in largest_edges(traces[0])]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from accelsim.errors import InputError
-from accelsim.report.drawing import PALETTE, finish, panels_of, save, short, styled, thousands
-from accelsim.report.plots import CURVES
+from accelsim.report.plots.drawing import PALETTE, finish, panels_of, save, short, styled, thousands
+from accelsim.report.plots.figures import CURVES
 from accelsim.sweeps.pareto import NETWORK, pareto_front
 from accelsim.sweeps.table import POINT, SPEED
 from accelsim.yaml_file import suggestion

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from matplotlib.testing.compare import compare_images
 
-from accelsim.report import drawing
 from accelsim.report.attention_study import AttentionRow, AttentionStudy
-from accelsim.report.cost_plots import plot_energy, plot_roofline
-from accelsim.report.plots import (
+from accelsim.report.plots import drawing
+from accelsim.report.plots.costs import plot_energy, plot_roofline
+from accelsim.report.plots.figures import (
     occupancy,
     plot_attention,
     plot_bandwidth,
@@ -21,7 +21,7 @@ from accelsim.report.plots import (
     plot_roles,
     plot_traffic,
 )
-from accelsim.report.timeline_plot import plot_timeline
+from accelsim.report.plots.timeline import plot_timeline
 from accelsim.sweeps.plots import plot_axis, plot_pareto
 from accelsim.timing.simulate import schedule
 from accelsim.timing.timeline import timeline

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from accelsim import InputError
-from accelsim.report import cost_plots, drawing, layer_bars, plots
+from accelsim.report.plots import costs, drawing, figures, layer_bars
 from accelsim.timing.simulate import schedule
 
 
@@ -29,7 +29,7 @@ def bars(panel):
 
 def test_bars_hold_all_that_buffers_hold(figure, report, tiled):
     runs = [("one", report.body), ("two", tiled.body)]
-    for panel, (_, body) in zip(figure(plots.plot_buffers, runs).axes, runs, strict=True):
+    for panel, (_, body) in zip(figure(figures.plot_buffers, runs).axes, runs, strict=True):
         expected = sum(row.peak_bytes for row in body.buffers) / 2**10
         assert sum(bar.get_width() for bar in bars(panel)) == pytest.approx(expected)
         colours = {row.role for row in body.buffers if row.peak_bytes}
@@ -37,7 +37,7 @@ def test_bars_hold_all_that_buffers_hold(figure, report, tiled):
 
 
 def test_the_largest_layer_is_on_top(figure, report):
-    panel = figure(plots.plot_buffers, [("one", report.body)]).axes[0]
+    panel = figure(figures.plot_buffers, [("one", report.body)]).axes[0]
     held = {}
     for row in report.body.buffers:
         held[row.consumer] = held.get(row.consumer, 0) + row.peak_bytes
@@ -50,14 +50,14 @@ def test_the_largest_layer_is_on_top(figure, report):
 
 
 def test_an_axis_says_its_unit(figure, report):
-    panel = figure(plots.plot_buffers, [("one", report.body)]).axes[0]
+    panel = figure(figures.plot_buffers, [("one", report.body)]).axes[0]
     assert "KiB" in panel.get_xlabel()
 
 
 def test_bars_by_role_hold_the_sums_and_the_mark_is_the_accounting(figure, report, tiled):
     bodies = [report.body, tiled.body]
-    panels = figure(plots.plot_roles, [("one", bodies[0]), ("two", bodies[1])]).axes
-    for panel, field in zip(panels, plots.ROLE_FIGURES.values(), strict=True):
+    panels = figure(figures.plot_roles, [("one", bodies[0]), ("two", bodies[1])]).axes
+    for panel, field in zip(panels, figures.ROLE_FIGURES.values(), strict=True):
         heights = [0.0, 0.0]
         for bar in panel.patches:
             heights[round(bar.get_x() + bar.get_width() / 2)] += bar.get_height() * 10**6
@@ -67,14 +67,14 @@ def test_bars_by_role_hold_the_sums_and_the_mark_is_the_accounting(figure, repor
 
 
 def test_lines_rise_to_the_peaks_of_the_report(figure, design, report):
-    run = plots.occupancy(schedule(design))
-    assert len(run.curves) == plots.MOST_EDGES
+    run = figures.occupancy(schedule(design))
+    assert len(run.curves) == figures.MOST_EDGES
     peaks = {row.edge: row.peak_elements for row in report.body.buffers}
     assert (
         sorted((peaks[name] for name, _, _ in run.curves), reverse=True)
-        == sorted(peaks.values())[: -plots.MOST_EDGES - 1 : -1]
+        == sorted(peaks.values())[: -figures.MOST_EDGES - 1 : -1]
     )
-    panel = figure(plots.plot_occupancy, [("one", run)]).axes[0]
+    panel = figure(figures.plot_occupancy, [("one", run)]).axes[0]
     for line, (name, times, held) in zip(panel.lines, run.curves, strict=True):
         assert held.max() == line.get_ydata().max() == peaks[name]
         assert held.min() >= 0
@@ -84,30 +84,30 @@ def test_lines_rise_to_the_peaks_of_the_report(figure, design, report):
 
 def test_chosen_edges_keep_their_order(design):
     names = [edge.name for edge in design.edges][5:2:-1]
-    run = plots.occupancy(schedule(design), names)
+    run = figures.occupancy(schedule(design), names)
     assert [name for name, _, _ in run.curves] == names
 
 
 def test_unknown_edges_are_named(design):
     with pytest.raises(InputError, match="nowhere"):
-        plots.occupancy(schedule(design), ["nowhere"])
+        figures.occupancy(schedule(design), ["nowhere"])
 
 
 def test_a_growing_pipeline_has_no_period(design):
     with pytest.raises(InputError, match="period"):
-        plots.occupancy(schedule(design, source="greedy"))
+        figures.occupancy(schedule(design, source="greedy"))
 
 
 def test_names_are_never_mathematics(figure, report):
     evil = report.body.model_copy(
         update={"buffers": tuple(row.model_copy(update={"consumer": "a$\\frac$b"}) for row in report.body.buffers)}
     )
-    figure(plots.plot_buffers, [("$\\frac$", evil)]).savefig(BytesIO())
+    figure(figures.plot_buffers, [("$\\frac$", evil)]).savefig(BytesIO())
 
 
 def test_bars_of_traffic_hold_all_that_passes_off_the_chip(figure, turns, streamed):
     runs = [("one", turns.body), ("two", streamed.body)]
-    for panel, (_, body) in zip(figure(plots.plot_traffic, runs).axes, runs, strict=True):
+    for panel, (_, body) in zip(figure(figures.plot_traffic, runs).axes, runs, strict=True):
         rows = [row for row in body.traffic if row.memory == "dram"]
         expected = sum(row.read_bytes + row.written_bytes for row in rows) / 10**6
         assert sum(bar.get_width() for bar in bars(panel)) == pytest.approx(expected)
@@ -117,12 +117,12 @@ def test_bars_of_traffic_hold_all_that_passes_off_the_chip(figure, turns, stream
 
 def test_traffic_needs_memories(bare):
     with pytest.raises(InputError, match="one: the machine describes no memories"):
-        plots.plot_traffic([("one", bare.body)], "unused.svg")
+        figures.plot_traffic([("one", bare.body)], "unused.svg")
 
 
 def test_the_area_of_bandwidth_is_what_passes(figure, turns, streamed):
     runs = [("one", turns.body, turns.rates), ("two", streamed.body, streamed.rates)]
-    drawn = figure(plots.plot_bandwidth, runs)
+    drawn = figure(figures.plot_bandwidth, runs)
     panels = np.array(drawn.axes).reshape(-1, len(runs))
     memories = list(dict.fromkeys(one.memory for _, _, rates in runs for one in rates))
     assert len(panels) == len(memories)
@@ -142,27 +142,27 @@ def test_the_area_of_bandwidth_is_what_passes(figure, turns, streamed):
 
 def test_no_bandwidth_without_requests(report, bare):
     with pytest.raises(InputError, match="nothing passes"):
-        plots.plot_bandwidth([("one", report.body, report.rates), ("two", bare.body, bare.rates)], "unused.svg")
+        figures.plot_bandwidth([("one", report.body, report.rates), ("two", bare.body, bare.rates)], "unused.svg")
 
 
 @pytest.mark.parametrize("which", ["turns", "report"])
 def test_only_pipelines_have_a_steady_state(figure, which, request):
     runs = [("one", request.getfixturevalue(which).body)]
-    titles = [panel.get_title(loc="left") for panel in figure(plots.plot_roles, runs).axes]
-    axis = figure(plots.plot_buffers, runs).axes[0].get_xlabel()
+    titles = [panel.get_title(loc="left") for panel in figure(figures.plot_roles, runs).axes]
+    axis = figure(figures.plot_buffers, runs).axes[0].get_xlabel()
     assert all(("steady" in text) == (which == "report") for text in (titles[-1], axis))
 
 
 def test_bars_of_energy_hold_all_that_a_frame_takes(figure, turns, report):
     runs = [("one", turns.body), ("two", report.body)]
-    for panel, (_, body) in zip(figure(cost_plots.plot_energy, runs).axes, runs, strict=True):
+    for panel, (_, body) in zip(figure(costs.plot_energy, runs).axes, runs, strict=True):
         assert sum(bar.get_width() for bar in bars(panel)) == pytest.approx(body.energy.total_pj / 10**6)
         assert len({bar.get_facecolor() for bar in bars(panel)}) >= 4
         assert panel.get_xlabel() == "energy a frame, 45nm, 7nm (uJ)"
 
 
 def test_marks_of_a_roofline_are_its_rows_and_lie_below_the_roof(figure, turns):
-    panel = figure(cost_plots.plot_roofline, [("one", turns.body)]).axes[0]
+    panel = figure(costs.plot_roofline, [("one", turns.body)]).axes[0]
     placed = [row for row in turns.body.roofline if row.off_chip_bytes]
     marks = [tuple(mark) for drawn in panel.collections for mark in drawn.get_offsets()]
     expected = [(row.macs_per_byte, row.attained_macs_per_second / 10**9) for row in placed]
@@ -178,6 +178,6 @@ def test_marks_of_a_roofline_are_its_rows_and_lie_below_the_roof(figure, turns):
 
 def test_energy_and_rooflines_need_their_figures(bare, report):
     with pytest.raises(InputError, match="one: energy is not modelled; name a technology"):
-        cost_plots.plot_energy([("one", bare.body)], "unused.svg")
+        costs.plot_energy([("one", bare.body)], "unused.svg")
     with pytest.raises(InputError, match="one: the machine describes no memories"):
-        cost_plots.plot_roofline([("one", bare.body)], "unused.svg")
+        costs.plot_roofline([("one", bare.body)], "unused.svg")

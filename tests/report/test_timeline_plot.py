@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from accelsim.report import drawing, timeline_plot
+from accelsim.report.plots import drawing
+from accelsim.report.plots import timeline as strips
 from accelsim.timing.timeline import BUSY, STATES, timeline
 
 
@@ -19,7 +20,7 @@ def panels(monkeypatch):
     def panels(*runs):
         figures = []
         monkeypatch.setattr(drawing, "save", lambda figure, path: figures.append(figure))
-        timeline_plot.plot_timeline([(str(k), run) for k, run in enumerate(runs)], "unused.svg")
+        strips.plot_timeline([(str(k), run) for k, run in enumerate(runs)], "unused.svg")
         return figures[0].axes
 
     return panels
@@ -28,7 +29,7 @@ def panels(monkeypatch):
 def test_shares_add_up_to_the_time_of_each_state(drawn):
     edges = np.array([0, drawn.cycles // 7, drawn.cycles // 2, drawn.cycles])
     for spans in drawn.tracks.values():
-        found = [timeline_plot.shares(spans, state, edges) for state in range(len(STATES))]
+        found = [strips.shares(spans, state, edges) for state in range(len(STATES))]
         assert np.sum(found, axis=0) == pytest.approx(np.ones(3))
         for state, share in enumerate(found):
             assert share @ np.diff(edges) == pytest.approx(spans.cycles_in(state))
@@ -42,16 +43,16 @@ def test_strips_are_filled_with_work_as_long_as_it_takes(drawn, panels):
         if patch.get_facecolor()[:3] == pytest.approx((0, 0x72 / 255, 0xB2 / 255))
     )
     busy = sorted((spans.cycles_in(BUSY) for spans in drawn.tracks.values()), reverse=True)
-    most = timeline_plot.MOST_STAGES
+    most = strips.MOST_STAGES
     expected = sum(busy[:most]) + sum(busy[most:]) / len(busy[most:])
-    assert abs(work) / timeline_plot.FILLED == pytest.approx(expected)
+    assert abs(work) / strips.FILLED == pytest.approx(expected)
 
 
 def test_the_rest_of_a_large_network_is_one_strip(drawn, panels):
     (panel,) = panels(drawn)
     labels = [label.get_text() for label in panel.get_yticklabels()]
-    assert len(labels) == timeline_plot.MOST_STAGES + 1
-    assert labels[-1] == f"mean of {len(drawn.tracks) - timeline_plot.MOST_STAGES} others"
+    assert len(labels) == strips.MOST_STAGES + 1
+    assert labels[-1] == f"mean of {len(drawn.tracks) - strips.MOST_STAGES} others"
     assert [name for name in drawn.tracks if name in labels] == labels[:-1]
 
 

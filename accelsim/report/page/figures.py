@@ -12,9 +12,9 @@ from xml.etree.ElementTree import Element, parse
 from accelsim.errors import InputError
 from accelsim.report.bandwidth import Rates
 from accelsim.report.compare import Run
-from accelsim.report.cost_plots import plot_energy, plot_roofline
 from accelsim.report.page.elements import tag
-from accelsim.report.plots import plot_bandwidth, plot_buffers, plot_roles, plot_traffic
+from accelsim.report.plots.costs import plot_energy, plot_roofline
+from accelsim.report.plots.figures import plot_bandwidth, plot_buffers, plot_roles, plot_traffic
 
 #: Elements of a figure's file that are about the file, or would change the look of the page around it.
 LEFT_OUT = ("metadata", "style")

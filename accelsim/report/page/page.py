@@ -19,7 +19,7 @@ from accelsim.report.page.data import compared_buffers, data_table, report_data
 from accelsim.report.page.elements import html_text, section, static_table, tag
 from accelsim.report.page.figures import figures
 from accelsim.report.page.graph import graph
-from accelsim.report.plots import ROLE_COLOURS
+from accelsim.report.plots.figures import ROLE_COLOURS
 from accelsim.report.report import Body
 from accelsim.report.tables import printable
 from accelsim.report.text import MEASURE_MEANINGS, TURNS_MEANINGS, report_tables, title_line

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accelsim.errors import InputError
-from accelsim.report import drawing
 from accelsim.report.cost import EnergyRow, RooflineRow
-from accelsim.report.drawing import PALETTE
 from accelsim.report.facts import off_chip_name
-from accelsim.report.layer_bars import Layers, in_all, largest, plot_layers
+from accelsim.report.plots import drawing
+from accelsim.report.plots.drawing import PALETTE
+from accelsim.report.plots.layer_bars import Layers, in_all, largest, plot_layers
 from accelsim.report.report import Body
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.report import drawing
-from accelsim.report.drawing import PALETTE
+from accelsim.report.plots import drawing
+from accelsim.report.plots.drawing import PALETTE
 from accelsim.timing.kernels.pipeline import INPUT, PORT, SOURCE, SPACE
 from accelsim.timing.timeline import BUSY, STATES, Spans, Timeline
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from accelsim.report import drawing
+from accelsim.report.plots import drawing
 from accelsim.report.report import Body
 
 if TYPE_CHECKING:

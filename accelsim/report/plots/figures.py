@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from accelsim.errors import InputError
-from accelsim.report import drawing
 from accelsim.report.attention_study import AttentionRow, AttentionStudy
 from accelsim.report.bandwidth import Rates, coarser
-from accelsim.report.drawing import PALETTE
 from accelsim.report.facts import off_chip_name, off_chip_rows, takes_turns
-from accelsim.report.layer_bars import Layers, in_all, largest, plot_layers
+from accelsim.report.plots import drawing
+from accelsim.report.plots.drawing import PALETTE
+from accelsim.report.plots.layer_bars import Layers, in_all, largest, plot_layers
 from accelsim.report.report import Body
 from accelsim.timing.lower import token_elements
 from accelsim.timing.occupancy import levels, peak_tokens
