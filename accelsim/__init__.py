@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from accelsim import plots
     from accelsim.arithmetic.execute import execute
     from accelsim.arithmetic.formats import Accumulator, Format, IntegerType
     from accelsim.arithmetic.load import load_integer_network, load_network
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from accelsim.network.statistics import LayerStatistics
     from accelsim.report.attention_study import attention_study
     from accelsim.report.build import simulate
+    from accelsim.report.folder import load_reports
     from accelsim.report.report import Report
     from accelsim.sweeps.ready import registered_studies
     from accelsim.sweeps.run import sweep
@@ -77,6 +79,7 @@ _HOMES = {
     "accelsim.network.statistics": ("LayerStatistics",),
     "accelsim.report.attention_study": ("attention_study",),
     "accelsim.report.build": ("simulate",),
+    "accelsim.report.folder": ("load_reports",),
     "accelsim.report.report": ("Report",),
     "accelsim.sweeps.ready": ("registered_studies",),
     "accelsim.sweeps.run": ("sweep",),
@@ -122,7 +125,9 @@ __all__ = [
     "load_accelerator",
     "load_integer_network",
     "load_network",
+    "load_reports",
     "map_network",
+    "plots",
     "quantise",
     "read_mapping",
     "recompute_attention",
@@ -145,6 +150,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plots":
+        return import_module("accelsim.plots")
     if name not in _HOME:
         raise AttributeError(f"module 'accelsim' has no attribute '{name}'")
     value = getattr(import_module(_HOME[name]), name)

@@ -44,7 +44,8 @@ def attention_command(
     from accelsim.report.attention_study import study_of
     from accelsim.report.attention_text import study_tables
     from accelsim.report.folder import write_study
-    from accelsim.report.plots.figures import plot_attention
+    from accelsim.report.plots.attention import attention
+    from accelsim.report.plots.drawing import save
     from accelsim.report.ways_out import Question, ways_out
 
     if tile_attention < 1:
@@ -55,7 +56,7 @@ def attention_command(
     study = study_of(question, ways)
     if output is not None:
         write_study(output, study, ways)
-        plot_attention(study, output / FIGURE)
+        save(attention(study), output / FIGURE)
         console.note(f"wrote {output}")
     console.warn(study.warnings, shown=not as_json)
     if as_json:

@@ -151,12 +151,11 @@ def _refuse_options(request: Request, rows: Sequence[int], frames: int | None, v
 
 def _saved(targets: Sequence[str]) -> list[_Variant]:
     from accelsim.report.folder import labelled_runs, read_report
-    from accelsim.report.report import Report
 
     runs = labelled_runs(targets)
     if len(runs) < 2:
         raise InputError(f"compare: {targets[0]} is one run; give another run folder to compare it with")
-    return [_Variant(run.label, Report(read_report(run.folder)), None) for run in runs]
+    return [_Variant(run.label, read_report(run.folder), None) for run in runs]
 
 
 def _simulated(request: Request, mappings: Sequence[str], rows: Sequence[int], frames: int | None) -> list[_Variant]:

@@ -37,8 +37,8 @@ def report_command(folders: FoldersArgument, output: PageOption) -> None:
 
 def _page_run(run: SavedRun) -> PageRun:
     from accelsim.hardware.accelerator import load_accelerator
-    from accelsim.report.folder import ACCELERATOR, read_rates, read_report, read_versions
+    from accelsim.report.folder import ACCELERATOR, read_report, read_versions
     from accelsim.report.page.page import PageRun
 
     machine = load_accelerator(run.folder / ACCELERATOR).model_dump(mode="json")
-    return PageRun(run.label, read_report(run.folder), read_rates(run.folder), machine, read_versions(run.folder))
+    return PageRun(run.label, read_report(run.folder), machine, read_versions(run.folder))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,12 +126,4 @@ def simulated(prepared: Prepared, frames: int | None) -> Report:
     from accelsim.report.build import simulate
 
     report = simulate(prepared.design, frames=frames, granularity=prepared.granularity)
-    return with_warnings(report, prepared.warnings)
-
-
-def with_warnings(report: Report, warnings: Iterable[str]) -> Report:
-    """`report` with more warnings in front."""
-    from accelsim.report.report import Report
-
-    body = report.body.model_copy(update={"warnings": (*warnings, *report.warnings)})
-    return Report(body, report.rates, report.certify)
+    return report.with_warnings(prepared.warnings)

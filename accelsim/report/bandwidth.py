@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.timing.bandwidth import Passed
-
 if TYPE_CHECKING:
     import polars as pl
+
+    from accelsim.timing.bandwidth import Passed
 
 #: Spans at most into which the time is cut.
 MOST_BINS = 2000

@@ -34,6 +34,7 @@ from accelsim.report.bandwidth import binned
 from accelsim.report.buffers import edge_columns, rooms
 from accelsim.report.certificate import certificate_of
 from accelsim.report.costs import area_part, energy_part, roofline_part
+from accelsim.report.history import history
 from accelsim.report.memory import memory_rows, traffic_rows, turns_sustained, turns_used
 from accelsim.report.resources import Resources, resource_warnings, resources_part
 from accelsim.report.statistics import statistics_rows
@@ -85,7 +86,12 @@ def simulate(
         return _in_turns(design, frames, granularity, source)
     run = _PipelineRun(design, checked_granularity(design, granularity), source, frames)
     body = parts.Body(**{name: made() for name, made in run.parts.items()})
-    return parts.Report(body, binned(run.passed), partial(certificate_of, design, granularity, source))
+    return parts.Report(
+        body,
+        binned(run.passed),
+        partial(certificate_of, design, granularity, source),
+        partial(history, design, granularity, source, frames),
+    )
 
 
 def simulated_parts(
@@ -204,6 +210,7 @@ def _in_turns(design: Design, frames: int | None, granularity: str | None, sourc
         ),
         binned(passed),
         partial(certificate_of, design, "row", None),
+        partial(history, design, "row", None, None),
     )
 
 

@@ -4,41 +4,48 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, NotModelled
 from accelsim.json_text import json_text
-from accelsim.mapping.design import Design, bind
-from accelsim.mapping.mapping import Granularity, mapping_text, read_mapping
-from accelsim.network.graph import Network
-from accelsim.report.attention_study import AttentionStudy
 from accelsim.report.bandwidth import Rates, rates_of
+from accelsim.report.history import History, history_of
 from accelsim.report.report import Body, Report
-from accelsim.report.ways_out import Way
+
+if TYPE_CHECKING:
+    from accelsim.mapping.design import Design
+    from accelsim.network.graph import Network
+    from accelsim.report.attention_study import AttentionStudy
+    from accelsim.report.ways_out import Way
 
 #: The file that makes a folder a run folder.
 MARK = "run.json"
 NETWORK, ARRAYS, ACCELERATOR, MAPPING = "network.yaml", "network.npz", "accelerator.yaml", "mapping.yaml"
 REPORT, VERSIONS = "report.json", "versions.json"
 STUDY, STUDY_TABLE = "attention.json", "attention.parquet"
+OCCUPANCY, ACTIVITY, BANDWIDTH = "occupancy.parquet", "activity.parquet", "bandwidth.parquet"
 #: Tables of a report, each in a Parquet file of its name; without rows where memory is not modelled.
 TABLES = (
     "buffers", "stages", "segments", "traffic", "memories", "bandwidth", "virtual_maps", "array",
     "energy", "area", "roofline", "statistics", "resources",
 )  # fmt: skip
 PACKAGES = ("accelsim", "numpy", "numba")
+#: Firings at most of which what happens over time is kept; longer runs are simulated again where it is asked for.
+MOST_FIRINGS_KEPT = 2**20
 
 #: More than the report of any network that can be simulated.
 LARGEST_JSON_BYTES = 2**30
 
 Model = TypeVar("Model", bound=BaseModel)
+Read = TypeVar("Read")
 
 
 class Options(BaseModel):
@@ -47,7 +54,7 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["run"] = "run"
-    granularity: Granularity
+    granularity: Literal["row", "pixel", "word"]
     frames: int | None = Field(None, ge=1)
 
 
@@ -73,19 +80,36 @@ def write_run(folder: str | Path, design: Design, report: Report, frames: int | 
     Weights are left out, since timing needs shapes only, unless which arrays are the same is part of the figures.
     Raises `InputError` where `folder` holds anything else than an earlier run, and leaves that alone.
     """
+    from accelsim.mapping.mapping import mapping_text
     from accelsim.network.writers.yaml import write_yaml_network
 
     place = _claimed(folder, "run")
-    (place / ARRAYS).unlink(missing_ok=True)
+    for name in (ARRAYS, OCCUPANCY, ACTIVITY):
+        (place / name).unlink(missing_ok=True)
     write_yaml_network(_without_idle_arrays(design.network), place / NETWORK)
     _write_yaml(place / ACCELERATOR, design.accelerator.model_dump(mode="json"))
     (place / MAPPING).write_text(mapping_text(design.mapping), encoding="utf-8")
     report.to_json(place / REPORT)
     for name in TABLES:
         getattr(report, name).write_parquet(place / f"{name}.parquet")
+    _write_history(place, report)
     _write_json(place / VERSIONS, versions())
     granularity: Any = report.body.granularity
     _write_json(place / MARK, Options(granularity=granularity, frames=frames).model_dump())
+
+
+def _write_history(place: Path, report: Report) -> None:
+    """What happens over time, unless it is too long to keep or not known."""
+    from accelsim.report.history import activity_table, occupancy_table
+
+    if report.replay is None:
+        return
+    try:
+        kept = report.replay(MOST_FIRINGS_KEPT)
+    except (InputError, NotModelled):
+        return
+    occupancy_table(kept.held).write_parquet(place / OCCUPANCY)
+    activity_table(kept.activity).write_parquet(place / ACTIVITY)
 
 
 def _without_idle_arrays(net: Network) -> Network:
@@ -118,6 +142,8 @@ def write_study(folder: str | Path, study: AttentionStudy, ways: Sequence[Way]) 
 
 def read_study(folder: str | Path) -> AttentionStudy:
     """The attention study in a folder. Raises `InputError` for any other folder."""
+    from accelsim.report.attention_study import AttentionStudy
+
     path = Path(folder) / STUDY
     if not path.is_file():
         raise InputError(f"{path}: not there; accelsim attention NETWORK -o DIR writes it")
@@ -154,22 +180,47 @@ def is_run_folder(path: str | Path) -> bool:
     return (Path(path) / MARK).is_file()
 
 
-def read_report(folder: Path) -> Body:
+def load_reports(folder: str | Path) -> dict[str, Report]:
+    """The reports in a folder written by `-o`, by the names of its runs; as many as it compares, or one.
+
+    Raises `InputError` for any other folder.
+    """
+    return {run.label: read_report(run.folder) for run in saved_runs(folder)}
+
+
+def read_report(folder: Path) -> Report:
     """The report in a run folder."""
-    return _checked(Body, _read_json(folder / REPORT), folder / REPORT)
+    body = _checked(Body, _read_json(folder / REPORT), folder / REPORT)
+    return Report(body, read_rates(folder), replay=partial(_read_history, folder))
 
 
 def read_rates(folder: Path) -> tuple[Rates, ...]:
     """What passed each memory over time, as a run folder holds it."""
+    return _of_tables(rates_of, folder / BANDWIDTH)
+
+
+def _read_history(folder: Path, most_firings: int | None) -> History:
+    """As the folder holds it, or simulated again from its inputs where that was too long to keep."""
+    from accelsim.report.history import history
+
+    if (folder / OCCUPANCY).is_file():
+        return _of_tables(history_of, folder / OCCUPANCY, folder / ACTIVITY)
+    design, options = read_design(folder)
+    return history(design, options.granularity, None, options.frames, most_firings)
+
+
+def _of_tables(made: Callable[..., Read], *paths: Path) -> Read:
+    """What is `made` of the tables in some files."""
     import polars as pl
 
-    path = folder / "bandwidth.parquet"
-    if not path.is_file():
-        raise InputError(f"{path}: not there; simulate with -o again, which writes it")
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise InputError(f"{missing[0]}: not there; simulate with -o again, which writes it")
     try:
-        return rates_of(pl.read_parquet(path))
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"{path}: not readable as bandwidth over time ({str(error).splitlines()[0]})") from None
+        return made(*map(pl.read_parquet, paths))
+    except (pl.exceptions.PolarsError, OSError, ValueError, TypeError, IndexError) as error:
+        cause = (str(error).splitlines() or [""])[0]
+        raise InputError(f"{paths[-1]}: not readable as {paths[-1].stem} over time ({cause})") from None
 
 
 def read_versions(folder: Path) -> dict[str, str]:
@@ -184,6 +235,8 @@ def read_versions(folder: Path) -> dict[str, str]:
 def read_design(folder: Path) -> tuple[Design, Options]:
     """The design that a run folder was made from, and how it was simulated."""
     from accelsim.hardware.accelerator import load_accelerator
+    from accelsim.mapping.design import bind
+    from accelsim.mapping.mapping import read_mapping
     from accelsim.network.load import load_network
 
     options = _checked(Options, _read_json(folder / MARK), folder / MARK)

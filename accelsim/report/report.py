@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from accelsim.errors import NotModelled
 from accelsim.json_text import json_text
 from accelsim.report.certified import Certificate
 from accelsim.report.cost import Area, AreaRow, Energy, EnergyRow, RooflineRow
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from accelsim.report.bandwidth import Rates
+    from accelsim.report.history import History
 
 #: Parts of a report that need a machine with memories.
 NEED_MEMORIES = ("traffic", "memories", "roofline")
@@ -367,17 +369,23 @@ class Report:
     """Frozen result of `simulate`: `body` has every number, the properties give tables, `str` the text.
 
     What passed each memory over time is in `rates`, which JSON leaves out. `certify` finds the certificate, when that
-    is asked for first; without it there is that of `body`, or none.
+    is asked for first; without it there is that of `body`, or none. `replay` simulates again for what stages do and
+    buffers hold over time, of at most so many firings.
     """
 
-    __slots__ = ("__dict__", "body", "certify", "rates")
+    __slots__ = ("__dict__", "body", "certify", "rates", "replay")
 
     def __init__(
-        self, body: Body, rates: tuple[Rates, ...] = (), certify: Callable[[], Certificate] | None = None
+        self,
+        body: Body,
+        rates: tuple[Rates, ...] = (),
+        certify: Callable[[], Certificate] | None = None,
+        replay: Callable[[int | None], History] | None = None,
     ) -> None:
         self.body = body
         self.rates = rates
         self.certify = certify
+        self.replay = replay
 
     @property
     def throughput(self) -> Throughput:
@@ -421,7 +429,12 @@ class Report:
 
     def certified(self) -> Report:
         """The same with its certificate in `body`, and so in JSON and text."""
-        return Report(self.body.model_copy(update={"certificate": self.certificate}), self.rates)
+        return Report(self.body.model_copy(update={"certificate": self.certificate}), self.rates, replay=self.replay)
+
+    def with_warnings(self, warnings: Iterable[str]) -> Report:
+        """The same with more warnings in front."""
+        body = self.body.model_copy(update={"warnings": (*warnings, *self.warnings)})
+        return Report(body, self.rates, self.certify, self.replay)
 
     @cached_property
     def virtual_maps(self) -> pl.DataFrame:
@@ -472,6 +485,31 @@ class Report:
         from accelsim.report.bandwidth import rates_table
 
         return rates_table(self.rates)
+
+    @cached_property
+    def history(self) -> History:
+        """What stages do and buffers hold over a period, a round of segments, or all of a run that is not steady.
+
+        Simulated again when it is asked for first. Raises `NotModelled` for words, of which no times are kept, and
+        `InputError` where there are too many firings.
+        """
+        if self.replay is None:
+            raise NotModelled(f"{self.body.network}: times of single firings are kept neither by words nor in JSON")
+        return self.replay(None)
+
+    @cached_property
+    def occupancy(self) -> pl.DataFrame:
+        """Elements held over time, one row an edge and change; raises what `history` does."""
+        from accelsim.report.history import occupancy_table
+
+        return occupancy_table(self.history.held)
+
+    @cached_property
+    def activity(self) -> pl.DataFrame:
+        """Cycles at work and waiting, one row a stage and span of cycles; raises what `history` does."""
+        from accelsim.report.history import activity_table
+
+        return activity_table(self.history.activity)
 
     @cached_property
     def stages(self) -> pl.DataFrame:

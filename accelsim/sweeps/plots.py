@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from accelsim.errors import InputError
-from accelsim.report.plots.drawing import PALETTE, finish, panels_of, save, short, styled, thousands
-from accelsim.report.plots.figures import CURVES
+from accelsim.report.plots.drawing import CURVES, PALETTE, finish, panels_of, short, styled, thousands
 from accelsim.sweeps.pareto import NETWORK, pareto_front
 from accelsim.sweeps.table import POINT, SPEED
 from accelsim.yaml_file import suggestion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SIZE = (6.4, 4.2)
 #: Designs drawn at most, evenly picked; the front is always drawn whole.
@@ -26,11 +25,13 @@ MOST_LINES = len(CURVES)
 WIDE_RATIO = 16
 
 
-def plot_pareto(table: pl.DataFrame, objectives: Mapping[str, str], path: str | Path, title: str = "") -> None:
-    """Every design against the first two of `objectives`, and the front between them, into a figure file.
+def pareto(table: pl.DataFrame, objectives: Mapping[str, str], title: str = "") -> Figure:
+    """Every design of a sweep's table against the first two of `objectives`, and the front between them.
 
-    Raises `InputError` where there are fewer, or where no design has both.
+    `objectives` says of columns whether to "minimise" or "maximise" them. Raises `InputError` where there are fewer
+    than two, where one is no column of numbers, or where no design has both.
     """
+    _check_table(table)
     if len(objectives) < 2:
         raise InputError("a Pareto plot needs two objectives; name them in the study, or give --x and --y")
     (x, _), (y, _) = wanted = list(objectives.items())[:2]
@@ -45,22 +46,19 @@ def plot_pareto(table: pl.DataFrame, objectives: Mapping[str, str], path: str | 
         panel.plot(front[x], front[y], "o", ms=4, color=PALETTE["red"], label=best)
         _scaled(panel, drawn, x, y)
         finish(figure, [panel], [title or f"{y} against {x}"])
-        save(figure, path)
+    return figure
 
 
-def plot_axis(
-    table: pl.DataFrame,
-    path: str | Path,
-    x: str | None = None,
-    y: str | None = None,
-    by: str | None = None,
-    title: str = "",
-) -> None:
-    """A figure along an axis, a line for each value of another, into a figure file.
+def axis(
+    table: pl.DataFrame, x: str | None = None, y: str | None = None, by: str | None = None, title: str = ""
+) -> Figure:
+    """A figure of a sweep's table along an axis, a line for each value of another.
 
     Where further axes vary, each line is drawn through the means, with the span of all designs around it. Names left
     out are the first axis of numbers, the first figure, and the axis of fewest values that varies else.
+    Raises `InputError` for a name that is no column, and for more values than lines can be told apart.
     """
+    _check_table(table)
     varied = axes_of(table)
     x = _chosen(table, x, [name for name in varied if table[name].dtype.is_numeric()], "axis of numbers that varies")
     y = _chosen(table, y, figures_of(table), "figure")
@@ -81,7 +79,13 @@ def plot_axis(
         rest = [name for name in others if name != by]
         over = f"; means and spans over {', '.join(rest)}" if rest else ""
         finish(figure, [panel], [(title or f"{y} along {x}") + over])
-        save(figure, path)
+    return figure
+
+
+def _check_table(table: pl.DataFrame) -> None:
+    if not isinstance(table, pl.DataFrame) or SPEED not in table.columns:
+        what = "table" if isinstance(table, pl.DataFrame) else type(table).__name__
+        raise InputError(f"this {what} is not one of a sweep; sweep and search give one")
 
 
 def axes_of(table: pl.DataFrame) -> list[str]:

@@ -90,24 +90,28 @@ class Timeline:
 
 
 def timeline(
-    design: Design, granularity: str | None = None, source: str | None = None, frames: int | None = None
+    design: Design,
+    granularity: str | None = None,
+    source: str | None = None,
+    frames: int | None = None,
+    most_firings: int = MOST_FIRINGS,
 ) -> Timeline:
     """Simulates `design` and tells what its stages do; the arguments are those of `simulate`.
 
     Raises `NotModelled` for words, of which no times are kept, and `InputError` where there are more firings than
-    `MOST_FIRINGS`, besides what `simulate` raises.
+    `most_firings`, besides what `simulate` raises.
     """
     if design.mapping.segments:
-        return turns_timeline(take_turns(design))
+        return turns_timeline(take_turns(design), most_firings)
     chosen = checked_granularity(design, granularity)
-    return trace_timeline(schedule(streamed(design, chosen), chosen, source, frames))
+    return trace_timeline(schedule(streamed(design, chosen), chosen, source, frames), most_firings)
 
 
-def trace_timeline(trace: Trace) -> Timeline:
+def trace_timeline(trace: Trace, most_firings: int = MOST_FIRINGS) -> Timeline:
     """One period of a steady trace, or all of any other."""
     name = trace.design.network.name
     frames = trace.period_frames if trace.steady else trace.frames
-    _check_size(f"{frames:,} frames of {name}", frames * int(trace.pipeline.first_firing[-1]))
+    _check_size(f"{frames:,} frames of {name}", frames * int(trace.pipeline.first_firing[-1]), most_firings)
     whole = trace if trace.steady else from_rest(trace)
     spans = [_wrapped(one, whole) for one in _spans(whole)]
     oldest = min((int(one.frame.min()) for one in spans if one.frame.size), default=0)
@@ -126,9 +130,9 @@ def trace_timeline(trace: Trace) -> Timeline:
     )
 
 
-def turns_timeline(turns: Turns) -> Timeline:
+def turns_timeline(turns: Turns, most_firings: int = MOST_FIRINGS) -> Timeline:
     """One round of all segments."""
-    _check_size(f"a round of {turns.design.network.name}", _firings(turns))
+    _check_size(f"a round of {turns.design.network.name}", _firings(turns), most_firings)
     tracks: dict[str, list[Spans]] = defaultdict(list)
     held: dict[str, list[Level]] = defaultdict(list)
     visited: list[Visited] = []
@@ -172,10 +176,10 @@ def _firings(turns: Turns) -> int:
     )
 
 
-def _check_size(what: str, firings: int) -> None:
-    if firings > MOST_FIRINGS:
+def _check_size(what: str, firings: int, most: int) -> None:
+    if firings > most:
         raise InputError(
-            f"{what}: a timeline of {firings:,} firings; the most is {MOST_FIRINGS:,}: take fewer frames, "
+            f"{what}: a timeline of {firings:,} firings; the most is {most:,}: take fewer frames, "
             "rows as tokens, or larger tiles"
         )
 

@@ -2,14 +2,20 @@
 
 import pytest
 
+from accelsim.cli.plot import KINDS as ALL
+from accelsim.cli.plot import OF_SWEEPS
 from tests.cli.conftest import SMALL
+from tests.cli.test_sweep import STUDY
 
-KINDS = ("buffers", "roles", "occupancy", "timeline")
+KINDS = ("buffers", "roles", "occupancy", "timeline", "bandwidth", "energy", "roofline")
+
+#: A machine that moves weights and maps through its memory.
+MEMORY = ("--set", "weights=frame", "--set", "interface=memory")
 
 
 @pytest.fixture
 def folder(done, tmp_path):
-    done("compare", "efficientnet_b0", *SMALL, "--tile-attention", "2", "-o", tmp_path / "both")
+    done("compare", "efficientnet_b0", *SMALL, *MEMORY, "--tile-attention", "2", "-o", tmp_path / "both")
     return tmp_path / "both"
 
 
@@ -58,8 +64,25 @@ def test_what_cannot_be_drawn(run, folder, tmp_path, monkeypatch, argv, said):
     assert len(outcome.err.splitlines()) == 1
 
 
-def test_a_greedy_run_without_bounds_has_no_period(done, run, tmp_path):
+def test_a_greedy_run_is_drawn_from_its_start(done, tmp_path):
     done("simulate", "mobilenet_v3_small", *SMALL, "--source", "greedy", "-o", tmp_path / "run")
-    outcome = run("plot", tmp_path / "run", "--kind", "occupancy", "-o", tmp_path / "fig.svg")
-    assert outcome.status == 2
-    assert "period" in outcome.err
+    done("plot", tmp_path / "run", "--kind", "occupancy", "-o", tmp_path / "fig.svg")
+    assert "<!-- run: the first" in (tmp_path / "fig.svg").read_text(encoding="utf-8")
+
+
+def test_a_folder_of_another_kind_says_what_it_is_good_for(done, run, folder, tmp_path):
+    study = tmp_path / "study.yaml"
+    study.write_text(STUDY)
+    done("sweep", study, "-o", tmp_path / "sweep")
+    for place, kind, said in (
+        (tmp_path / "sweep", "buffers", "a sweep's folder; it has no --kind buffers but pareto and axis"),
+        (folder, "pareto", "--kind pareto is of what accelsim sweep STUDY -o DIR writes"),
+        (folder, "attention", "--kind attention is of what accelsim attention -o DIR writes"),
+        (tmp_path, "buffers", "expected a run folder, as -o writes it"),
+    ):
+        outcome = run("plot", place, "--kind", kind, "-o", tmp_path / "fig.svg")
+        assert outcome.status == 2
+        assert said in outcome.err
+    for kind in OF_SWEEPS:
+        done("plot", tmp_path / "sweep", "--kind", kind, "-o", tmp_path / "fig.svg")
+    assert {*KINDS, *OF_SWEEPS, "attention"} == {*ALL}

@@ -9,11 +9,14 @@ import pytest
 from accelsim import InputError, load_accelerator, map_network, simulate
 from accelsim.network.graph import Node, network
 from accelsim.network.layers import Dense, Input
+from accelsim.report import folder as folders
 from accelsim.report.bandwidth import MOST_BINS
 from accelsim.report.folder import (
     ACCELERATOR,
+    ACTIVITY,
     MARK,
     NETWORK,
+    OCCUPANCY,
     REPORT,
     TABLES,
     read_design,
@@ -37,7 +40,33 @@ def test_design_and_report_come_back(folder, design, report):
     assert back.mapping.unroll == design.mapping.unroll
     assert back.network.nodes == design.network.nodes
     assert simulate(back).to_json() == report.to_json()
-    assert read_report(folder).model_dump() == report.body.model_dump()
+    assert read_report(folder).body.model_dump() == report.body.model_dump()
+
+
+def test_what_happened_over_time_comes_back(folder, report):
+    back = read_report(folder)
+    assert back.occupancy.equals(report.occupancy)
+    assert back.activity.equals(report.activity)
+    assert back.bandwidth.equals(report.bandwidth)
+
+
+def test_what_is_too_long_to_keep_is_simulated_again(tmp_path, design, report, monkeypatch):
+    monkeypatch.setattr(folders, "MOST_FIRINGS_KEPT", 10)
+    write_run(tmp_path / "run", design, report)
+    assert not (tmp_path / "run" / OCCUPANCY).exists()
+    back = read_report(tmp_path / "run")
+    assert back.occupancy.equals(report.occupancy)
+    assert back.activity.equals(report.activity)
+
+
+@pytest.mark.parametrize("name", [OCCUPANCY, ACTIVITY])
+def test_damaged_times_are_named(folder, name):
+    pl.DataFrame({"stage": ["a"]}).write_parquet(folder / name)
+    with pytest.raises(InputError, match=r"activity\.parquet: not readable as activity over time"):
+        _ = read_report(folder).history
+    (folder / name).write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="not readable"):
+        _ = read_report(folder).history
 
 
 def test_capacities_come_back(tmp_path, sized):
@@ -118,7 +147,7 @@ def test_segments_come_back(in_turns, turns_design, turns):
     assert back.mapping == turns_design.mapping
     assert back.mapping.choice == turns_design.mapping.choice
     assert simulate(back).to_json() == turns.to_json()
-    assert read_report(in_turns).model_dump() == turns.body.model_dump()
+    assert read_report(in_turns).body.model_dump() == turns.body.model_dump()
 
 
 def test_tables_are_those_of_the_report(in_turns, turns):

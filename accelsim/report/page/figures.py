@@ -3,60 +3,66 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from xml.etree.ElementTree import Element, parse
 
-from accelsim.errors import InputError
-from accelsim.report.bandwidth import Rates
-from accelsim.report.compare import Run
+from accelsim.errors import InputError, NotModelled
 from accelsim.report.page.elements import tag
-from accelsim.report.plots.costs import plot_energy, plot_roofline
-from accelsim.report.plots.figures import plot_bandwidth, plot_buffers, plot_roles, plot_traffic
+from accelsim.report.plots.bandwidth import bandwidth
+from accelsim.report.plots.buffers import buffers, roles
+from accelsim.report.plots.drawing import save
+from accelsim.report.plots.energy import energy
+from accelsim.report.plots.occupancy import occupancy
+from accelsim.report.plots.roofline import roofline
+from accelsim.report.plots.timeline import timeline
+from accelsim.report.plots.traffic import traffic
+from accelsim.report.report import Report
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Elements of a figure's file that are about the file, or would change the look of the page around it.
 LEFT_OUT = ("metadata", "style")
 
 
-class Figure(NamedTuple):
-    """A title, and what draws the figure of some runs into a file."""
+class Drawn(NamedTuple):
+    """A title, and what draws the figure of some runs."""
 
     title: str
-    draw: Callable[[Sequence[Run], Path], None]
+    draw: Callable[[Mapping[str, Report]], Figure]
 
 
 FIGURES = (
-    Figure("Buffers by role", plot_roles),
-    Figure("Buffers by layer", plot_buffers),
-    Figure("Traffic off the chip", plot_traffic),
-    Figure("Energy by layer", plot_energy),
-    Figure("Roofline", plot_roofline),
+    Drawn("Buffers by role", roles),
+    Drawn("Buffers by layer", buffers),
+    Drawn("Buffers over time, the largest", occupancy),
+    Drawn("Stages over time", timeline),
+    Drawn("Traffic off the chip", traffic),
+    Drawn("Bandwidth over time", bandwidth),
+    Drawn("Energy by layer", energy),
+    Drawn("Roofline", roofline),
 )
 
 
-def figures(runs: Sequence[Run], rates: Sequence[tuple[Rates, ...]]) -> list[Element]:
+def figures(runs: Mapping[str, Report]) -> list[Element]:
     """Every figure that these runs have; of the others, why there is none."""
-
-    def bandwidth(shown: Sequence[Run], path: Path) -> None:
-        plot_bandwidth([(*run, one) for run, one in zip(shown, rates, strict=True)], path)
-
-    wanted = (*FIGURES, Figure("Bandwidth over time", bandwidth))
-    return [_figure(figure, runs, f"f{number}") for number, figure in enumerate(wanted)]
+    return [_figure(drawn, runs, f"f{number}") for number, drawn in enumerate(FIGURES)]
 
 
-def _figure(figure: Figure, runs: Sequence[Run], prefix: str) -> Element:
+def _figure(drawn: Drawn, runs: Mapping[str, Report], prefix: str) -> Element:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "figure.svg"
         try:
-            figure.draw(runs, path)
-        except InputError as error:
-            return tag("p", tag("b", figure.title), f": not drawn. {error}", class_="note")
+            save(drawn.draw(runs), path)
+        except (InputError, NotModelled) as error:
+            return tag("p", tag("b", drawn.title), f": not drawn. {error}", class_="note")
         drawing = _inlined(parse(path).getroot(), prefix)
     drawing.set("role", "img")
-    drawing.set("aria-label", figure.title)
-    return tag("figure", tag("figcaption", figure.title), drawing)
+    drawing.set("aria-label", drawn.title)
+    return tag("figure", tag("figcaption", drawn.title), drawing)
 
 
 def _inlined(root: Element, prefix: str) -> Element:

@@ -11,7 +11,7 @@ from accelsim.report.facts import frames_waiting
 from accelsim.report.page.elements import tag
 from accelsim.report.page.layout import STAGE_WIDTH, Layout, layered
 from accelsim.report.page.sizes import size_text
-from accelsim.report.plots.figures import ROLE_COLOURS
+from accelsim.report.plots.buffers import ROLE_COLOURS
 from accelsim.report.report import Body, BufferRow, StageRow
 from accelsim.report.tables import quantity
 from accelsim.report.text import ROLE_MEANINGS

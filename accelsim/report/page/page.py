@@ -11,7 +11,6 @@ from string import Template
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
-from accelsim.report.bandwidth import Rates
 from accelsim.report.compare import Run, comparison_tables
 from accelsim.report.facts import takes_turns
 from accelsim.report.page import summary
@@ -19,8 +18,8 @@ from accelsim.report.page.data import compared_buffers, data_table, report_data
 from accelsim.report.page.elements import html_text, section, static_table, tag
 from accelsim.report.page.figures import figures
 from accelsim.report.page.graph import graph
-from accelsim.report.plots.figures import ROLE_COLOURS
-from accelsim.report.report import Body
+from accelsim.report.plots.buffers import ROLE_COLOURS
+from accelsim.report.report import Body, Report
 from accelsim.report.tables import printable
 from accelsim.report.text import MEASURE_MEANINGS, TURNS_MEANINGS, report_tables, title_line
 
@@ -32,8 +31,7 @@ class PageRun(NamedTuple):
     """
 
     label: str
-    body: Body
-    rates: tuple[Rates, ...]
+    report: Report
     machine: Mapping[str, Any]
     versions: Mapping[str, str]
 
@@ -43,7 +41,7 @@ def page_text(runs: Sequence[PageRun]) -> str:
 
     Raises `InputError` where a report's edges form a circle.
     """
-    shown = [Run(run.label, run.body) for run in runs]
+    shown = [Run(run.label, run.report.body) for run in runs]
     title = " and ".join(dict.fromkeys(f"{body.network} on {body.accelerator}" for _, body in shown))
     sections = list(_sections(runs, shown))
     links = [tag("a", part[0].text, href=f"#{part.get('id')}") for part in sections]
@@ -80,7 +78,7 @@ def _sections(runs: Sequence[PageRun], shown: Sequence[Run]) -> Iterator[Element
         tables = [static_table(table) for table in comparison_tables(shown) if table.rows]
         together = compared_buffers(shown)
         yield section("Side by side", "comparison", together, tag("div", *tables, class_="columns"))
-    yield section("Figures", "figures", *figures(shown, [run.rates for run in runs]))
+    yield section("Figures", "figures", *figures({run.label: run.report for run in runs}))
     yield section("Network", "network", *_each(shown, _network))
     yield section("Tables", "tables", *_each(shown, lambda run: tag("div", *report_data(run.body))))
     yield section("Report", "report", *_each(shown, _report))
@@ -176,7 +174,7 @@ def _machines(runs: Sequence[PageRun]) -> Iterator[Element]:
     for run in runs[:1] if alike else runs:
         fields = dict(_flat(run.machine))
         table = pl.DataFrame({"field": [*fields], "value": [*fields.values()]})
-        title = f"The machine, {run.body.accelerator}"
+        title = f"The machine, {run.report.body.accelerator}"
         element = data_table(title if alike else f"{title} ({run.label})", table)
         if element is not None:
             yield element

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelsim.errors import InputError
+from accelsim.report.facts import takes_turns
+from accelsim.report.report import Body
 from accelsim.report.tables import printable
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ PALETTE = {
     "red": "#D55E00",
     "grey": "#999999",
 }
+#: Colour and dash of one curve after another: told apart in black and white as well.
+CURVES = tuple(
+    (PALETTE[colour], dash) for dash in ("-", "--", ":") for colour in ("blue", "red", "green", "orange", "pink", "sky")
+)
 STYLE: Any = {
     "svg.hashsalt": "accelsim",
     "font.family": "DejaVu Sans",
@@ -62,6 +68,18 @@ def short(name: str, longest: int = 44) -> str:
     """A name that leaves room for the figure; a dollar sign would start mathematics."""
     short = name if len(name) <= longest else f"...{name[3 - longest :]}"
     return printable(short).replace("$", r"\$")
+
+
+def time_axis(clock_hz: int) -> str:
+    """The name of an axis of time."""
+    return f"time (cycles at {clock_hz / 10**6:,g} MHz)"
+
+
+def span_title(body: Body, cycles: int) -> str:
+    """What a figure over time shows of a run."""
+    if not body.throughput.steady:
+        return f"the first {cycles:,} cycles"
+    return f"a {'round' if takes_turns(body) else 'period'} of {cycles:,} cycles"
 
 
 def styled() -> AbstractContextManager[None]:
@@ -105,9 +123,13 @@ def finish(figure: Figure, panels: Sequence[Axes], subjects: Sequence[str], colu
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Writes the figure so that the same figure gives the same bytes."""
+    """Writes a figure into an .svg, .png or .pdf file, so that the same figure gives the same bytes.
+
+    Raises `InputError` for any other file.
+    """
     target = Path(path)
     kind = target.suffix.lower().removeprefix(".")
     if kind not in METADATA:
         raise InputError(f"{target}: a figure's file ends in {', '.join(f'.{name}' for name in METADATA)}")
-    figure.savefig(target, format=kind, metadata=METADATA[kind])
+    with styled():
+        figure.savefig(target, format=kind, metadata=METADATA[kind])

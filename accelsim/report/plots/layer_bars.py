@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from accelsim.report.plots import drawing
-from accelsim.report.report import Body
+from accelsim.report.plots.runs import Shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST_LAYERS = 20
 
@@ -20,35 +20,34 @@ MOST_LAYERS = 20
 Layers = dict[str, dict[str, float]]
 
 
-def plot_layers(
-    runs: Sequence[tuple[str, Body]],
+def layer_bars(
+    runs: Sequence[Shown],
     sizes: Sequence[Layers],
     colours: Mapping[str, str],
     unit: int,
     titles: Sequence[str],
     axis: str,
-    path: str | Path,
-) -> None:
+) -> Figure:
     """A bar a layer, its parts in the order of `colours`."""
     totals: dict[str, float] = {}
     for layers in sizes:
         for layer, parts in layers.items():
             totals[layer] = max(totals.get(layer, 0), sum(parts.values()))
-    shown = sorted(totals, key=lambda layer: (-totals[layer], layer))[:MOST_LAYERS]
-    others = len(totals) - len(shown)
-    bars = [drawing.short(layer) for layer in shown] + [f"{others} other layers"] * (others > 0)
+    longest = sorted(totals, key=lambda layer: (-totals[layer], layer))[:MOST_LAYERS]
+    others = len(totals) - len(longest)
+    bars = [drawing.short(layer) for layer in longest] + [f"{others} other layers"] * (others > 0)
     with drawing.styled():
         figure, panels = drawing.panels_of(len(runs), (5.2, 1.2 + 0.2 * len(bars)), sharex=True)
-        for panel, (label, _), title, layers in zip(panels, runs, titles, sizes, strict=True):
-            _stacks(panel, shown, layers, unit, colours)
-            panel.set_title(f"{drawing.short(label)}: {title}")
+        for panel, run, title, layers in zip(panels, runs, titles, sizes, strict=True):
+            _stacks(panel, longest, layers, unit, colours)
+            panel.set_title(f"{drawing.short(run.label)}: {title}")
             panel.set_xlabel(axis)
             panel.xaxis.set_major_formatter(drawing.thousands)
             panel.grid(axis="x")
         panels[0].set_yticks(range(len(bars)), bars)
         panels[0].set_ylim(len(bars) - 0.4, -0.6)
-        drawing.finish(figure, panels, [f"{body.network} on {body.accelerator}" for _, body in runs])
-        drawing.save(figure, path)
+        drawing.finish(figure, panels, [run.subject for run in runs])
+    return figure
 
 
 def largest(sizes: Sequence[Layers]) -> float:

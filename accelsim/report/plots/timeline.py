@@ -1,108 +1,93 @@
-"""The timeline as a figure: a strip a stage, filled by what it does with its time."""
+"""What stages do over time: a strip a stage, filled by what it does with its time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.report.facts import takes_turns
+from accelsim.report.history import BUSY, STATES, Activity
 from accelsim.report.plots import drawing
 from accelsim.report.plots.drawing import PALETTE
-from accelsim.timing.kernels.pipeline import INPUT, PORT, SOURCE, SPACE
-from accelsim.timing.timeline import BUSY, STATES, Spans, Timeline
+from accelsim.report.plots.runs import Runs, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-#: From the bottom of a strip up; what is left is nobody's turn.
-STATE_COLOURS = {
-    BUSY: PALETTE["blue"],
-    INPUT: PALETTE["sky"],
-    SPACE: PALETTE["red"],
-    PORT: PALETTE["orange"],
-    SOURCE: "#dddddd",
+#: From the bottom of a strip up, with their names; what is left is nobody's turn.
+STATE_LOOKS = {
+    BUSY: (PALETTE["blue"], "busy"),
+    "waiting_input": (PALETTE["sky"], "waits for input"),
+    "waiting_space": (PALETTE["red"], "waits for space"),
+    "waiting_port": (PALETTE["orange"], "waits for a port"),
+    "waiting_source": ("#dddddd", "waits for the source"),
 }
 MOST_STAGES = 24
-MOST_SPANS = 240
 #: Of a strip's height, what is filled.
 FILLED = 0.86
 
 Floats = NDArray[np.float64]
 
 
-def plot_timeline(runs: Sequence[tuple[str, Timeline]], path: str | Path) -> None:
+def timeline(runs: Runs) -> Figure:
     """What stages do over time, in the order of the network; a panel a run, each with a scale of its own.
 
     The height of a colour is the share of the time. The `MOST_STAGES` stages that are busy longest in any run have a
-    strip each, the rest their mean together.
+    strip each, the rest their mean together. Raises what `Report.history` raises.
     """
-    shown, others = _stages([run for _, run in runs])
-    strips = [drawing.short(name) for name in shown] + [f"mean of {len(others)} others"] * bool(others)
+    found = shown(runs)
+    activities = [run.report.history.activity for run in found]
+    longest, others = _stages(activities)
+    strips = [drawing.short(name) for name in longest] + [f"mean of {len(others)} others"] * bool(others)
     with drawing.styled():
-        figure, panels = drawing.panels_of(len(runs), (6.4, 1.6 + 0.24 * len(strips)), sharex=False)
-        for panel, (label, run) in zip(panels, runs, strict=True):
-            _strips(panel, run, shown, others)
-            panel.set_title(f"{drawing.short(label)}: {_what(run)} of {run.cycles:,} cycles")
-            panel.set_xlabel(f"time (cycles at {run.design.accelerator.clock_hz / 10**6:,g} MHz)")
-            panel.set_xlim(0, run.cycles)
+        figure, panels = drawing.panels_of(len(found), (6.4, 1.6 + 0.24 * len(strips)), sharex=False)
+        for panel, run, activity in zip(panels, found, activities, strict=True):
+            end = int(activity.cycles[-1])
+            _strips(panel, activity, longest, others)
+            panel.set_title(f"{drawing.short(run.label)}: {drawing.span_title(run.body, end)}")
+            panel.set_xlabel(drawing.time_axis(run.body.clock_hz))
+            panel.set_xlim(0, end)
             panel.xaxis.set_major_formatter(drawing.thousands)
             panel.locator_params(axis="x", nbins=5)
         panels[0].set_yticks(range(len(strips)), strips)
         panels[0].set_ylim(len(strips) - 0.5, -0.5)
-        blank = "; blank: not its turn" if any(run.visited for _, run in runs) else ""
+        blank = "; blank: not its turn" if any(takes_turns(run.body) for run in found) else ""
         panels[0].set_ylabel(f"stages (height: share of the time{blank})")
-        subjects = [f"{run.design.network.name} on {run.design.accelerator.name}" for _, run in runs]
-        drawing.finish(figure, panels, subjects)
-        drawing.save(figure, path)
+        drawing.finish(figure, panels, [run.subject for run in found])
+    return figure
 
 
-def shares(spans: Spans, state: int, edges: NDArray[np.int64]) -> Floats:
-    """The share of the time between neighbouring `edges`, in cycles, that is spent in a state."""
-    chosen = spans.state == state
-    begin, end = spans.begin[chosen], spans.end[chosen]
-    spent = np.append(0, np.cumsum(end - begin))
-    moments = np.stack([begin, end], axis=1).ravel()
-    by = np.interp(edges, moments, np.repeat(spent, 2)[1:-1]) if moments.size else np.zeros(edges.size)
-    found: Floats = np.diff(by) / np.diff(edges)
-    return found
-
-
-def _what(run: Timeline) -> str:
-    if not run.repeats:
-        return f"the first {run.frames} frames"
-    return "a round" if run.design.mapping.segments else "a period"
-
-
-def _stages(runs: Sequence[Timeline]) -> tuple[list[str], list[str]]:
+def _stages(activities: Sequence[Activity]) -> tuple[list[str], list[str]]:
     """Names of those that are shown and of the others, both in the order of the network."""
     busy: dict[str, float] = {}
-    for run in runs:
-        for name, spans in run.tracks.items():
-            busy[name] = max(busy.get(name, 0), spans.cycles_in(BUSY) / run.cycles)
+    for activity in activities:
+        for name, spent in activity.stages.items():
+            share = float(spent[STATES.index(BUSY)].sum() / activity.cycles[-1])
+            busy[name] = max(busy.get(name, 0), share)
     longest = set(sorted(busy, key=lambda name: -busy[name])[:MOST_STAGES])
     return [name for name in busy if name in longest], [name for name in busy if name not in longest]
 
 
-def _strips(panel: Axes, run: Timeline, shown: Sequence[str], others: Sequence[str]) -> None:
-    edges = np.unique(np.linspace(0, run.cycles, MOST_SPANS + 1).astype(np.int64))
-    groups = [[name] for name in shown] + [list(others)] * bool(others)
+def _strips(panel: Axes, activity: Activity, longest: Sequence[str], others: Sequence[str]) -> None:
+    groups = [[name] for name in longest] + [list(others)] * bool(others)
     for place, group in enumerate(groups):
-        tracks = [run.tracks[name] for name in group if name in run.tracks]
+        tracks = [activity.stages[name] for name in group if name in activity.stages]
         if tracks:
-            _strip(panel, place, tracks, edges)
+            _strip(panel, place, np.mean(tracks, axis=0) / np.diff(activity.cycles), activity.cycles)
 
 
-def _strip(panel: Axes, place: int, tracks: Sequence[Spans], edges: NDArray[np.int64]) -> None:
-    """The mean of some stages; shares are drawn upwards, while the axis runs down."""
-    bottom = np.full(edges.size - 1, place + FILLED / 2)
-    for state, colour in STATE_COLOURS.items():
-        share = np.mean([shares(spans, state, edges) for spans in tracks], axis=0)
+def _strip(panel: Axes, place: int, shares: Floats, cycles: NDArray[np.int64]) -> None:
+    """Shares, [states, spans], are drawn upwards, while the axis runs down."""
+    bottom = np.full(cycles.size - 1, place + FILLED / 2)
+    for state, (colour, label) in STATE_LOOKS.items():
+        share = shares[STATES.index(state)]
         if share.any():
             top = bottom - FILLED * share
             moves = np.append(True, (np.diff(bottom) != 0) | (np.diff(top) != 0))
-            steps = edges[np.append(moves, True)]
-            panel.stairs(bottom[moves], steps, baseline=top[moves], fill=True, color=colour, label=STATES[state])
+            steps = cycles[np.append(moves, True)]
+            panel.stairs(bottom[moves], steps, baseline=top[moves], fill=True, color=colour, label=label)
             bottom = top

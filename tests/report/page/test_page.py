@@ -11,7 +11,8 @@ import pytest
 
 import accelsim as acs
 from accelsim.report.page.page import page_text
-from tests.report.page.conftest import SCRIPT, page_run
+from tests.report.hostile import SCRIPT
+from tests.report.page.conftest import page_run
 
 VOID = {"meta", "input", "br", "img", "hr", "link"}
 #: Elements that the page may have; none of them fetches anything, and scripts are checked on their own.
