@@ -17,9 +17,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from accelsim.cost.operations import operations
+from accelsim.cost.parts import Part
 from accelsim.cost.windows import elements_read
 from accelsim.hardware.engine import SpatialEngine
 from accelsim.mapping.design import Design, Edge, Stage
@@ -31,21 +32,6 @@ from accelsim.mapping.work import fired_tensor, loop_nest
 from accelsim.network.layers import Product
 from accelsim.network.tensor import Tensor
 from accelsim.units import ceil_div
-
-Part = Literal[
-    "mac",
-    "add",
-    "multiply",
-    "weight_read",
-    "weight_write",
-    "buffer_read",
-    "buffer_write",
-    "sum_read",
-    "sum_write",
-    "memory_read",
-    "memory_write",
-    "leakage",
-]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from accelsim.cost.accesses import Access, Part, design_accesses
+from accelsim.cost.accesses import Access, design_accesses
+from accelsim.cost.parts import Part
 from accelsim.errors import InputError
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.figures import mac_pj, memory_pj_per_byte, operation_pj

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from accelsim.cost.accesses import Part
+from accelsim.cost.parts import Part
 
 
 class _Part(BaseModel):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
 from accelsim.errors import InputError
-from accelsim.report.plots.drawing import CURVES, PALETTE, finish, panels_of, short, styled, thousands
+from accelsim.report.plots.drawing import CURVES, PALETTE, by_ratios, finish, panels_of, short, styled, thousands
 from accelsim.sweeps.pareto import NETWORK, pareto_front
 from accelsim.sweeps.table import POINT, SPEED
 from accelsim.yaml_file import suggestion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 SIZE = (6.4, 4.2)
@@ -131,12 +132,14 @@ def _text(value: Any) -> str:
 
 def _scaled(panel: Axes, table: pl.DataFrame, x: str, y: str) -> None:
     """Names, thousands, and ratios where ends are far apart."""
-    for name, axis, scale in ((x, panel.xaxis, panel.set_xscale), (y, panel.yaxis, panel.set_yscale)):
+    sides: tuple[tuple[str, Axis, Literal["x", "y"]], ...] = ((x, panel.xaxis, "x"), (y, panel.yaxis, "y"))
+    for name, axis, side in sides:
         low, high = table[name].cast(pl.Float64).min(), table[name].cast(pl.Float64).max()
         assert isinstance(low, float)
         assert isinstance(high, float)
         if low > 0 and high / low >= WIDE_RATIO:
-            scale("log")
-        axis.set_major_formatter(thousands)
-        axis.set_label_text(name)
+            by_ratios(panel, side)
+        else:
+            axis.set_major_formatter(thousands)
+        axis.set_label_text(short(name))
     panel.grid(True)

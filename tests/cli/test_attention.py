@@ -88,4 +88,4 @@ def test_a_folder_without_a_study(run, done, tmp_path):
     done("simulate", "resnet18", "--input-shape", "1,3,64,64", "-o", tmp_path / "one")
     outcome = run("plot", tmp_path / "one", "--kind", "attention", "-o", tmp_path / "x.svg")
     assert outcome.status == 2
-    assert "attention.json" in outcome.err
+    assert "accelsim attention" in outcome.err

@@ -7,7 +7,7 @@ from accelsim.cli.plot import OF_SWEEPS
 from tests.cli.conftest import SMALL
 from tests.cli.test_sweep import STUDY
 
-KINDS = ("buffers", "roles", "occupancy", "timeline", "bandwidth", "energy", "roofline")
+KINDS = ("buffers", "roles", "occupancy", "timeline", "bandwidth", "traffic", "energy", "roofline")
 
 #: A machine that moves weights and maps through its memory.
 MEMORY = ("--set", "weights=frame", "--set", "interface=memory")

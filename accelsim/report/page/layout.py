@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from accelsim.errors import InputError
 
@@ -53,17 +51,21 @@ def layered(stages: Sequence[str], edges: Sequence[Edge]) -> Layout:
 
 def _ranks(stages: Sequence[str], edges: Sequence[Edge]) -> dict[str, int]:
     """The longest way to each stage; what nothing leads to stands just above its first reader."""
-    import networkx
-
-    graph = networkx.DiGraph()
-    graph.add_nodes_from(stages)
-    graph.add_edges_from(edges)
-    if not networkx.is_directed_acyclic_graph(graph):
-        raise InputError("the buffers of this report lead round in a circle; there is no pipeline to draw")
-    ranks = {name: rank for rank, names in enumerate(networkx.topological_generations(graph)) for name in names}
-    readers = {name: [ranks[reader] for reader in graph.successors(name)] for name in stages}
-    lone = {name for name in stages if not graph.in_degree(name) and readers[name]}
-    return {name: min(readers[name]) - 1 if name in lone else ranks[name] for name in stages}
+    producers: dict[str, list[str]] = {name: [] for name in stages}
+    for producer, consumer in edges:
+        producers[consumer].append(producer)
+    try:
+        order = list(TopologicalSorter(producers).static_order())
+    except CycleError:
+        raise InputError("the buffers of this report lead round in a circle; there is no pipeline to draw") from None
+    ranks: dict[str, int] = {}
+    for name in order:
+        ranks[name] = max((ranks[producer] + 1 for producer in producers[name]), default=0)
+    first_reader: dict[str, int] = {}
+    for producer, consumer in edges:
+        first_reader[producer] = min(first_reader.get(producer, ranks[consumer]), ranks[consumer])
+    lone = {name for name in stages if not producers[name] and name in first_reader}
+    return {name: first_reader[name] - 1 if name in lone else ranks[name] for name in stages}
 
 
 def _chains(edges: Sequence[Edge], ranks: Mapping[str, int]) -> list[list[Item]]:
@@ -119,10 +121,24 @@ def _wanted(item: Item, linked: Sequence[Item], places: Mapping[Item, float]) ->
 
 def _set_apart(row: Sequence[Item], wanted: Mapping[Item, float], places: dict[Item, float]) -> None:
     """Places a rank as near to what is wanted as its order and the widths allow, passing edges the nearest."""
-    from scipy.optimize import isotonic_regression
+    widths = [STAGE_WIDTH if isinstance(item, str) else PASSING_WIDTH for item in row]
+    offsets = [0.0, *itertools.accumulate((one + other) / 2 for one, other in itertools.pairwise(widths))]
+    aims = [wanted[item] - offset for item, offset in zip(row, offsets, strict=True)]
+    found = ascending(aims, [1.0 if width == STAGE_WIDTH else 2.0 for width in widths])
+    places.update((item, place + offset) for item, place, offset in zip(row, found, offsets, strict=True))
 
-    widths = np.array([STAGE_WIDTH if isinstance(item, str) else PASSING_WIDTH for item in row])
-    offsets = np.concatenate([[0.0], np.cumsum((widths[1:] + widths[:-1]) / 2)])
-    weights: NDArray[np.float64] = np.where(widths == STAGE_WIDTH, 1.0, 2.0)
-    aims = np.array([wanted[item] for item in row]) - offsets
-    places.update(zip(row, (isotonic_regression(aims, weights=weights).x + offsets).tolist(), strict=True))
+
+def ascending(aims: Iterable[float], weights: Iterable[float]) -> list[float]:
+    """The nearest to `aims` that never falls, by weighted least squares: neighbours that would are pooled.
+
+    >>> ascending([1.0, 4.0, 2.0, 9.0], [1.0, 1.0, 3.0, 1.0])
+    [1.0, 2.5, 2.5, 9.0]
+    """
+    pools: list[tuple[float, float, int]] = []
+    for mean, weight in zip(aims, weights, strict=True):
+        pool = (mean, weight, 1)
+        while pools and pools[-1][0] >= pool[0]:
+            (low, light, few), (high, heavy, many) = pools.pop(), pool
+            pool = (low * light + high * heavy) / (light + heavy), light + heavy, few + many
+        pools.append(pool)
+    return [mean for mean, _, count in pools for _ in range(count)]

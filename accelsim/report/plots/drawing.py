@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from accelsim.errors import InputError
 from accelsim.report.facts import takes_turns
@@ -80,6 +80,18 @@ def span_title(body: Body, cycles: int) -> str:
     if not body.throughput.steady:
         return f"the first {cycles:,} cycles"
     return f"a {'round' if takes_turns(body) else 'period'} of {cycles:,} cycles"
+
+
+def by_ratios(panel: Axes, *names: Literal["x", "y"]) -> None:
+    """Makes axes logarithmic, with plain numbers on them."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    for name in names:
+        panel.set(**{f"{name}scale": "log"})
+        axis = panel.xaxis if name == "x" else panel.yaxis
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(thousands)
 
 
 def styled() -> AbstractContextManager[None]:

@@ -43,8 +43,7 @@ def roofline(runs: Runs) -> Figure:
             panel.set_title(
                 f"{drawing.short(label)}: {len(placed)} layers" + (f", {on_chip} more stay on chip" * (on_chip > 0))
             )
-            panel.set_xscale("log")
-            panel.set_yscale("log")
+            drawing.by_ratios(panel, "x", "y")
             _roofs(panel, body, placed)
             _layers(panel, body, placed)
             panel.set_xlabel(f"MACs a byte, {drawing.short(off_chip_name(body))}")

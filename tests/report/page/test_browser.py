@@ -48,11 +48,14 @@ def opened(chromium, tmp_path):
 
 
 def table(driver, place):
-    """Opens the first table of a part of the page and gives it."""
+    """Opens the first table of a part of the page and gives it once it is drawn."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
     details = driver.find_elements("css selector", f"#{place} details.data")
     shown = next(one for one in details if one.is_displayed())
     if not shown.get_attribute("open"):
         click(driver, shown.find_element("tag name", "summary"))
+    WebDriverWait(driver, 20).until(lambda _: shown.find_elements("css selector", "tbody tr"))
     return shown
 
 

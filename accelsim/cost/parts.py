@@ -1,0 +1,18 @@
+"""The kinds of access that energy is spent on."""
+
+from typing import Literal
+
+Part = Literal[
+    "mac",
+    "add",
+    "multiply",
+    "weight_read",
+    "weight_write",
+    "buffer_read",
+    "buffer_write",
+    "sum_read",
+    "sum_write",
+    "memory_read",
+    "memory_write",
+    "leakage",
+]
