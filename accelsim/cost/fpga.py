@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
+from accelsim.cost.parts import ResourcePart
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.fpga import (
     DSP58_BITS,
@@ -33,15 +33,13 @@ UNIT_LUTS, ADDER_TENTHS = 300, 11
 #: Bits up to which activations are made by comparisons with 2^bits - 1 thresholds a channel.
 MOST_THRESHOLD_BITS = 16
 
-Part = Literal["multipliers", "weights", "thresholds", "arithmetic", "buffer"]
-
 
 @dataclass(frozen=True, slots=True)
 class Use:
     """What one part of a layer takes: DSPs, LUTs beside those that are memory, and memories."""
 
     layer: str
-    part: Part
+    part: ResourcePart
     name: str
     dsp: int = 0
     lut: int = 0

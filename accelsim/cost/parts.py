@@ -1,4 +1,4 @@
-"""The kinds of access that energy is spent on."""
+"""What energy and FPGA primitives are spent on."""
 
 from typing import Literal
 
@@ -16,3 +16,5 @@ Part = Literal[
     "memory_write",
     "leakage",
 ]
+
+ResourcePart = Literal["multipliers", "weights", "thresholds", "arithmetic", "buffer"]

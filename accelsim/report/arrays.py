@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from accelsim.mapping.array_use import ArrayUse
 from accelsim.report.facts import value_text
 from accelsim.report.report import ArrayRow, Body
 from accelsim.report.tables import Table, quantity
+
+if TYPE_CHECKING:
+    from accelsim.mapping.array_use import ArrayUse
 
 MOST_LAYERS = 8
 

@@ -36,7 +36,8 @@ from accelsim.report.certificate import certificate_of
 from accelsim.report.costs import area_part, energy_part, roofline_part
 from accelsim.report.history import history
 from accelsim.report.memory import memory_rows, traffic_rows, turns_sustained, turns_used
-from accelsim.report.resources import Resources, resource_warnings, resources_part
+from accelsim.report.resource_rows import Resources
+from accelsim.report.resources import resource_warnings, resources_part
 from accelsim.report.statistics import statistics_rows
 from accelsim.report.turns import crossing_rows, inner_rows, role_rows, segment_rows
 from accelsim.report.turns import stage_rows as turns_stage_rows

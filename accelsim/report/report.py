@@ -13,7 +13,7 @@ from accelsim.errors import NotModelled
 from accelsim.json_text import json_text
 from accelsim.report.certified import Certificate
 from accelsim.report.cost import Area, AreaRow, Energy, EnergyRow, RooflineRow
-from accelsim.report.resources import ResourceRow, Resources
+from accelsim.report.resource_rows import ResourceRow, Resources
 from accelsim.report.statistics import StatisticsRow
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from accelsim.report.facts import Fact, Section, Value
 from accelsim.report.report import Body
-from accelsim.report.resources import ResourceTotal
+from accelsim.report.resource_rows import ResourceTotal
 from accelsim.report.tables import quantity
 
 #: Primitives as text has them.

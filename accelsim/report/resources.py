@@ -1,15 +1,14 @@
-"""FPGA primitives in a report: a row a part of a layer, totals, and what the device has."""
+"""FPGA primitives counted for a report."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from accelsim.cost.fpga import MOST_THRESHOLD_BITS, Part, Use, buffer_use, is_counted, stage_uses
+from accelsim.cost.fpga import MOST_THRESHOLD_BITS, Use, buffer_use, is_counted, stage_uses
 from accelsim.hardware.fpga import Device, Primitive, placed
 from accelsim.mapping.design import Design, Edge
+from accelsim.report.resource_rows import ResourceRow, Resources, ResourceTotal
 from accelsim.units import ceil_div
 
 RULES = (
@@ -29,45 +28,6 @@ CURES = {
     "bram36": "size its buffers, tile its squeeze-excite blocks, or use fewer bits",
     "uram": "size its buffers, tile its squeeze-excite blocks, or use fewer bits",
 }
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ResourceRow(_Part):
-    """Primitives of one part of a layer."""
-
-    layer: str
-    part: Part = Field(description="multipliers, weights, thresholds, arithmetic without weights, or a buffer in front")
-    name: str = Field(description="the edge of a buffer, or what is stored")
-    width_bits: int = Field(description="of its memory; 0 where it has none")
-    words: int = Field(description="of its memory; 0 where it has none")
-    dsp: int
-    lut: int
-    bram18: int = Field(description="block RAMs of 18 Kib, two of which are one of 36 Kib")
-    uram: int
-
-
-class ResourceTotal(_Part):
-    """All of one primitive."""
-
-    used: int
-    available: int | None = Field(description="null where the machine names no device")
-    utilisation: float | None = Field(description="used / available; more than 1 does not fit")
-
-
-class Resources(_Part):
-    """What a pipeline of streaming blocks takes of an FPGA."""
-
-    device: str | None
-    dsp: ResourceTotal
-    lut: ResourceTotal
-    bram36: ResourceTotal
-    uram: ResourceTotal
-    rows: tuple[ResourceRow, ...]
-    not_counted: tuple[str, ...] = Field(description="stages for which there is no figure: the totals lack them")
-    rules: tuple[str, ...] = Field(description="how all this is counted, and what is not")
 
 
 def resources_part(running: Design, elements: Mapping[str, int]) -> Resources | None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from accelsim.network.graph import Network
 from accelsim.network.statistics import DENSITIES
 from accelsim.report.tables import Table
+
+if TYPE_CHECKING:
+    from accelsim.network.graph import Network
 
 
 class StatisticsRow(BaseModel):

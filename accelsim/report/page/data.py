@@ -13,7 +13,7 @@ from accelsim.report import report as parts
 from accelsim.report.compare import Run
 from accelsim.report.cost import AreaRow, RooflineRow
 from accelsim.report.page.elements import tag
-from accelsim.report.resources import ResourceRow
+from accelsim.report.resource_rows import ResourceRow
 from accelsim.report.statistics import StatisticsRow
 from accelsim.report.tables import printable
 
