@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from accelsim import plots
+    from accelsim.arithmetic.accuracy import accuracy
     from accelsim.arithmetic.execute import execute
     from accelsim.arithmetic.formats import Accumulator, Format, IntegerType
     from accelsim.arithmetic.load import load_integer_network, load_network
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from accelsim.timing.size import size_buffers
 
 _HOMES = {
+    "accelsim.arithmetic.accuracy": ("accuracy",),
     "accelsim.arithmetic.execute": ("execute",),
     "accelsim.arithmetic.formats": ("Accumulator", "Format", "IntegerType"),
     "accelsim.arithmetic.load": ("load_integer_network", "load_network"),
@@ -113,6 +115,7 @@ __all__ = [
     "Report",
     "Unroll",
     "UnsupportedError",
+    "accuracy",
     "array_use",
     "attention_study",
     "bind",

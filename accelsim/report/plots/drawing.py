@@ -125,7 +125,7 @@ def matrix_of(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figur
 def finish(figure: Figure, panels: Sequence[Axes], subjects: Sequence[str], columns: int | None = None) -> None:
     """What all panels show above them, and one legend below, every look once; long names get a line each."""
     wide = columns or len(panels)
-    figure.suptitle(short("; ".join(dict.fromkeys(subjects)), 80 * wide), x=0.01, ha="left")
+    figure.suptitle(short("; ".join(dict.fromkeys(subjects)), 100 * wide), x=0.01, ha="left")
     found: dict[str, Any] = {}
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
