@@ -15,10 +15,19 @@ if TYPE_CHECKING:
     from rich.progress import Progress, Task
 
 
+#: Whether what is only of interest meanwhile is left unsaid, process-wide as the streams are.
+_is_quiet = False
+
 #: Columns where no terminal sets them: long layer names stay whole.
 PIPE_WIDTH = 160
 #: How the lines of tables look on terminals.
 STYLES = {"title": "bold", "header": "cyan", "": ""}
+
+
+def be_quiet(wanted: bool) -> None:
+    """Leaves notes and progress unsaid, or says them again; results, warnings and errors stay."""
+    global _is_quiet
+    _is_quiet = wanted
 
 
 def show(tables: Iterable[Table]) -> None:
@@ -44,7 +53,12 @@ def show_json(data: dict[str, Any]) -> None:
 
 
 def note(text: str) -> None:
-    """One line on standard error."""
+    """One line on standard error of what was done, unless that is to be quiet."""
+    if not _is_quiet:
+        _say(text)
+
+
+def _say(text: str) -> None:
     sys.stderr.write(printable(text) + "\n")
 
 
@@ -52,7 +66,7 @@ def warn(warnings: Iterable[str], shown: bool = False) -> None:
     """Warnings on standard error, unless a terminal has them already as part of what was `shown` on it."""
     if not (shown and sys.stdout.isatty()):
         for text in warnings:
-            note(f"warning: {text}")
+            _say(f"warning: {text}")
 
 
 def fail(message: str) -> None:
@@ -63,13 +77,13 @@ def fail(message: str) -> None:
         if sys.stderr.isatty():
             _console(sys.stderr).print(Text(printable(line), style="red"), soft_wrap=True)
         else:
-            note(line)
+            _say(line)
 
 
 @contextmanager
 def working(on: str) -> Iterator[Callable[[str], None]]:
     """Says on a terminal what is being worked on, and takes it away afterwards; gives a function to say more of it."""
-    if not sys.stderr.isatty():
+    if not _shows_progress():
         yield lambda part: None
         return
     with _console(sys.stderr).status(printable(on)) as status:
@@ -97,8 +111,12 @@ def bars() -> Iterator[Progress]:
             return Text("" if not task.speed else f"{task.speed:,.1f}/s")
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=_console(sys.stderr), transient=True, disable=not sys.stderr.isatty()) as shown:
+    with Progress(*columns, console=_console(sys.stderr), transient=True, disable=not _shows_progress()) as shown:
         yield shown
+
+
+def _shows_progress() -> bool:
+    return sys.stderr.isatty() and not _is_quiet
 
 
 def _console(stream: TextIO) -> Console:

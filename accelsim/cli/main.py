@@ -36,6 +36,9 @@ PREFIXES: tuple[tuple[type[AccelsimError], str], ...] = (
     (AccelsimError, ""),
 )
 
+#: Flags that every command takes.
+FLAGS = ("--quiet", "--debug")
+
 app = typer.Typer(
     name="accelsim",
     help="Simulates dataflow (pipelined, streaming) neural-network accelerators.",
@@ -78,13 +81,16 @@ def _options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="print the version")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="print the traceback of an internal error")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="say nothing but results, warnings and errors")] = False,
 ) -> None:
-    pass
+    from accelsim.cli.console import be_quiet
+
+    be_quiet(quiet)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit status: 0 done, 1 our bug, 2 bad input, 3 infeasible or deadlock."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = _flags_first(sys.argv[1:] if argv is None else argv)
     _make_streams_safe()
     try:
         status = app(args=arguments, prog_name="accelsim", standalone_mode=False)
@@ -97,6 +103,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _failed(error, debug="--debug" in arguments)
     return status if isinstance(status, int) else 0
+
+
+def _flags_first(arguments: Sequence[str]) -> list[str]:
+    """The same with flags of all commands in front of the command, wherever they were put."""
+    return sorted(arguments, key=lambda argument: argument not in FLAGS)
 
 
 def _failed(error: Exception, debug: bool) -> int:

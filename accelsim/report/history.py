@@ -55,9 +55,9 @@ def history(
     design: Design, granularity: str | None, source: str | None, frames: int | None, most_firings: int | None = None
 ) -> History:
     """Simulates `design` for what it does over time; arguments and errors are those of `timing.timeline.timeline`."""
-    from accelsim.timing.timeline import MOST_FIRINGS, timeline
+    from accelsim.timing.timeline import timeline
 
-    found = timeline(design, granularity, source, frames, MOST_FIRINGS if most_firings is None else most_firings)
+    found = timeline(design, granularity, source, frames, most_firings)
     cycles = np.unique(np.linspace(0, found.cycles, MOST_SPANS + 1).astype(np.int64))
     stages = {name: _spent(spans, cycles) for name, spans in found.tracks.items()}
     return History(tuple(_held(level, found.cycles) for level in found.levels), Activity(cycles, stages))

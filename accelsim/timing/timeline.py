@@ -94,12 +94,12 @@ def timeline(
     granularity: str | None = None,
     source: str | None = None,
     frames: int | None = None,
-    most_firings: int = MOST_FIRINGS,
+    most_firings: int | None = None,
 ) -> Timeline:
     """Simulates `design` and tells what its stages do; the arguments are those of `simulate`.
 
     Raises `NotModelled` for words, of which no times are kept, and `InputError` where there are more firings than
-    `most_firings`, besides what `simulate` raises.
+    `most_firings` (None: `MOST_FIRINGS`), besides what `simulate` raises.
     """
     if design.mapping.segments:
         return turns_timeline(take_turns(design), most_firings)
@@ -107,7 +107,7 @@ def timeline(
     return trace_timeline(schedule(streamed(design, chosen), chosen, source, frames), most_firings)
 
 
-def trace_timeline(trace: Trace, most_firings: int = MOST_FIRINGS) -> Timeline:
+def trace_timeline(trace: Trace, most_firings: int | None = None) -> Timeline:
     """One period of a steady trace, or all of any other."""
     name = trace.design.network.name
     frames = trace.period_frames if trace.steady else trace.frames
@@ -130,7 +130,7 @@ def trace_timeline(trace: Trace, most_firings: int = MOST_FIRINGS) -> Timeline:
     )
 
 
-def turns_timeline(turns: Turns, most_firings: int = MOST_FIRINGS) -> Timeline:
+def turns_timeline(turns: Turns, most_firings: int | None = None) -> Timeline:
     """One round of all segments."""
     _check_size(f"a round of {turns.design.network.name}", _firings(turns), most_firings)
     tracks: dict[str, list[Spans]] = defaultdict(list)
@@ -176,7 +176,8 @@ def _firings(turns: Turns) -> int:
     )
 
 
-def _check_size(what: str, firings: int, most: int) -> None:
+def _check_size(what: str, firings: int, given: int | None) -> None:
+    most = MOST_FIRINGS if given is None else given
     if firings > most:
         raise InputError(
             f"{what}: a timeline of {firings:,} firings; the most is {most:,}: take fewer frames, "

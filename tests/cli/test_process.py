@@ -106,3 +106,21 @@ def test_a_terminal_gets_colour_and_its_width(columns):
     longest = max(len(line) for line in plain.split("\r\n"))
     assert (80 if columns > 80 else 40) < longest <= columns
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", _on_a_terminal(columns, ("inspect", "streaming-asic"), NO_COLOR="1"))
+
+
+@pytest.mark.parametrize("place", [0, 1, 99])
+def test_quiet_says_what_matters_alone(tmp_path, place):
+    argv = ["simulate", "mobilenet_v3_small", *SMALL, "--source", "greedy", "-o", str(tmp_path / "run")]
+    said = accelsim(*argv)
+    argv.insert(place, "--quiet")
+    quiet = accelsim(*argv)
+    assert "wrote" in said.stderr
+    assert quiet.stderr == said.stderr.replace(f"wrote {tmp_path / 'run'}\n", "")
+    assert quiet.stdout == said.stdout
+    assert "warning: " in quiet.stderr
+
+
+def test_quiet_shows_no_progress_on_terminals():
+    argv = ("simulate", "mobilenet_v3_small", *SMALL, "--json")
+    assert "simulating" in _on_a_terminal(100, argv)
+    assert "simulating" not in _on_a_terminal(100, (*argv, "--quiet"))
