@@ -11,10 +11,10 @@ import accelsim as acs
 from accelsim.report.trade import trade_report
 from accelsim.report.ways_out import RECIPES, Question, ways_out
 from accelsim.validation.rtl.predict import OF_A_SKIP, compare_rtl
+from tests.pages import PATHS, PROSE, README, ROOT, TEXT, read
 from tests.timing.words.test_lower import STEADY
 from tests.validation.chains import table
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 ROWS = (None, 28, 7, 1)
 
 
@@ -37,7 +37,7 @@ def reports():
 
 
 def line(title: str) -> list[str]:
-    row = next(row for row in README.splitlines() if row.startswith(f"| {title} |"))
+    row = next(row for row in TEXT.splitlines() if row.startswith(f"| {title} |"))
     return [cell.strip() for cell in row.split("|")[2:-1]]
 
 
@@ -62,7 +62,6 @@ def test_the_table_says_what_is_simulated(reports, title, fps, value):
 
 def test_the_text_says_what_is_simulated(reports):
     whole, tiled = reports[None, None], reports[None, 7]
-    prose = " ".join(README.split())
     for figure in (
         whole.buffering["gate"].bound_elements,
         tiled.buffering["gate"].bound_elements,
@@ -71,7 +70,7 @@ def test_the_text_says_what_is_simulated(reports):
         whole.attention_buffering.skip_elements,
         int(whole.throughput.interval_cycles),
     ):
-        assert f"{figure:,}" in prose
+        assert f"{figure:,}" in PROSE
 
 
 @pytest.mark.parametrize(("rows", "wider"), [(None, "15.8 M"), (7, "9.7 M")])
@@ -81,10 +80,10 @@ def test_wider_deep_layers_shorten_the_pyramid(rows, wider):
     design = acs.map_network(tiled, machine, target_fps=30)
     deep = [stage.name for stage in design.stages if stage.tensor.pixels <= 48 * 48]
     widened = acs.widen(design, deep, 2)
-    assert f"{widened.multipliers} instead of {design.multipliers}" in " ".join(README.split())
+    assert f"{widened.multipliers} instead of {design.multipliers}" in PROSE
     pyramid = acs.simulate(widened).buffering["pyramid"].peak_elements
     assert f"{pyramid / 10**6:.1f} M" == wider
-    assert wider in README
+    assert wider in PROSE
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +137,6 @@ def test_the_segments_are_those_in_the_readme(ways):
 
 
 def test_the_conclusion_says_what_the_ways_cost(ways, reports):
-    prose = " ".join(README.split())
     se, again, deep = (ways[name] for name in ("se", "recompute", "deep"))
     for text in (
         f"{100 * (again.macs / se.macs - 1):.0f} % more MACs",
@@ -150,7 +148,7 @@ def test_the_conclusion_says_what_the_ways_cost(ways, reports):
         f"{se.on_chip_bytes / 10**6:.1f} MB on chip do together what",
         f"{reports[30, None].body.memories['sram'].used_bytes / 10**6:.1f} MB of peaks and weights",
     ):
-        assert text in prose
+        assert text in PROSE
     for field in ("buffer_bytes", "latency_cycles"):
         assert 0.64 < 1 - getattr(ways["tse-7"], field) / getattr(se, field) < 0.72
 
@@ -169,7 +167,7 @@ def test_the_fpga_primitives_are_those_in_the_readme(bits):
 def cells(*begins: str) -> list[str]:
     """The cells of the table row that begins with these."""
     start = "| " + " | ".join(begins) + " |"
-    row = next(row for row in README.splitlines() if row.startswith(start))
+    row = next(row for row in TEXT.splitlines() if row.startswith(start))
     return [cell.strip() for cell in row.split("|")[1 + len(begins) : -1]]
 
 
@@ -204,11 +202,11 @@ def test_what_two_rows_buy():
     together = 100 * (1 - advice.reached_cycles / advice.interval_cycles)
     assert (len(advice.steps), sum(step.added_tokens for step in advice.steps)) == (2, 2)
     told = f"{float(together):.1f} % shorter, of which one alone gives {float(shorter[0]):.1f} % and the other"
-    assert f"{told} {float(shorter[1]):.1f} %" in " ".join(README.split())
+    assert f"{told} {float(shorter[1]):.1f} %" in PROSE
 
 
 def test_as_many_networks_are_measured_chains():
-    assert f"all {len(STEADY)} of them" in " ".join(README.split())
+    assert f"all {len(STEADY)} of them" in PROSE
 
 
 def test_the_machine_in_the_readme_is_one(tmp_path):
@@ -226,3 +224,18 @@ def test_multipliers_against_memory_are_those_in_the_readme(name, title):
     trade = trade_report(acs.load_network(name), acs.load_accelerator("streaming-asic"), 30)
     for point, which in ((trade.points[0], "fewest"), (trade.points[-1], "least buffering")):
         assert line(f"{title}, {which}") == [f"{point.multipliers:,}", f"{point.elements:,}"]
+
+
+def test_links_lead_to_files_and_headings_that_are_there():
+    for path in PATHS:
+        for target in re.findall(r"\]\((?!https?:)([^)]+)\)", read(path)):
+            file, _, heading = target.partition("#")
+            there = (ROOT / path).parent / file if file else ROOT / path
+            assert there.exists(), f"{path}: {target}"
+            titles = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.M) if heading else []
+            known = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert not heading or heading in known, f"{path}: {target}"
+
+
+def test_the_readme_is_short():
+    assert len(README) < 30_000

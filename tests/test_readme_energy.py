@@ -1,15 +1,14 @@
 """The README's section about energy says what is computed today."""
 
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 
 from accelsim.hardware.technology import load_technology
 from tests.energy_study import TECHNOLOGIES, rows
+from tests.pages import TEXT
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-LINES = {tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in README.splitlines() if line.startswith("|")}
+LINES = {tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in TEXT.splitlines() if line.startswith("|")}
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """The README's section on published machines, figure by figure."""
 
-import re
 from fractions import Fraction
-from pathlib import Path
 
 import accelsim as acs
 from accelsim.validation.papers.claims import CLAIMS
@@ -12,10 +10,10 @@ from accelsim.validation.papers.hardware_layers import hardware_layers
 from accelsim.validation.papers.layer_times import POLICIES, estimate
 from accelsim.validation.papers.machines import accelerator_of, read_machines
 from accelsim.validation.papers.parts import in_parts
+from tests.pages import section
 from tests.validation.papers import nvdla
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-SECTION = re.search(r"\n## Published machines and papers\n(.*?)\n## ", README, re.S).group(1)
+SECTION = section("Published machines and papers")
 PROSE = " ".join(SECTION.split())
 
 HEADS = (

@@ -3,7 +3,7 @@
 import re
 
 import accelsim as acs
-from tests.test_readme import README
+from tests.pages import README
 
 
 def test_the_table_of_designs_is_that_of_the_study(tmp_path):

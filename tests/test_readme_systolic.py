@@ -1,7 +1,6 @@
 """The README's figures of systolic arrays are those that come out today."""
 
 from itertools import product
-from pathlib import Path
 
 import pytest
 
@@ -9,14 +8,12 @@ import accelsim as acs
 from accelsim.hardware.accelerator import load_accelerator
 from accelsim.network.layers import Convolution
 from accelsim.validation.systolic.predict import compare_systolic
+from tests.pages import PROSE, TEXT
 from tests.validation.test_systolic import GIVEN, OTHERS
-
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-PROSE = " ".join(README.split())
 
 
 def cells(begin: str) -> list[str]:
-    row = next(row for row in README.splitlines() if row.startswith(f"| {begin} |"))
+    row = next(row for row in TEXT.splitlines() if row.startswith(f"| {begin} |"))
     return [cell.strip() for cell in row.split("|")[2:-1]]
 
 

@@ -1,13 +1,12 @@
 """The README's section on tiles of trained networks: its tables are of the record, and the record is what comes out."""
 
-import re
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from accelsim.arithmetic.calibrate import RealProgram
+from tests.pages import section
 from tests.text_images import as_input, line, page
 from tests.tiles_study import (
     CLASSIFIER,
@@ -24,8 +23,7 @@ from tests.tiles_study import (
     trained,
 )
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-SECTION = re.search(r"\n## Tiles on trained networks\n(.*?)\n## ", README, re.S).group(1)
+SECTION = section("Tiles on trained networks")
 
 PROSE = " ".join(SECTION.split())
 

@@ -1,14 +1,11 @@
 """The README's section on virtual feature maps, figure by figure."""
 
-import re
-from pathlib import Path
-
 import pytest
 
+from tests.pages import section
 from tests.virtual_maps_study import NETWORKS, PRESET, TABLES, run
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-SECTION = re.search(r"\n## Virtual feature maps\n(.*?)\n## ", README, re.S).group(1)
+SECTION = section("Virtual feature maps")
 PROSE = " ".join(SECTION.split())
 
 
