@@ -2,6 +2,12 @@
 
 Those of runs take a `Report`, or several beside each other as {"name": report, ...}, as `load_reports` gives them of
 a folder; `pareto` and `axis` take the table of a sweep, `attention` an attention study.
+
+>>> from accelsim import load_accelerator, load_network, map_network, simulate
+>>> net = load_network("resnet18", input_shape=(1, 3, 64, 64))
+>>> report = simulate(map_network(net, load_accelerator("streaming-asic")))
+>>> len(buffers({"one": report, "the same": report}).axes)
+2
 """
 
 from __future__ import annotations

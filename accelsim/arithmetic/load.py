@@ -22,6 +22,9 @@ def load_network(network: str | Path, input_shape: InputShape | None = None) -> 
     file this is the graph, to be mapped and simulated, without weights: those are integers, which
     `load_integer_network` reads. Raises `InputError` with file, place, value and rule; `UnsupportedError` names every
     unsupported operator.
+
+    >>> load_network("mobilenet_v3_small", input_shape=(1, 3, 64, 64)).parameter_count
+    2542856
     """
     from accelsim.network.graph import without_weights
     from accelsim.network.load import check_shape

@@ -39,6 +39,12 @@ def tile_attention(
     network that is tiled already gets the new tiles in place of the old ones. An integer network keeps its integers
     and its formats: nothing is calibrated again, so that averages of tiles saturate where those of maps ended.
     Raises `InputError` unless `rows` and `columns` are positive and `count` is not negative.
+
+    >>> from accelsim import load_network
+    >>> from accelsim.network.attention import attention_buffering
+    >>> net = load_network("efficientdet_d2")
+    >>> attention_buffering(net).total_elements, attention_buffering(tile_attention(net, rows=7)).total_elements
+    (50734080, 4765824)
     """
     if isinstance(net, Network):
         return real.tile_attention(net, rows, count, columns)

@@ -144,6 +144,9 @@ def load_accelerator(accelerator: str | Path, settings: Mapping[str, Any] | None
     """A preset by name, or a YAML file, with `settings` (dotted path to value) put in place.
 
     Raises `InputError` with file, line, dotted path, value and rule for everything that is wrong in it.
+
+    >>> load_accelerator("streaming-asic", {"engine.multipliers": 1024, "clock": "400 MHz"}).clock_hz
+    400000000
     """
     return accelerator_from(accelerator_document(accelerator), settings or {})
 

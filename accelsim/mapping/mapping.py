@@ -89,38 +89,48 @@ class Mapping:
 class _UnrollEntry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    inputs: int = Field(1, gt=0)
-    outputs: int = Field(1, gt=0)
-    window: int = Field(1, gt=0)
-    pixels: int = Field(1, gt=0)
+    inputs: int = Field(1, gt=0, description="input channels at a time; divides the loop")
+    outputs: int = Field(1, gt=0, description="output channels at a time; divides the loop")
+    window: int = Field(1, gt=0, description="points of the window at a time; divides the loop")
+    pixels: int = Field(1, gt=0, description="pixels of a row at a time; divides the loop")
 
 
 class _MeasuredEntry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    interval_cycles: int | None = Field(None, gt=0, le=MOST_CYCLES)
-    latency_cycles: int | None = Field(None, ge=0, le=MOST_CYCLES)
+    interval_cycles: int | None = Field(
+        None, gt=0, le=MOST_CYCLES, description="cycles a firing of a pixel, in place of the model's"
+    )
+    latency_cycles: int | None = Field(
+        None, ge=0, le=MOST_CYCLES, description="cycles from the last input of a firing to its output, likewise"
+    )
 
 
 class _TileEntry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    rows: int | None = Field(default=None, gt=0)
-    columns: int | None = Field(default=None, gt=0)
-    outputs: int | None = Field(default=None, gt=0)
-    inputs: int | None = Field(default=None, gt=0)
+    rows: int | None = Field(
+        default=None, gt=0, description="rows of the map that leaves the segment; all where left out"
+    )
+    columns: int | None = Field(default=None, gt=0, description="columns of that map; all where left out")
+    outputs: int | None = Field(default=None, gt=0, description="output channels of its last layer; all where left out")
+    inputs: int | None = Field(default=None, gt=0, description="input channels of its first layer; all where left out")
 
 
 class _SegmentEntry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    layers: list[str] | None = Field(None, min_length=1)
-    tile: _TileEntry = _TileEntry()
-    halo: Halo = "cache"
-    weights: Weights | None = None
-    unroll: dict[str, _UnrollEntry] = {}
-    measured: dict[str, _MeasuredEntry] = {}
-    buffers: dict[str, int] = {}
+    layers: list[str] | None = Field(None, min_length=1, description="its layers; all where there is one segment")
+    tile: _TileEntry = Field(_TileEntry(), description="what is worked on at a time")
+    halo: Halo = Field("cache", description="points that two neighbouring tiles need: read again, computed again, kept")
+    weights: Weights | None = Field(
+        None, description="resident on chip, loaded for every visit (frame) or tile; null: as the machine says"
+    )
+    unroll: dict[str, _UnrollEntry] = Field({}, description="multipliers of a layer along its loops, by layer")
+    measured: dict[str, _MeasuredEntry] = Field({}, description="numbers in place of the model's, by layer")
+    buffers: dict[str, int] = Field(
+        {}, description="capacities in tokens of the granularity, by edge (producer -> consumer); else unbounded"
+    )
 
 
 class _ChoiceEntry(BaseModel):
@@ -128,23 +138,31 @@ class _ChoiceEntry(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    objective: str
-    value: float = Field(allow_inf_nan=False)
-    bound: float = Field(allow_inf_nan=False)
-    exact: bool
-    made_for: str = Field(min_length=1)
+    objective: str = Field(description="what there was to be least of, a frame: bytes off chip, cycles or energy")
+    value: float = Field(allow_inf_nan=False, description="of these segments, as the choice counts it")
+    bound: float = Field(allow_inf_nan=False, description="no choice of segments is below this")
+    exact: bool = Field(description="whether none is better under the same tiles")
+    made_for: str = Field(min_length=1, description="tells network, machine and segments from all others")
 
 
 class MappingFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    granularity: Granularity = "row"
-    interval_cycles: int | None = Field(None, gt=0, le=MOST_CYCLES)
-    frames_per_visit: int = Field(1, gt=0, le=10**6)
-    homes: dict[str, str] = {}
-    materialised: list[str] = []
-    choice: _ChoiceEntry | None = None
-    segments: list[_SegmentEntry] = Field(min_length=1)
+    granularity: Granularity = Field("row", description="what a token is: a row, a pixel with all channels, or a word")
+    interval_cycles: int | None = Field(
+        None, gt=0, le=MOST_CYCLES, description="cycles between frames of a paced source; null: the slowest stage's"
+    )
+    frames_per_visit: int = Field(1, gt=0, le=10**6, description="frames that a segment works on while it has its turn")
+    homes: dict[str, str] = Field(
+        {}, description="memory of a tensor that crosses a cut, by its stage; of a spilled buffer, by its edge"
+    )
+    materialised: list[str] = Field(
+        [], description="layers whose maps are stored though their channels could be pooled on the way out"
+    )
+    choice: _ChoiceEntry | None = Field(None, description="how the segments were chosen; null where they were not")
+    segments: list[_SegmentEntry] = Field(
+        min_length=1, description="in the order in which they take the engine; one without layers: one pipeline"
+    )
 
 
 def read_mapping(path: str | Path) -> Mapping:

@@ -76,6 +76,11 @@ def simulate(
     reported beside them. Segments take turns row by row, for as many frames as their mapping says, and their
     buffers are bounded. Raises `DeadlockError` with the cycle of waits, `InfeasibleError` where a segment does
     not fit its memory, `InputError` for a `frames` below 1.
+
+    >>> from accelsim import load_accelerator, load_network, map_network
+    >>> net = load_network("resnet18", input_shape=(1, 3, 64, 64))
+    >>> simulate(map_network(net, load_accelerator("streaming-asic")))
+    <Report resnet18 on streaming-asic: 9,216.0 cycles>
     """
     if not isinstance(design, Design):
         raise InputError(f"a {type(design).__name__} is no Design; map_network gives one")

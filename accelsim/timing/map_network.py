@@ -42,6 +42,11 @@ def map_network(
     machine could pool them on the way out: in a pipeline off chip, else as any map that crosses a cut.
 
     Raises `InfeasibleError` where the machine is too small or too slow.
+
+    >>> from accelsim import load_accelerator, load_network
+    >>> net = load_network("resnet18", input_shape=(1, 3, 64, 64))
+    >>> map_network(net, load_accelerator("streaming-asic"), target_fps=30).multipliers
+    21
     """
     if objective != "buffering":
         return mapper.map_network(

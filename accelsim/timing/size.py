@@ -45,6 +45,12 @@ def size_buffers(design: Design, granularity: Granularity | None = None, interva
     deadlocks. With it they are those of `paced_sizes`: it runs at that interval, and with one token less in any
     buffer it is slower. They are tokens of `granularity`, None for that of the design's mapping. Under `fork: shared`
     the edges of one producer share a buffer and its capacity. Capacities that the design has are not looked at.
+
+    >>> from accelsim import load_accelerator, load_network, map_network
+    >>> net = load_network("resnet18", input_shape=(1, 3, 64, 64))
+    >>> sized = size_buffers(map_network(net, load_accelerator("streaming-asic")))
+    >>> all(edge.capacity for edge in sized.edges)
+    True
     """
     if interval_cycles is None:
         return least_sizes(design, granularity).design

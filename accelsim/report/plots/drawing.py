@@ -56,8 +56,8 @@ METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None},
 }
-#: Labels of a legend that go beside each other.
-SHORT_LABEL = 40
+#: Letters of a legend in an inch, and letters that the mark of each label takes.
+LABELS_AN_INCH, LABEL_MARK = 15, 8
 
 
 def thousands(value: float, _position: float) -> str:
@@ -130,8 +130,9 @@ def finish(figure: Figure, panels: Sequence[Axes], subjects: Sequence[str], colu
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    are_short = all(len(label) < SHORT_LABEL for label in found)
-    figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=4 if are_short else 1)
+    room = figure.get_figwidth() * LABELS_AN_INCH
+    most = int(room // (max(map(len, found), default=0) + LABEL_MARK))
+    figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=max(1, min(most, 4)))
 
 
 def save(figure: Figure, path: str | Path) -> None:
