@@ -346,12 +346,13 @@ def weights_held(running: Design) -> int:
 
 
 def _room_warnings(design: Design, memories: Mapping[str, parts.MemoryRow] | None) -> Iterable[str]:
+    tiles = "tile its squeeze-excite blocks, " if find_attention(design.network) else ""
     for name, row in (memories or {}).items():
         if row.used_bytes > row.size_bytes:
             yield (
                 f"{name} has {row.size_bytes:,} B, the pipeline uses {row.used_bytes:,} B (short by "
-                f"{row.used_bytes - row.size_bytes:,} B); raise memories.{name}.size, tile its squeeze-excite blocks, "
-                "size its buffers, or cut it into segments (mapping fused)"
+                f"{row.used_bytes - row.size_bytes:,} B); raise memories.{name}.size, {tiles}size its buffers, "
+                "or cut it into segments (mapping fused)"
             )
 
 
