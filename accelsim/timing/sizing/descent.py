@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.timing.sizing.buffers import Buffer
-from accelsim.timing.sizing.pacing import Pacing, Times
+from accelsim.timing.sizing.pacing import Blockage, Pacing, Times
 
 Ints = NDArray[np.int64]
 
@@ -31,7 +31,7 @@ def lowered(pacing: Pacing, buffers: Sequence[Buffer], capacity: Ints) -> Ints:
     Those that can save most go first: what others then need is small beside it.
     """
     times = pacing.within(capacity)
-    assert isinstance(times, Times)
+    assert not isinstance(times, Blockage)
     descent = _Descent(pacing, capacity.copy(), times)
     for buffer in sorted(buffers, key=lambda b: (-b.elements * (b.tokens(capacity) - b.bound), b.number)):
         descent.lower(buffer)
@@ -67,12 +67,12 @@ class _Descent:
         """Whether `buffer` can do with so many; if so it has them from then on."""
         before = buffer.tokens(self.capacity)
         self.capacity[buffer.edges] = tokens
-        found = self.pacing.settled(self.capacity, self.times, self.pacing.makers(buffer.edges))
-        if isinstance(found, Times):
-            self.times = found
-            return True
-        self.capacity[buffer.edges] = before
-        return False
+        found = self.pacing.settled(self.capacity, self.times, buffer.edges)
+        if isinstance(found, Blockage):
+            self.capacity[buffer.edges] = before
+            return False
+        self.times = found
+        return True
 
 
 def needed_alone(pacing: Pacing, buffers: Sequence[Buffer]) -> tuple[Buffer, ...]:
