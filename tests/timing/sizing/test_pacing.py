@@ -8,6 +8,8 @@ import pytest
 from accelsim import with_capacities
 from accelsim.mapping.design import with_interval
 from accelsim.timing.lower import lower
+from accelsim.timing.sizing.buffers import buffers_of
+from accelsim.timing.sizing.descent import peaks
 from accelsim.timing.sizing.pacing import Blockage, Pacing
 from tests.timing.sizing.test_sizes import fastest_cycles, interval, random_design
 
@@ -18,9 +20,12 @@ def test_capacities_keep_a_pace_where_the_simulation_does(seed, granularity):
     design, rng = random_design(seed, granularity), Random(seed)
     pace = fastest_cycles(design, granularity) + rng.choice([0, 0, 1, 7])
     pacing = Pacing(lower(with_interval(design, pace), granularity, "paced"), pace)
-    most = pacing.rooms(pacing.free)
+    buffers = buffers_of(design, granularity)
+    most = peaks(pacing, buffers, pacing.free)
     for share in (0.4, 0.7, 0.9, 0.97):
-        capacity = np.array([max(1, int(room * rng.uniform(share, 1.1))) for room in most], np.int64)
+        capacity = most.copy()
+        for buffer in buffers:
+            capacity[buffer.edges] = max(1, int(buffer.tokens(most) * rng.uniform(share, 1.1)))
         named = {edge.name: int(tokens) for edge, tokens in zip(design.edges, capacity, strict=True)}
         found = pacing.within(capacity)
         if isinstance(found, Blockage):
