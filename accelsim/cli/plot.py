@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 KINDS = (
     "buffers", "roles", "occupancy", "timeline", "bandwidth", "traffic", "attention", "energy", "roofline", "pareto",
-    "axis",
+    "axis", "sizes",
 )  # fmt: skip
 #: Figures of a sweep's folder.
 OF_SWEEPS = ("pareto", "axis")
@@ -41,7 +41,7 @@ def plot_command(
     y: YOption = None,
     by: ByOption = None,
 ) -> None:
-    """Draw buffers by layer, by role or over time; traffic, energy, bandwidth and a roofline; studies and sweeps."""
+    """Draw buffers by layer, by role, over time or against speed; traffic, energy, bandwidth; roofline; sweeps."""
     from accelsim import plots
     from accelsim.cli import console
 
@@ -59,13 +59,18 @@ def plot_command(
 
 def _check_folder(folder: Path, kind: str) -> None:
     """Says what a folder of another kind is good for."""
-    from accelsim.report.folder import STUDY, is_run_folder
+    from accelsim.report.folder import SIZES, STUDY, is_run_folder
     from accelsim.sweeps.store import MANIFEST
 
     is_sweep, is_run, is_study = (folder / MANIFEST).is_file(), is_run_folder(folder), (folder / STUDY).is_file()
-    wanted = "sweep" if kind in OF_SWEEPS else "study" if kind == "attention" else "run"
+    is_sizes = (folder / SIZES).is_file()
+    wanted = "sweep" if kind in OF_SWEEPS else {"attention": "study", "sizes": "sizes"}.get(kind, "run")
     if is_sweep and wanted != "sweep":
         raise InputError(f"{folder}: a sweep's folder; it has no --kind {kind} but {' and '.join(OF_SWEEPS)}")
+    if is_sizes and wanted != "sizes":
+        raise InputError(f"{folder}: holds sizes of buffers; it has no --kind {kind} but sizes")
+    if is_run and wanted == "sizes" and not is_sizes:
+        raise InputError(f"{folder}: holds runs; --kind sizes is of what accelsim size NETWORK -o DIR writes")
     if is_run and wanted == "sweep":
         raise InputError(f"{folder}: holds runs, no sweep; --kind {kind} is of what accelsim sweep STUDY -o DIR writes")
     if is_run and wanted == "study" and not is_study:
@@ -76,12 +81,14 @@ def _figure(
     folder: Path, kind: str, edges: Sequence[str] | None, x: str | None, y: str | None, by: str | None
 ) -> Figure:
     from accelsim import plots
-    from accelsim.report.folder import load_reports, read_study
+    from accelsim.report.folder import load_reports, read_sizes, read_study
 
     if kind in OF_SWEEPS:
         return _of_sweep(folder, kind, x, y, by)
     if kind == "attention":
         return plots.attention(read_study(folder))
+    if kind == "sizes":
+        return plots.sizes(read_sizes(folder))
     runs = load_reports(folder)
     if kind == "occupancy":
         return plots.occupancy(runs, edges)

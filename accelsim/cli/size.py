@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +13,6 @@ from accelsim.cli.options import (
     InputShapeOption,
     JsonOption,
     MappingOption,
-    MappingOutOption,
     NetworkArgument,
     SetOption,
     SourceOption,
@@ -23,8 +23,19 @@ from accelsim.cli.options import (
 )
 from accelsim.cli.request import DEFAULT_ACCELERATOR, Request, of_tokens, prepare
 
+if TYPE_CHECKING:
+    from accelsim.report.sizing import Sized
+
+MAPPING_ENDS = (".yaml", ".yml")
+
+SizesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--output", metavar="DIR|FILE", help="a folder for sizes and mappings, or a .yaml file for one mapping"
+    ),
+]
 FullOption = Annotated[
-    bool, typer.Option("--full-throughput", help="-o writes the sizes that are enough for full throughput")
+    bool, typer.Option("--full-throughput", help="-o FILE has the sizes at full throughput; DIR has both")
 ]
 
 
@@ -42,15 +53,14 @@ def size_command(
     input_shape: InputShapeOption = None,
     full_throughput: FullOption = False,
     as_json: JsonOption = False,
-    output: MappingOutOption = None,
+    output: SizesOption = None,
 ) -> None:
     """Size all buffers together.
 
-    The smallest without deadlock, which -o writes as a mapping, and beside them sizes that are certainly
-    enough for full throughput.
+    The smallest without deadlock, which -o FILE.yaml writes as a mapping, beside them the smallest found at full
+    throughput, and the curve between; -o DIR writes all of it, for accelsim plot DIR --kind sizes.
     """
     from accelsim.cli import console
-    from accelsim.mapping.mapping import mapping_text
     from accelsim.report.sizing import size_report, sizing_tables
 
     request = Request(
@@ -59,12 +69,27 @@ def size_command(
     )  # fmt: skip
     with console.working(f"sizing the buffers of {network}"):
         prepared = prepare(request)
-        sizing, least, full = size_report(prepared.design, of_tokens(prepared.granularity))
+        sized = size_report(prepared.design, of_tokens(prepared.granularity))
     if output is not None:
-        output.write_text(mapping_text((full if full_throughput else least).mapping), encoding="utf-8")
+        _write(output, sized, full_throughput)
         console.note(f"wrote {output}")
     console.warn(prepared.warnings)
     if as_json:
-        console.show_json(sizing.model_dump(mode="json"))
+        console.show_json(sized.sizing.model_dump(mode="json"))
     else:
-        console.show(sizing_tables(sizing))
+        console.show(sizing_tables(sized.sizing))
+
+
+def _is_mapping(output: Path) -> bool:
+    return output.suffix.lower() in MAPPING_ENDS
+
+
+def _write(output: Path, sized: Sized, full_throughput: bool) -> None:
+    from accelsim.mapping.mapping import mapping_text
+    from accelsim.report.folder import write_sizes
+
+    if _is_mapping(output):
+        mapping = (sized.full if full_throughput else sized.least).mapping
+        output.write_text(mapping_text(mapping), encoding="utf-8")
+    else:
+        write_sizes(output, sized)

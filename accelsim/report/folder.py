@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from accelsim.mapping.design import Design
     from accelsim.network.graph import Network
     from accelsim.report.attention_study import AttentionStudy
+    from accelsim.report.sizing import Sized, Sizing
     from accelsim.report.ways_out import Way
 
 #: The file that makes a folder a run folder.
 MARK = "run.json"
 NETWORK, ARRAYS, ACCELERATOR, MAPPING = "network.yaml", "network.npz", "accelerator.yaml", "mapping.yaml"
 REPORT, VERSIONS = "report.json", "versions.json"
+SIZES, LEAST_MAPPING, FULL_MAPPING = "sizes.json", "least.yaml", "full.yaml"
 STUDY, STUDY_TABLE = "attention.json", "attention.parquet"
 OCCUPANCY, ACTIVITY, BANDWIDTH = "occupancy.parquet", "activity.parquet", "bandwidth.parquet"
 #: Tables of a report, each in a Parquet file of its name; without rows where memory is not modelled.
@@ -148,6 +150,30 @@ def read_study(folder: str | Path) -> AttentionStudy:
     if not path.is_file():
         raise InputError(f"{path}: not there; accelsim attention NETWORK -o DIR writes it")
     return _checked(AttentionStudy, _read_json(path), path)
+
+
+def write_sizes(folder: str | Path, sized: Sized) -> None:
+    """Writes the sizes of all buffers, and mappings with the smallest and with those at full throughput.
+
+    Raises `InputError` where `folder` holds anything else than earlier sizes.
+    """
+    from accelsim.mapping.mapping import mapping_text
+
+    place = _claimed(folder, "sizing")
+    _write_json(place / MARK, {"kind": "sizing"})
+    _write_json(place / SIZES, sized.sizing.model_dump(mode="json"))
+    for name, design in ((LEAST_MAPPING, sized.least), (FULL_MAPPING, sized.full)):
+        (place / name).write_text(mapping_text(design.mapping), encoding="utf-8")
+
+
+def read_sizes(folder: str | Path) -> Sizing:
+    """The sizes in a folder. Raises `InputError` for any other folder."""
+    from accelsim.report.sizing import Sizing
+
+    path = Path(folder) / SIZES
+    if not path.is_file():
+        raise InputError(f"{path}: not there; accelsim size NETWORK -o DIR writes it")
+    return _checked(Sizing, _read_json(path), path)
 
 
 def versions() -> dict[str, str]:

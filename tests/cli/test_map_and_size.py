@@ -113,6 +113,28 @@ def test_a_mapping_in_pixels_is_simulated_in_pixels(done, tmp_path):
     assert all(row["held_elements"] <= row["capacity_elements"] for row in told["buffers"])
 
 
+def test_a_folder_of_sizes_has_both_mappings_and_is_drawn(done, tmp_path):
+    told = done("size", NETWORK, *SMALL, "--json").json
+    done("size", NETWORK, *SMALL, "-o", tmp_path / "sizes")
+    for name in ("least", "full"):
+        simulated = ("simulate", NETWORK, *SMALL, "--mapping", tmp_path / "sizes" / f"{name}.yaml", "--json")
+        assert done(*simulated).json["throughput"]["interval_cycles"] == told[name]["interval_cycles"]
+    done("plot", tmp_path / "sizes", "--kind", "sizes", "-o", tmp_path / "sizes.svg")
+    drawn = (tmp_path / "sizes.svg").read_text()
+    assert all(unit in drawn for unit in ("cycles from frame to frame", "all buffers (KiB)"))
+    done("size", NETWORK, *SMALL, "-o", tmp_path / "sizes")
+
+
+def test_only_a_folder_of_sizes_has_sizes_to_draw(run, tmp_path):
+    told = run("plot", tmp_path, "--kind", "sizes", "-o", tmp_path / "sizes.svg")
+    assert told.status == 2
+    assert "accelsim size NETWORK -o DIR writes it" in told.err
+    (tmp_path / "mine.txt").write_text("mine")
+    told = run("size", NETWORK, *SMALL, "-o", tmp_path)
+    assert told.status == 2
+    assert "is neither empty nor an earlier sizing" in told.err
+
+
 BUFFERING = ("map", NETWORK, *SMALL, "--objective", "buffering", "--target-fps", 3000)
 
 

@@ -12,6 +12,7 @@ from matplotlib.testing.compare import compare_images
 from accelsim import plots
 from accelsim.report.attention_study import AttentionRow, AttentionStudy
 from accelsim.report.plots import drawing
+from accelsim.report.sizing import size_report
 
 KEPT = Path(__file__).parent / "figures"
 #: Root mean square of differences between pixels, of 255: letters hinted otherwise pass, a missing bar does not.
@@ -60,7 +61,7 @@ SWEPT = pl.DataFrame(
 
 
 @pytest.fixture(scope="module")
-def kinds(report, tiled, streamed, turns):
+def kinds(design, report, tiled, streamed, turns):
     pair = {"whole": report, "tiles": tiled}
     moved = {"pipeline": streamed, "turns": turns}
     return {
@@ -77,6 +78,7 @@ def kinds(report, tiled, streamed, turns):
         "traffic": lambda: plots.traffic(moved),
         "energy": lambda: plots.energy(moved),
         "roofline": lambda: plots.roofline(moved),
+        "sizes": lambda: plots.sizes(size_report(design).sizing),
     }
 
 
@@ -84,7 +86,7 @@ def kinds(report, tiled, streamed, turns):
     "kind",
     [
         "buffers", "roles", "occupancy", "occupancy-turns", "timeline", "timeline-turns", "bandwidth", "traffic",
-        "energy", "roofline", "attention", "pareto", "axis",
+        "energy", "roofline", "attention", "pareto", "axis", "sizes",
     ],
 )  # fmt: skip
 def test_a_figure_looks_as_it_did(kinds, kind, tmp_path, monkeypatch, request):
