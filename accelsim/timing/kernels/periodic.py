@@ -83,12 +83,18 @@ def settle(c: Constraints, pace: int, capacity: Ints, front: Front, edges: Ints,
         for node in range(at.size):
             at[node] = max(at[node], c.floor[node])
             tail = _enqueue(queue, queued, untold, node, tail)
-    for edge in edges:
-        for slot in range(c.slot_at[edge], c.slot_at[edge + 1]):
-            tail = _enqueue(queue, queued, untold, int(c.taken_by[slot]) + 1, tail)
-            if c.freed_by[slot] >= 0:
-                tail = _enqueue(queue, queued, untold, int(c.freed_by[slot]), tail)
-    while head != tail:
+    position, seed, end = 0, np.int64(0), np.int64(0)
+    while True:
+        if head == tail:
+            if seed == end and position == edges.size:
+                return -1
+            if seed == end:
+                seed, end = c.slot_at[edges[position]], c.slot_at[edges[position] + 1]
+                position += 1
+            tail = _enqueue(queue, queued, untold, int(c.taken_by[seed]) + 1, tail)
+            if c.freed_by[seed] >= 0:
+                tail = _enqueue(queue, queued, untold, int(c.freed_by[seed]), tail)
+            seed += 1
         node = int(queue[head])
         head = head + 1 if head + 1 < queue.size else 0
         queued[node] = False
@@ -118,7 +124,6 @@ def settle(c: Constraints, pace: int, capacity: Ints, front: Front, edges: Ints,
                 if _hang(front, node, after):
                     return after
                 tail = _enqueue(queue, queued, untold, after, tail)
-    return -1
 
 
 @njit(cache=True)
