@@ -30,7 +30,7 @@ Ints = NDArray[np.int64]
 Clause = Mapping[int, int]
 
 #: Firings after which the search ends without an answer, branches of one integer program, and sizes on a staircase.
-MOST_FIRINGS = 2**27
+MOST_FIRINGS = 2**28
 MOST_BRANCHES = 2_000
 MOST_STEPS = 512
 #: It ends too with a clause of so many buffers: that one of them is a token too small says little.
