@@ -232,10 +232,12 @@ def needed_through(design: Design, edge: Edge, granularity: Granularity) -> Need
         for entering in design.edges_to[stage.name]:
             last = _reach(design, entering, granularity)[1]
             if entering.producer == edge.producer:
-                ways.append(Needed(last, 0, whole=False))
+                delay = entering.delay_cycles if entering is not edge else 0
+                ways.append(Needed(last, delay, whole=False))
             elif entering.producer in found:
                 way = found[entering.producer]
-                ways.append(way._replace(token=np.where(last < 0, -1, way.token[last])))
+                token = np.where(last < 0, -1, way.token[last])
+                ways.append(way._replace(token=token, cycles=way.cycles + entering.delay_cycles))
         if ways:
             own = 0 if stage.name == edge.consumer else stage.interval_cycles + stage.latency_cycles
             token = np.maximum.reduce([way.token for way in ways])
@@ -332,19 +334,23 @@ def _into_room(design: Design, edge: Edge, unit: _Unit, elements: int, pixels: I
     """Pixels that may come when what was `elements` before their last element has been taken.
 
     What waits for the words of another operand is taken with those, which come to a pixel in `spacing` cycles. Behind
-    a fork the other readers have a pixel's last word when the one before it has found room.
+    a fork the other readers have a pixel's last word when the one before it has found room. Where wider words are
+    taken than given, room is made for all that are one of them at once, so that the first of these is waited for.
     """
     channels, arriving = edge.tensor.channels, edge.tensor.pixels
+    given = _given(design.stage_by_name[edge.producer])
+    behind = np.arange(max(1, channels // unit.fold // given))
     joins = len(unit.stage.group.operands) > 1 and _is_forked(design, edge)
     early = channels // unit.fold if joins else 0
-    frames, element = np.divmod((pixels + 1) * channels - 1 - elements - early, arriving * channels)
+    last = (pixels[:, None] + 1) * channels - 1 - behind * given
+    frames, element = np.divmod(last - elements - early, arriving * channels)
     pixel, within = np.divmod(element, channels)
     firing, word = _releases(design, edge, arriving)[pixel], within * unit.length // channels
     found = unit.taken(firing, word)
-    own = np.any(firing + frames * unit.stage.fired.pixels >= pixels)
+    own = np.any(firing + frames * unit.stage.fired.pixels >= pixels[:, None])
     if joins and (not own or needed_through(design, edge, "pixel").whole):
         found = Admission(firing, (word + 1 - unit.fold) * (spacing // unit.fold) + 1)
-    return Admission(found.firing + frames * unit.stage.fired.pixels, found.after + 1)
+    return _latest(found.firing + frames * unit.stage.fired.pixels, found.after + 1 + behind)
 
 
 def _is_forked(design: Design, edge: Edge) -> bool:

@@ -28,8 +28,7 @@ from accelsim.timing.words.chain import Chain, Placed
 PADDING_WORDS = 2
 #: Cycles through a window of one pixel.
 PASSING_CYCLES = 1
-#: Wide words that a width converter holds, and cycles through it.
-CONVERTER_WORDS = 1
+#: Cycles through a width converter.
 WIDER_CYCLES, NARROWER_CYCLES = 1, 2
 
 
@@ -46,6 +45,8 @@ class _Held(NamedTuple):
     width: int
     queue: int = 0
     room: int = 0
+    delay: int = 0
+    widest: int = 0
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     window: Window | None = None
     forked: bool = False
@@ -70,6 +71,7 @@ class _Raising:
     links: dict[str, _Held] = field(default_factory=dict)
     stage: dict[str, str] = field(default_factory=dict)
     tapped: dict[str, str] = field(default_factory=dict)
+    given: dict[str, int] = field(default_factory=dict)
 
     @property
     def by_word(self) -> bool:
@@ -205,6 +207,7 @@ def _add(
     made.nodes.append(Node(name, layer, inputs))
     made.stage[name] = name
     made.measured[name] = Measured(cycles, latency)
+    made.given[name] = made.unroll[name].outputs if name in made.unroll else width
     return _Held(name, shape, channels, width)
 
 
@@ -222,7 +225,7 @@ def _place(made: _Raising, placed: Placed) -> None:
 
 
 def _queued(made: _Raising, placed: Placed, block: Fifo, held: _Held) -> _Held:
-    _later(made, held, made.constants.fifo.latency_cycles)
+    held = _later(made, held, made.constants.fifo.latency_cycles)
     return held._replace(queue=held.queue + block.depth, room=held.room + block.depth * held.width)
 
 
@@ -242,23 +245,30 @@ def _activated(made: _Raising, placed: Placed, block: Threshold, held: _Held) ->
     constants = made.constants.threshold
     words = block.bits + constants.inside_words
     result = held._replace(node=placed.name, room=held.room + words * held.width)
-    _later(made, result, block.bits + constants.latency_cycles)
-    return result
+    return _later(made, result, block.bits + constants.latency_cycles)
 
 
-def _later(made: _Raising, held: _Held, cycles: int) -> None:
-    """Makes what is on a link come so many cycles later."""
+def _later(made: _Raising, held: _Held, cycles: int) -> _Held:
+    """What is on a link so many cycles later: where others take it too, they have it as before."""
+    if held.forked:
+        return held._replace(delay=held.delay + cycles)
     stage = made.stage[held.node]
     before = made.measured[stage]
     made.measured[stage] = replace(before, latency_cycles=(before.latency_cycles or 0) + cycles)
+    return held
 
 
 def _converted(made: _Raising, placed: Placed, block: Converter, held: _Held) -> _Held:
     width = held.width * block.out_bits // block.in_bits
     if width == held.width:
         return held
-    _later(made, held, WIDER_CYCLES if width > held.width else NARROWER_CYCLES)
-    return held._replace(width=width, room=held.room + CONVERTER_WORDS * max(width, held.width))
+    if width > held.width:
+        held = _later(made, held, WIDER_CYCLES)
+        return held._replace(width=width, widest=width, room=held.room + width + held.width)
+    given = made.given[made.stage[held.node]]
+    waiting = max(1, held.widest // width) - max(1, min(held.widest, given) // width)
+    held = _later(made, held, NARROWER_CYCLES + waiting)
+    return held._replace(width=width, widest=0, room=held.room + held.width)
 
 
 def _padded(made: _Raising, placed: Placed, block: Padding, held: _Held) -> _Held:
@@ -285,8 +295,7 @@ def _windowed(made: _Raising, placed: Placed, block: Window, held: _Held) -> _He
     """A window, or the register that one of a pixel, all of which it passes on, is."""
     if made.by_word or block.taps > 1 or max(block.stride) > 1:
         return held._replace(window=block)
-    result = _handed_on(made, placed.name, held)
-    _later(made, result, PASSING_CYCLES)
+    result = _later(made, _handed_on(made, placed.name, held), PASSING_CYCLES)
     return result._replace(room=result.width)
 
 
@@ -374,8 +383,8 @@ def _queue(made: _Raising, held: _Held, consumer: str, registers: int) -> None:
         if held.queue:
             made.capacities[edge] = held.queue
         return
-    given = made.unroll[stage].outputs if stage in made.unroll else held.width
-    made.capacities[edge] = max(1, (held.room + registers * held.width) // given)
+    made.measured[edge] = Measured(latency_cycles=held.delay)
+    made.capacities[edge] = max(1, (held.room + registers * held.width) // made.given[stage])
 
 
 #: What is on a link behind each kind of block.
