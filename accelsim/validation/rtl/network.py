@@ -24,10 +24,12 @@ from accelsim.network.layers import Activation, Combine, Convolution, Dense, Inp
 from accelsim.timing.words.blocks import Block, Converter, Fifo, Fork, Join, Matrix, Padding, Tap, Threshold, Window
 from accelsim.timing.words.chain import Chain, Placed
 
-#: Words that the registers of padding hold while what follows stands still.
-PADDING_WORDS = 2
+#: Words that wait at padding while it sends others.
+PADDING_WORDS = 1
 #: Cycles through a window of one pixel.
 PASSING_CYCLES = 1
+#: Words that are read of a buffer that repeats vectors and not yet multiplied.
+REPLAY_WORDS = 1
 #: Cycles through a width converter.
 WIDER_CYCLES, NARROWER_CYCLES = 1, 2
 
@@ -268,7 +270,7 @@ def _converted(made: _Raising, placed: Placed, block: Converter, held: _Held) ->
     given = made.given[made.stage[held.node]]
     waiting = max(1, held.widest // width) - max(1, min(held.widest, given) // width)
     held = _later(made, held, NARROWER_CYCLES + waiting)
-    return held._replace(width=width, widest=0, room=held.room + held.width)
+    return held._replace(width=width, widest=0, room=held.room + held.width + 2 * width)
 
 
 def _padded(made: _Raising, placed: Placed, block: Padding, held: _Held) -> _Held:
@@ -341,7 +343,8 @@ def _multiplied(made: _Raising, placed: Placed, block: Matrix, held: _Held) -> _
         _queue(made, held, placed.name, 0)
     latency = _latency(made.constants, block)
     made_of = _add(made, placed.name, layer, (held.node,), shape, block.rows, block.pe, None, latency)
-    under_way = block.latency(made.constants) // block.input_fold
+    repeated = REPLAY_WORDS if block.output_fold > 1 and not block.per_channel else 0
+    under_way = (block.latency(made.constants) + repeated) // block.input_fold
     return made_of._replace(room=(made.constants.matrix.output_words + under_way) * block.pe)
 
 
