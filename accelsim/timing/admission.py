@@ -160,7 +160,7 @@ def admission(design: Design, edge: Edge, granularity: Granularity, pixel_cycles
         room = (words or 0) * _given(producer) // edge.tensor.channels
         found = _behind(_into_window(design, edge, unit, layer, pixels), room, stage)
     elif words is not None:
-        found = _into_room(design, edge, unit, words * _given(producer), pixels, pixel_cycles[stage.name])
+        found = _into_room(design, edge, unit, words * _given(producer), pixels)
     else:
         return None
     late = TAP_CYCLES if tapped else 0
@@ -330,11 +330,10 @@ def _unit(design: Design, edge: Edge, stage: Stage) -> _Unit:
     return _Unit(stage, fold, length, held, matrix.replay_latency_cycles)
 
 
-def _into_room(design: Design, edge: Edge, unit: _Unit, elements: int, pixels: Ints, spacing: int) -> Admission:
+def _into_room(design: Design, edge: Edge, unit: _Unit, elements: int, pixels: Ints) -> Admission:
     """Pixels that may come when what was `elements` before their last element has been taken.
 
-    What waits for the words of another operand is taken with those, which come to a pixel in `spacing` cycles. Behind
-    a fork the other readers have a pixel's last word when the one before it has found room. Where wider words are
+    What waits for the words of another operand is taken with those. Behind a fork the other readers have a pixel's last word when the one before it has found room. Where wider words are
     taken than given, room is made for all that are one of them at once, so that the first of these is waited for.
     """
     channels, arriving = edge.tensor.channels, edge.tensor.pixels
@@ -349,8 +348,26 @@ def _into_room(design: Design, edge: Edge, unit: _Unit, elements: int, pixels: I
     found = unit.taken(firing, word)
     own = np.any(firing + frames * unit.stage.fired.pixels >= pixels[:, None])
     if joins and (not own or needed_through(design, edge, "pixel").whole):
-        found = Admission(firing, (word + 1 - unit.fold) * (spacing // unit.fold) + 1)
+        others = [other.producer for other in design.edges_to[edge.consumer] if other.producer != edge.producer]
+        left = np.minimum.reduce([_before_last(design, name, unit.fold) for name in others])
+        found = Admission(firing, 1 - left[word])
     return _latest(found.firing + frames * unit.stage.fired.pixels, found.after + 1 + behind)
+
+
+def _before_last(design: Design, name: str, fold: int) -> Ints:
+    """Cycles from each of the `fold` words that a stage's pixel is sent in to the last of them.
+
+    A unit gives groups of channels one after the other, which go on in narrower words one a cycle; what moves words
+    gives them as they come.
+    """
+    stage, word = design.stage_by_name[name], fold - 1 - np.arange(fold)
+    if stage.unroll is None:
+        ways = [_before_last(design, edge.producer, fold) for edge in design.edges_to[name]]
+        return np.maximum(word, np.minimum.reduce(ways)) if ways else word
+    groups = max(1, stage.tensor.channels // stage.unroll.outputs)
+    cycles = stage.interval_cycles // groups
+    together = max(1, fold // groups)
+    return word // together * max(cycles * max(1, groups // fold), together) + word % together
 
 
 def _is_forked(design: Design, edge: Edge) -> bool:
