@@ -20,18 +20,16 @@ from numpy.typing import NDArray
 
 from accelsim.errors import NotModelled
 from accelsim.hardware.engine import SpatialEngine
-from accelsim.hardware.streaming import StreamBlocks, WindowBlock
+from accelsim.hardware.streaming import WindowBlock
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.network.layers import Activation, BatchNorm, Combine, Convolution, Dense, Pad, PRelu
-from accelsim.network.reach import Granularity, token_reach
+from accelsim.network.reach import Granularity
+from accelsim.timing.forks import needed_through, registers_of, turns_of, undecided
 from accelsim.timing.kernels.pipeline import ALWAYS
-from accelsim.units import ceil_div
+from accelsim.timing.reads import blocks_of, given_channels, reach_of, readers_of
 
 Ints = NDArray[np.int64]
 
-#: Words that a registered fork holds for its second reader, and cycles by which room there is known later.
-TAP_WORDS = 3
-TAP_CYCLES = 2
 #: Layers that hand on words without multiplying.
 MOVING = (Activation, BatchNorm, Combine, Pad, PRelu)
 
@@ -48,6 +46,14 @@ class Gate(NamedTuple):
 
     begin: Admission
     end: Admission | None
+
+
+def not_timed(design: Design) -> str | None:
+    """Why pixels do not tell the times of a design, though it goes through; None where they do."""
+    if not hands_on_words(design) or design.mapping.granularity != "word":
+        return None
+    spacing = pixel_cycles(design)
+    return next(filter(None, (undecided(design, edge, spacing[edge.consumer]) for edge in design.edges)), None)
 
 
 class _Unit(NamedTuple):
@@ -115,7 +121,7 @@ def lead_cycles(design: Design, edge: Edge, granularity: Granularity) -> int:
         return 0
     lead = _lead_of_pixel(design, edge, stage)
     if granularity == "row":
-        last = _reach(design, edge)[2][: stage.fired.pixels].reshape(-1, stage.fired.row_pixels)
+        last = reach_of(design, edge)[2][: stage.fired.pixels].reshape(-1, stage.fired.row_pixels)
         without = np.cumprod(last < 0, axis=1).sum(axis=1)
         lead += (
             int(without[without < stage.fired.row_pixels].min(initial=stage.fired.row_pixels)) * stage.interval_cycles
@@ -126,14 +132,14 @@ def lead_cycles(design: Design, edge: Edge, granularity: Granularity) -> int:
 def _lead_of_pixel(design: Design, edge: Edge, stage: Stage) -> int:
     """Cycles of a firing before the last word that it needs; those of the producer's last wider word come with it."""
     unit, layer = _unit(design, edge, stage), stage.group.node.layer
-    behind = max(0, _given(design.stage_by_name[edge.producer]) * unit.fold // edge.tensor.channels - 1)
+    behind = max(0, given_channels(design.stage_by_name[edge.producer]) * unit.fold // edge.tensor.channels - 1)
     if not _has_window(layer):
         return unit.length - behind
     assert isinstance(layer, Convolution)
     if _at_once(stage, layer):
         return unit.fold - 1 - behind
     words = prod(layer.kernel) + unit.fold - 1 if layer.groups > 1 else unit.length
-    return words - 1 - _blocks(design).window.store_cycles - behind
+    return words - 1 - blocks_of(design).window.store_cycles - behind
 
 
 def early_cycles(design: Design, edge: Edge, pixel_cycles: int) -> int:
@@ -141,7 +147,7 @@ def early_cycles(design: Design, edge: Edge, pixel_cycles: int) -> int:
     if not _is_block(design, edge, design.stage_by_name[edge.consumer]):
         return 0
     columns = edge.tensor.row_pixels
-    unused = columns - 1 - int((_reach(design, edge)[1] % columns).max())
+    unused = columns - 1 - int((reach_of(design, edge)[1] % columns).max())
     return _lead_of_pixel(design, edge, design.stage_by_name[edge.consumer]) + unused * pixel_cycles
 
 
@@ -153,35 +159,30 @@ def admission(design: Design, edge: Edge, granularity: Granularity, pixel_cycles
     producer, layer = design.stage_by_name[edge.producer], stage.group.node.layer
     unit = _unit(design, edge, stage)
     pixels = np.arange(edge.tensor.pixels, dtype=np.int64)
+    registers = registers_of(design, edge)
     words = edge.capacity if design.mapping.granularity == "word" else None
-    tapped = words is not None and _is_tapped(design, edge)
-    words = words + TAP_WORDS if words is not None and tapped else words
+    if words is not None or (registers.words and _has_window(layer)):
+        words = (words or 0) + registers.words
     if isinstance(layer, Convolution) and _has_window(layer):
-        room = (words or 0) * _given(producer) // edge.tensor.channels
+        room = (words or 0) * given_channels(producer) // edge.tensor.channels
         found = _behind(_into_window(design, edge, unit, layer, pixels), room, stage)
     elif words is not None:
-        found = _into_room(design, edge, unit, words * _given(producer), pixels)
+        found = _into_room(design, edge, unit, words * given_channels(producer), pixels)
     else:
         return None
-    late = TAP_CYCLES if tapped else 0
-    found = found._replace(after=found.after + late - producer.interval_cycles - _register_cycles(producer))
+    early = producer.interval_cycles + _register_cycles(producer)
+    found = found._replace(after=found.after + registers.late_cycles - early)
     if granularity == "pixel":
         return Gate(found, None)
     columns, spacing = edge.tensor.row_pixels, pixel_cycles[stage.name]
     joins = len(stage.group.operands) > 1
-    needed = needed_through(design, edge, "row").token if joins else _reach(design, edge, "row")[1]
+    needed = needed_through(design, edge, "row").token if joins else reach_of(design, edge, "row")[1]
     begin = _of_rows(_slowest_before(found, columns, producer.interval_cycles), needed, stage, spacing)
-    if words is not None and _waits_within_rows(design, edge, unit, words, spacing):
+    if words is not None and _waits_within_rows(design, edge, words, spacing):
         rows = np.arange(edge.tensor.rows)
         return Gate(begin, Admission(np.minimum(np.searchsorted(needed, rows), stage.fired.rows - 1), 0 * rows))
     end = _of_rows(_slowest_within(found, columns, producer.interval_cycles), needed, stage, spacing)
     return Gate(begin, end)
-
-
-def _is_tapped(design: Design, edge: Edge) -> bool:
-    """Whether an edge is the second behind a registered fork."""
-    readers = [other.name for other in design.edges if other.producer == edge.producer]
-    return _blocks(design).fork == "registered" and len(readers) == 2 and edge.name == readers[1]
 
 
 def _behind(found: Admission, pixels: int, consumer: Stage) -> Admission:
@@ -191,61 +192,21 @@ def _behind(found: Admission, pixels: int, consumer: Stage) -> Admission:
     return Admission(np.where(firing == ALWAYS, ALWAYS, firing + frames * consumer.fired.pixels), found.after[pixel])
 
 
-def _waits_within_rows(design: Design, edge: Edge, unit: _Unit, words: int, spacing: int) -> bool:
+def _waits_within_rows(design: Design, edge: Edge, words: int, spacing: int) -> bool:
     """Whether a join and what it waits for stand still within a row for ever, for want of words on an edge.
 
     Raises `NotModelled` where they take turns, which rows say nothing of: where a word's way round, through the other
     operand and back, takes longer than the words to spare last, of which a pixel's go in `spacing` cycles.
     """
-    if len(unit.stage.group.operands) < 2:
+    turns = turns_of(design, edge, spacing)
+    if turns is None:
         return False
-    needed, own = needed_through(design, edge, "pixel"), _reach(design, edge)[1]
-    fold = edge.tensor.channels // _given(design.stage_by_name[edge.producer])
-    least = int((needed.token - own).max() + 1) * fold - int(_is_forked(design, edge))
-    cycles = needed.cycles + (TAP_CYCLES if needed.cycles and _is_tapped(design, edge) else 0)
-    enough = least + ceil_div(cycles * fold, spacing) - 1
-    if least <= words < enough:
+    if turns.least <= words < turns.enough:
         raise NotModelled(
-            f"{edge.name} has {words} words, and below {enough} {edge.producer} and {edge.consumer} take turns within "
-            "a row, which rows cannot follow; use granularity pixel"
+            f"{edge.name} has {words} words, and below {turns.enough} {edge.producer} and {edge.consumer} take turns "
+            "within a row, which rows cannot follow; use granularity pixel"
         )
-    return words < least
-
-
-class Needed(NamedTuple):
-    """The last token of an edge's producer that each firing of its consumer needs, on whatever way.
-
-    `cycles` are those of the longest other way between them; on a `whole` one a pixel comes in all before any of it
-    leaves.
-    """
-
-    token: Ints
-    cycles: int
-    whole: bool
-
-
-def needed_through(design: Design, edge: Edge, granularity: Granularity) -> Needed:
-    """What an edge's consumer needs of its producer, by way of all other stages too."""
-    found: dict[str, Needed] = {}
-    for stage in design.stages:
-        ways = []
-        for entering in design.edges_to[stage.name]:
-            last = _reach(design, entering, granularity)[1]
-            if entering.producer == edge.producer:
-                delay = entering.delay_cycles if entering is not edge else 0
-                ways.append(Needed(last, delay, whole=False))
-            elif entering.producer in found:
-                way = found[entering.producer]
-                token = np.where(last < 0, -1, way.token[last])
-                ways.append(way._replace(token=token, cycles=way.cycles + entering.delay_cycles))
-        if ways:
-            own = 0 if stage.name == edge.consumer else stage.interval_cycles + stage.latency_cycles
-            token = np.maximum.reduce([way.token for way in ways])
-            whole = stage.unroll is not None or any(way.whole for way in ways)
-            found[stage.name] = Needed(token, max(way.cycles for way in ways) + own, whole)
-        if stage.name == edge.consumer:
-            break
-    return found[edge.consumer]
+    return words < turns.least
 
 
 def _of_rows(found: Admission, needed: Ints, consumer: Stage, spacing: int) -> Admission:
@@ -289,10 +250,6 @@ def _latest(firing: Ints, after: Ints) -> Admission:
     return Admission(last[:, 0], np.where(firing == last, after, ALWAYS).max(axis=1))
 
 
-def _blocks(design: Design) -> StreamBlocks:
-    return design.accelerator.blocks or StreamBlocks()
-
-
 def _has_window(layer: object) -> bool:
     return isinstance(layer, Convolution) and (prod(layer.kernel) > 1 or prod(layer.stride) > 1)
 
@@ -300,13 +257,6 @@ def _has_window(layer: object) -> bool:
 def _at_once(stage: Stage, layer: Convolution) -> bool:
     taps = prod(layer.kernel)
     return stage.unroll is not None and stage.unroll.window == taps
-
-
-def _given(stage: Stage) -> int:
-    """Channels that a stage gives at a time."""
-    if stage.unroll is not None:
-        return stage.unroll.outputs
-    return ceil_div(stage.tensor.channels, stage.interval_cycles)
 
 
 def _register_cycles(stage: Stage) -> int:
@@ -324,7 +274,7 @@ def _unit(design: Design, edge: Edge, stage: Stage) -> _Unit:
     length = fold * taps
     if by_channel or stage.tensor.channels == unroll.outputs:
         return _Unit(stage, fold, length)
-    matrix = _blocks(design).matrix
+    matrix = blocks_of(design).matrix
     words = max(length, matrix.replay_least_words)
     held = 1 << (words - 1).bit_length() if matrix.replay_power_of_two else words
     return _Unit(stage, fold, length, held, matrix.replay_latency_cycles)
@@ -337,9 +287,9 @@ def _into_room(design: Design, edge: Edge, unit: _Unit, elements: int, pixels: I
     taken than given, room is made for all that are one of them at once, so that the first of these is waited for.
     """
     channels, arriving = edge.tensor.channels, edge.tensor.pixels
-    given = _given(design.stage_by_name[edge.producer])
+    given = given_channels(design.stage_by_name[edge.producer])
     behind = np.arange(max(1, channels // unit.fold // given))
-    joins = len(unit.stage.group.operands) > 1 and _is_forked(design, edge)
+    joins = len(unit.stage.group.operands) > 1 and len(readers_of(design, edge.producer)) > 1
     early = channels // unit.fold if joins else 0
     last = (pixels[:, None] + 1) * channels - 1 - behind * given
     frames, element = np.divmod(last - elements - early, arriving * channels)
@@ -370,10 +320,6 @@ def _before_last(design: Design, name: str, fold: int) -> Ints:
     return word // together * max(cycles * max(1, groups // fold), together) + word % together
 
 
-def _is_forked(design: Design, edge: Edge) -> bool:
-    return sum(other.producer == edge.producer for other in design.edges) > 1
-
-
 def _releases(design: Design, edge: Edge, arriving: int) -> Ints:
     """The consumer's firing that lets go of each pixel."""
     held = _oldest_held(design, edge)
@@ -381,25 +327,17 @@ def _releases(design: Design, edge: Edge, arriving: int) -> Ints:
 
 
 def _oldest_held(design: Design, edge: Edge) -> Ints:
-    return np.minimum.accumulate(_reach(design, edge)[0][::-1])[::-1]
-
-
-def _reach(design: Design, edge: Edge, granularity: Granularity = "pixel") -> tuple[Ints, Ints, Ints]:
-    node = design.stage_by_name[edge.consumer].group.node
-    found = token_reach(
-        node.layer, edge.operand, design.network.sources(node), design.network.tensors[node.name], granularity
-    )
-    return found.first, np.maximum.accumulate(found.last), found.last
+    return np.minimum.accumulate(reach_of(design, edge)[0][::-1])[::-1]
 
 
 def _into_window(design: Design, edge: Edge, unit: _Unit, layer: Convolution, pixels: Ints) -> Admission:
-    first, last = _oldest_held(design, edge), _reach(design, edge)[1]
+    first, last = _oldest_held(design, edge), reach_of(design, edge)[1]
     if _at_once(unit.stage, layer):
         window = np.searchsorted(last, pixels, side="left") - 1
         firing, after = unit.sent(window, np.full(pixels.size, unit.fold - 1))
         after = after + unit.fold - 1
     else:
-        overwritten = pixels - _window_pixels(layer, edge, _blocks(design).window)
+        overwritten = pixels - _window_pixels(layer, edge, blocks_of(design).window)
         window = np.searchsorted(first, overwritten, side="right") - 1
         words = _words_sent(layer, edge, unit, overwritten - first[window])
         firing, after = unit.sent(window, words - 1)

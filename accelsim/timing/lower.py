@@ -18,6 +18,7 @@ from accelsim.network.layers import Inputs, Layer, Reduce
 from accelsim.network.reach import Granularity, token_reach
 from accelsim.network.tensor import Tensor
 from accelsim.timing.admission import Gate, admission, early_cycles, hands_on_words, lead_cycles, pixel_cycles
+from accelsim.timing.forks import delay_cycles
 from accelsim.timing.kernels.pipeline import Pipeline
 from accelsim.units import ceil_div
 
@@ -81,7 +82,7 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
     admit_after, _ = _packed([gate and gate.begin.after for gate in gates])
     close, close_at = _packed([gate and gate.end and gate.end.firing for gate in gates])
     close_after, _ = _packed([gate and gate.end and gate.end.after for gate in gates])
-    delay = np.array([edge.delay_cycles for edge in edges], np.int64)
+    delay = np.array([delay_cycles(design, edge) for edge in edges], np.int64)
     lead = np.array([lead_cycles(design, edge, granularity) for edge in edges], np.int64)
     offers = [_offers(s, granularity, design.pace_cycles) if s.is_input and source == "paced" else None for s in stages]
     offer_first, offer_at = _packed([offer[0] if offer else None for offer in offers], np.int64)

@@ -25,9 +25,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.errors import DeadlockError, InputError
+from accelsim.errors import DeadlockError, InputError, NotTimed
 from accelsim.mapping.design import Design
 from accelsim.network.reach import Granularity
+from accelsim.timing.admission import not_timed
 from accelsim.timing.kernels.pipeline import (
     ALWAYS,
     SHORT,
@@ -132,7 +133,11 @@ def schedule(
     if source not in SOURCES:
         raise InputError(f"source '{source}' is not {' or '.join(SOURCES)}")
     chosen = checked_granularity(design, granularity)
-    return _Run(design, chosen, source, lower(design, chosen, source)).until(frames)
+    trace = _Run(design, chosen, source, lower(design, chosen, source)).until(frames)
+    why = not_timed(design) if chosen == "pixel" else None
+    if why is not None:
+        raise NotTimed(why)
+    return trace
 
 
 class _Period(NamedTuple):
