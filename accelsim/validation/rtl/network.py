@@ -133,7 +133,7 @@ def _ended(made: _Raising, last: _Held) -> _Held:
 def _handed_on(made: _Raising, name: str, held: _Held) -> _Held:
     """A stage that gives what it takes, a word a cycle."""
     _queue(made, held, name, 0)
-    layer = Activation("relu")
+    layer = Pad(((0, 0),) * len(held.shape))
     return _add(made, name, layer, (held.node,), held.shape, held.channels, held.width, held.fold)
 
 
@@ -265,6 +265,9 @@ def _converted(made: _Raising, placed: Placed, block: Converter, held: _Held) ->
     if width == held.width:
         return held
     if width > held.width:
+        if held.queue and not made.by_word:
+            # words that have queued come to it one by one, slower than those of the width that it makes
+            held = _handed_on(made, placed.name, held)
         held = _later(made, held, WIDER_CYCLES)
         return held._replace(width=width, widest=width, room=held.room + width + held.width)
     given = made.given[made.stage[held.node]]
