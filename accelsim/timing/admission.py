@@ -12,7 +12,7 @@ A token of several pixels is let in with its first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
+from math import lcm, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +30,8 @@ from accelsim.timing.reads import blocks_of, given_channels, reach_of, readers_o
 
 Ints = NDArray[np.int64]
 
+#: Narrower words of the one before that may be left in a width converter when it takes a wider one.
+SPLIT_WORDS = 2
 #: Layers that hand on words without multiplying.
 MOVING = (Activation, BatchNorm, Combine, Pad, PRelu)
 
@@ -130,11 +132,17 @@ def lead_cycles(design: Design, edge: Edge, granularity: Granularity) -> int:
 
 
 def _lead_of_pixel(design: Design, edge: Edge, stage: Stage) -> int:
-    """Cycles of a firing before the last word that it needs; those of the producer's last wider word come with it."""
+    """Cycles of a firing before the last word that it needs, and after the first has come.
+
+    Those of the producer's last wider word come with it.
+    """
     unit, layer = _unit(design, edge, stage), stage.group.node.layer
-    behind = max(0, given_channels(design.stage_by_name[edge.producer]) * unit.fold // edge.tensor.channels - 1)
+    producer = design.stage_by_name[edge.producer]
+    groups = _groups(producer, unit.fold)
+    behind = max(0, unit.fold // groups - 1)
     if not _has_window(layer):
-        return unit.length - behind
+        first = (groups - 1) * (producer.interval_cycles // groups) + 1 if behind and producer.unroll else unit.length
+        return min(unit.length - behind, first)
     assert isinstance(layer, Convolution)
     if _at_once(stage, layer):
         return unit.fold - 1 - behind
@@ -167,7 +175,9 @@ def admission(design: Design, edge: Edge, granularity: Granularity, pixel_cycles
         room = (words or 0) * given_channels(producer) // edge.tensor.channels
         found = _behind(_into_window(design, edge, unit, layer, pixels), room, stage)
     elif words is not None:
-        found = _into_room(design, edge, unit, words * given_channels(producer), pixels)
+        taken = edge.tensor.channels // unit.fold
+        split = SPLIT_WORDS * taken if words and taken < given_channels(producer) else 0
+        found = _into_room(design, edge, unit, words * given_channels(producer) + split, pixels)
     else:
         return None
     early = producer.interval_cycles + _register_cycles(producer)
@@ -314,10 +324,20 @@ def _before_last(design: Design, name: str, fold: int) -> Ints:
     if stage.unroll is None:
         ways = [_before_last(design, edge.producer, fold) for edge in design.edges_to[name]]
         return np.maximum(word, np.minimum.reduce(ways)) if ways else word
-    groups = max(1, stage.tensor.channels // stage.unroll.outputs)
+    groups = _groups(stage, fold)
     cycles = stage.interval_cycles // groups
     together = max(1, fold // groups)
     return word // together * max(cycles * max(1, groups // fold), together) + word % together
+
+
+def _groups(stage: Stage, fold: int) -> int:
+    """Groups of channels in which a stage's pixel comes to what takes `fold` words of it.
+
+    Words of which neither width divides the other are made by way of the least that both do.
+    """
+    channels, given = stage.tensor.channels, given_channels(stage)
+    taken = channels // fold
+    return max(1, channels // (given if given % taken == 0 or taken % given == 0 else lcm(given, taken)))
 
 
 def _releases(design: Design, edge: Edge, arriving: int) -> Ints:

@@ -48,7 +48,6 @@ class _Held(NamedTuple):
     queue: int = 0
     room: int = 0
     delay: int = 0
-    widest: int = 0
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     window: Window | None = None
     forked: bool = False
@@ -269,11 +268,9 @@ def _converted(made: _Raising, placed: Placed, block: Converter, held: _Held) ->
             # words that have queued come to it one by one, slower than those of the width that it makes
             held = _handed_on(made, placed.name, held)
         held = _later(made, held, WIDER_CYCLES)
-        return held._replace(width=width, widest=width, room=held.room + width + held.width)
-    given = made.given[made.stage[held.node]]
-    waiting = max(1, held.widest // width) - max(1, min(held.widest, given) // width)
-    held = _later(made, held, NARROWER_CYCLES + waiting)
-    return held._replace(width=width, widest=0, room=held.room + held.width + 2 * width)
+        return held._replace(width=width, room=held.room + width + held.width)
+    held = _later(made, held, NARROWER_CYCLES)
+    return held._replace(width=width, room=held.room + held.width)
 
 
 def _padded(made: _Raising, placed: Placed, block: Padding, held: _Held) -> _Held:
