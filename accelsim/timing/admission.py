@@ -32,6 +32,8 @@ Ints = NDArray[np.int64]
 
 #: Narrower words of the one before that may be left in a width converter when it takes a wider one.
 SPLIT_WORDS = 2
+#: Fewest rows of windows behind other layers of which one by one is told enough.
+LEAST_ROWS = 7
 #: Layers that hand on words without multiplying.
 MOVING = (Activation, BatchNorm, Combine, Pad, PRelu)
 
@@ -50,12 +52,40 @@ class Gate(NamedTuple):
     end: Admission | None
 
 
-def not_timed(design: Design) -> str | None:
-    """Why pixels do not tell the times of a design, though it goes through; None where they do."""
+def not_told(design: Design) -> NotModelled | None:
+    """What pixels do not tell of a design that by them goes through; None where they tell all."""
     if not hands_on_words(design) or design.mapping.granularity != "word":
         return None
     spacing = pixel_cycles(design)
     return next(filter(None, (undecided(design, edge, spacing[edge.consumer]) for edge in design.edges)), None)
+
+
+def check_rows(design: Design) -> None:
+    """Raises `NotModelled` where what happens within a row, of which rows tell the first and the last, decides.
+
+    That is so of windows behind other layers or a fork that make few rows, of which one is much of a frame, and where
+    between a fork and its join words change width before padding, which holds up what comes.
+    """
+    if not hands_on_words(design) or design.mapping.granularity != "word":
+        return
+    behind: set[str] = set()
+    joined = any(len(stage.group.operands) > 1 for stage in design.stages)
+    for stage in design.stages:
+        for edge in design.edges_to[stage.name]:
+            producer = design.stage_by_name[edge.producer]
+            if edge.producer in behind or producer.unroll is not None or joined:
+                behind.add(stage.name)
+                if _has_window(stage.group.node.layer) and stage.fired.rows < LEAST_ROWS:
+                    raise NotModelled(
+                        f"{stage.name} makes {stage.fired.rows} rows of windows, and of fewer than {LEAST_ROWS} behind "
+                        "other layers what happens within one decides; use granularity pixel"
+                    )
+            changes = given_channels(producer) * _unit(design, edge, stage).fold != edge.tensor.channels
+            if joined and changes and isinstance(stage.group.node.layer, Pad) and any(map(any, stage.group.node.layer.padding)):
+                raise NotModelled(
+                    f"{edge.name}: between a fork and its join words change width before padding, which holds them up "
+                    "within rows; use granularity pixel"
+                )
 
 
 class _Unit(NamedTuple):
@@ -208,10 +238,10 @@ def _waits_within_rows(design: Design, edge: Edge, words: int, spacing: int) -> 
     Raises `NotModelled` where they take turns, which rows say nothing of: where a word's way round, through the other
     operand and back, takes longer than the words to spare last, of which a pixel's go in `spacing` cycles.
     """
-    turns = turns_of(design, edge, spacing)
+    turns, registers = turns_of(design, edge, spacing), registers_of(design, edge)
     if turns is None:
         return False
-    if turns.least <= words < turns.enough:
+    if turns.least <= words < turns.enough + registers.words - registers.fewest_words:
         raise NotModelled(
             f"{edge.name} has {words} words, and below {turns.enough} {edge.producer} and {edge.consumer} take turns "
             "within a row, which rows cannot follow; use granularity pixel"
@@ -298,7 +328,7 @@ def _into_room(design: Design, edge: Edge, unit: _Unit, elements: int, pixels: I
     """
     channels, arriving = edge.tensor.channels, edge.tensor.pixels
     given = given_channels(design.stage_by_name[edge.producer])
-    behind = np.arange(max(1, channels // unit.fold // given))
+    behind = np.arange(channels // given if channels // unit.fold > given else 1)
     joins = len(unit.stage.group.operands) > 1 and len(readers_of(design, edge.producer)) > 1
     early = channels // unit.fold if joins else 0
     last = (pixels[:, None] + 1) * channels - 1 - behind * given

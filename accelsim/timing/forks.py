@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.errors import NotModelled, NotTimed
 from accelsim.mapping.design import Design, Edge
 from accelsim.network.reach import Granularity
 from accelsim.timing.reads import blocks_of, given_channels, reach_of, readers_of
@@ -100,21 +101,24 @@ def turns_of(design: Design, edge: Edge, spacing: int) -> Turns | None:
         return None
     needed, own = needed_through(design, edge, "pixel"), reach_of(design, edge)[1]
     fold = edge.tensor.channels // given_channels(design.stage_by_name[edge.producer])
-    least = int((needed.token - own).max() + 1) * fold - int(len(readers_of(design, edge.producer)) > 1)
+    first = fold if needed.whole else 1
+    least = int((needed.token - own).max()) * fold + first - int(len(readers_of(design, edge.producer)) > 1)
     cycles = needed.cycles + (registers_of(design, edge).late_cycles if needed.cycles else 0)
     return Turns(least, least + ceil_div(cycles * fold, spacing) - 1)
 
 
-def undecided(design: Design, edge: Edge, spacing: int) -> str | None:
-    """Why pixels do not tell how long words wait for each other behind a fork; None where they do."""
+def undecided(design: Design, edge: Edge, spacing: int) -> NotModelled | None:
+    """What pixels do not tell of an edge behind a fork: its turns, or even whether it stands still; None for nothing."""
     registers, turns = registers_of(design, edge), turns_of(design, edge, spacing)
     if turns is None or edge.capacity is None or registers.words == registers.fewest_words:
         return None
-    if not turns.least <= edge.capacity + registers.words or edge.capacity + registers.fewest_words >= turns.enough:
+    fewest, most = edge.capacity + registers.fewest_words, edge.capacity + registers.words
+    if most < turns.least or fewest >= turns.enough:
         return None
-    enough = turns.enough - registers.fewest_words
-    return (
-        f"{edge.name} has {edge.capacity} words, and below {enough} its turns hang on whether the registers of the fork "
-        f"hold {registers.fewest_words} words or {registers.words}, as words come to them apart or back to back; "
-        "use granularity word"
+    what = "it stands still for ever or not" if fewest < turns.least else "its turns hang on it"
+    refused = NotModelled if fewest < turns.least else NotTimed
+    return refused(
+        f"{edge.name} has {edge.capacity} words, and below {turns.enough - registers.fewest_words} {what}, as the "
+        f"registers of the fork hold {registers.fewest_words} words that come apart or {registers.words} that come back "
+        "to back, which pixels do not tell; use granularity word"
     )

@@ -17,7 +17,7 @@ from accelsim.network.graph import Network
 from accelsim.network.layers import Inputs, Layer, Reduce
 from accelsim.network.reach import Granularity, token_reach
 from accelsim.network.tensor import Tensor
-from accelsim.timing.admission import Gate, admission, early_cycles, hands_on_words, lead_cycles, pixel_cycles
+from accelsim.timing.admission import Gate, admission, check_rows, early_cycles, hands_on_words, lead_cycles, pixel_cycles
 from accelsim.timing.forks import delay_cycles
 from accelsim.timing.kernels.pipeline import Pipeline
 from accelsim.units import ceil_div
@@ -73,6 +73,8 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
     Raises `InputError` where a frame has more firings than memory allows.
     """
     stages, edges = design.stages, design.edges
+    if granularity == "row":
+        check_rows(design)
     in_words = design.mapping.granularity == "word"
     wired, index = _wired(design, granularity), design.position
     spacing = pixel_cycles(design)

@@ -25,10 +25,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.errors import DeadlockError, InputError, NotTimed
+from accelsim.errors import DeadlockError, InputError
 from accelsim.mapping.design import Design
 from accelsim.network.reach import Granularity
-from accelsim.timing.admission import not_timed
+from accelsim.timing.admission import not_told
 from accelsim.timing.kernels.pipeline import (
     ALWAYS,
     SHORT,
@@ -134,9 +134,9 @@ def schedule(
         raise InputError(f"source '{source}' is not {' or '.join(SOURCES)}")
     chosen = checked_granularity(design, granularity)
     trace = _Run(design, chosen, source, lower(design, chosen, source)).until(frames)
-    why = not_timed(design) if chosen == "pixel" else None
-    if why is not None:
-        raise NotTimed(why)
+    refused = not_told(design) if chosen == "pixel" else None
+    if refused is not None:
+        raise refused
     return trace
 
 
