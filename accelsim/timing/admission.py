@@ -81,7 +81,12 @@ def check_rows(design: Design) -> None:
                         "other layers what happens within one decides; use granularity pixel"
                     )
             changes = given_channels(producer) * _unit(design, edge, stage).fold != edge.tensor.channels
-            if joined and changes and isinstance(stage.group.node.layer, Pad) and any(map(any, stage.group.node.layer.padding)):
+            if (
+                joined
+                and changes
+                and isinstance(stage.group.node.layer, Pad)
+                and any(map(any, stage.group.node.layer.padding))
+            ):
                 raise NotModelled(
                     f"{edge.name}: between a fork and its join words change width before padding, which holds them up "
                     "within rows; use granularity pixel"
@@ -323,13 +328,17 @@ def _unit(design: Design, edge: Edge, stage: Stage) -> _Unit:
 def _into_room(design: Design, edge: Edge, unit: _Unit, elements: int, pixels: Ints) -> Admission:
     """Pixels that may come when what was `elements` before their last element has been taken.
 
-    What waits for the words of another operand is taken with those. Behind a fork the other readers have a pixel's last word when the one before it has found room. Where wider words are
-    taken than given, room is made for all that are one of them at once, so that the first of these is waited for.
+    What waits for the words of another operand is taken with those. Behind a fork the other readers have a pixel's
+    last word when the one before it has found room. Where wider words are taken than given, room is made for all that
+    are one of them at once, and where another reader takes narrower ones, words follow as it takes them: there an
+    earlier word of the pixel may be what the last is waiting for.
     """
     channels, arriving = edge.tensor.channels, edge.tensor.pixels
     given = given_channels(design.stage_by_name[edge.producer])
-    behind = np.arange(channels // given if channels // unit.fold > given else 1)
     joins = len(unit.stage.group.operands) > 1 and len(readers_of(design, edge.producer)) > 1
+    fold = max(channels // given, _fold_of_others(design, edge) if joins else 0)
+    several = fold > channels // given or channels // unit.fold > given
+    behind = np.arange(channels // given if several else 1)
     early = channels // unit.fold if joins else 0
     last = (pixels[:, None] + 1) * channels - 1 - behind * given
     frames, element = np.divmod(last - elements - early, arriving * channels)
@@ -341,7 +350,15 @@ def _into_room(design: Design, edge: Edge, unit: _Unit, elements: int, pixels: I
         others = [other.producer for other in design.edges_to[edge.consumer] if other.producer != edge.producer]
         left = np.minimum.reduce([_before_last(design, name, unit.fold) for name in others])
         found = Admission(firing, 1 - left[word])
-    return _latest(found.firing + frames * unit.stage.fired.pixels, found.after + 1 + behind)
+    return _latest(
+        found.firing + frames * unit.stage.fired.pixels, found.after + 1 + behind * fold // (channels // given)
+    )
+
+
+def _fold_of_others(design: Design, edge: Edge) -> int:
+    """Most words in which others take a pixel that the producer of an edge gives."""
+    others = [other for other in readers_of(design, edge.producer) if other.consumer != edge.consumer]
+    return max((_unit(design, other, design.stage_by_name[other.consumer]).fold for other in others), default=0)
 
 
 def _before_last(design: Design, name: str, fold: int) -> Ints:

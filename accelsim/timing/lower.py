@@ -17,7 +17,15 @@ from accelsim.network.graph import Network
 from accelsim.network.layers import Inputs, Layer, Reduce
 from accelsim.network.reach import Granularity, token_reach
 from accelsim.network.tensor import Tensor
-from accelsim.timing.admission import Gate, admission, check_rows, early_cycles, hands_on_words, lead_cycles, pixel_cycles
+from accelsim.timing.admission import (
+    Gate,
+    admission,
+    check_rows,
+    early_cycles,
+    hands_on_words,
+    lead_cycles,
+    pixel_cycles,
+)
 from accelsim.timing.forks import delay_cycles
 from accelsim.timing.kernels.pipeline import Pipeline
 from accelsim.units import ceil_div
