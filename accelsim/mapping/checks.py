@@ -76,7 +76,7 @@ def _measured_problems(net: Network, groups: Sequence[Group], edges: Collection[
         if name not in stages and name not in edges
     ]
     return problems + [
-        f"{_place(mapping, 'measured', name)}: '{name}' is an edge, which has no interval_cycles; give its latency_cycles"
+        f"{_place(mapping, 'measured', name)}: '{name}' is an edge and has no interval_cycles; give its latency_cycles"
         for name, measured in mapping.measured.items()
         if name not in stages and name in edges and measured.interval_cycles is not None
     ]

@@ -108,7 +108,7 @@ def turns_of(design: Design, edge: Edge, spacing: int) -> Turns | None:
 
 
 def undecided(design: Design, edge: Edge, spacing: int) -> NotModelled | None:
-    """What pixels do not tell of an edge behind a fork: its turns, or even whether it stands still; None for nothing."""
+    """What pixels do not tell of an edge behind a fork, its turns or whether it stands still; None for nothing."""
     registers, turns = registers_of(design, edge), turns_of(design, edge, spacing)
     if turns is None or edge.capacity is None or registers.words == registers.fewest_words:
         return None
@@ -119,6 +119,6 @@ def undecided(design: Design, edge: Edge, spacing: int) -> NotModelled | None:
     refused = NotModelled if fewest < turns.least else NotTimed
     return refused(
         f"{edge.name} has {edge.capacity} words, and below {turns.enough - registers.fewest_words} {what}, as the "
-        f"registers of the fork hold {registers.fewest_words} words that come apart or {registers.words} that come back "
-        "to back, which pixels do not tell; use granularity word"
+        f"registers of the fork hold {registers.fewest_words} words that come apart or {registers.words} that come "
+        "back to back, which pixels do not tell; use granularity word"
     )
