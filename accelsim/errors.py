@@ -28,6 +28,10 @@ class NotModelled(AccelsimError):
     """A figure was asked for that no part of the model computes."""
 
 
+class NotTimed(NotModelled):
+    """It goes through without standing still for ever, but when is nothing that this granularity tells."""
+
+
 class InfeasibleError(AccelsimError):
     """The machine cannot hold or run the network: demand, limit, gap and cure are in the message."""
 

@@ -80,6 +80,22 @@ class FifoBlock(_Section):
     least_depth: int = Field(default=2, ge=1, le=2**30, description="least words that one can be built for")
 
 
+class TapBlock(_Section):
+    """Registered fork to two readers as rows and pixels see it; word by word its registers are built in."""
+
+    first_cycles: int = Field(default=1, ge=0, le=32, description="from taking a word to the first reader's having it")
+    second_cycles: int = Field(default=2, ge=0, le=32, description="the same for the second reader")
+    words: int = Field(
+        default=3,
+        ge=1,
+        le=1024,
+        description="held for the second reader where they come back to back, one less where they come apart",
+    )
+    late_cycles: int = Field(
+        default=1, ge=0, le=32, description="by which a word that waits for room there takes longer to see it"
+    )
+
+
 class StreamBlocks(_Section):
     """All blocks of a streaming library, and what a layer is made of where a mapping does not say."""
 
@@ -93,6 +109,7 @@ class StreamBlocks(_Section):
         description="what hands a word to several readers: wires, or where there are two a register for both and a "
         "queue of three words before the second",
     )
+    tap: TapBlock = Field(default=TapBlock(), description="registered forks")
     core: Core = Field(default="dsp48", description="multipliers of dense layers; depthwise ones are made of DSP58s")
     segment_inputs: int = Field(
         default=0, ge=0, le=2**20, description="DSP58s of a chain between registers; 0 for the whole chain"

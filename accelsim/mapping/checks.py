@@ -38,6 +38,7 @@ def mapping_problems(
     return [
         *_network_problems(net, groups, names),
         *_unroll_problems(net, groups, accelerator, mapping),
+        *_measured_problems(net, groups, names.values(), mapping),
         *_segment_problems(net, groups, accelerator, mapping),
         *_budget_problems(accelerator, mapping),
         *cycle_problems(mapping),
@@ -55,12 +56,6 @@ def _unroll_problems(net: Network, groups: Sequence[Group], accelerator: Acceler
         for name in mapping.unroll
         if name not in nests
     ]
-    stages = {group.name for group in groups}
-    problems += [
-        f"{_place(mapping, 'measured', name)}: '{name}' is no stage of {net.name}"
-        for name in mapping.measured
-        if name not in stages
-    ]
     if accelerator.engine.kind == "systolic":
         rule = "layers take turns on a systolic array and are not unrolled; leave it out"
         return problems + [f"{_place(mapping, 'unroll', name)}: {rule}" for name in mapping.unroll]
@@ -71,6 +66,20 @@ def _unroll_problems(net: Network, groups: Sequence[Group], accelerator: Acceler
         if name in mapping.unroll:
             problems += _loop_problems(name, nest, mapping)
     return problems
+
+
+def _measured_problems(net: Network, groups: Sequence[Group], edges: Collection[str], mapping: Mapping) -> list[str]:
+    stages = {group.name for group in groups}
+    problems = [
+        f"{_place(mapping, 'measured', name)}: '{name}' is no stage of {net.name}, and no edge"
+        for name in mapping.measured
+        if name not in stages and name not in edges
+    ]
+    return problems + [
+        f"{_place(mapping, 'measured', name)}: '{name}' is an edge and has no interval_cycles; give its latency_cycles"
+        for name, measured in mapping.measured.items()
+        if name not in stages and name in edges and measured.interval_cycles is not None
+    ]
 
 
 def _loop_problems(name: str, nest: LoopNest, mapping: Mapping) -> list[str]:

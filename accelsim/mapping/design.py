@@ -87,6 +87,7 @@ class Edge:
 
     What the consumer reads of it is its layer's to say (`window`), or token by token (`each`), or all
     of a frame for every firing (`all`). `home` is the memory where the buffer lies, None for the engine's own.
+    What is given is there `delay_cycles` later, if nothing is before it.
     """
 
     producer: str
@@ -98,6 +99,7 @@ class Edge:
     capacity: int | None
     reads: Literal["window", "each", "all"] = "window"
     home: str | None = None
+    delay_cycles: int = 0
 
 
 @dataclass(frozen=True)
@@ -297,8 +299,16 @@ def edges_of(
 ) -> tuple[Edge, ...]:
     tensors = {stage.name: stage.tensor for stage in stages}
     capacity = _capacities(names, accelerator, mapping)
+    delays = {name: measured.latency_cycles or 0 for name, measured in mapping.measured.items()}
     return tuple(
-        Edge(*link, name=name, role=roles[link], tensor=tensors[link.producer], capacity=capacity.get(name))
+        Edge(
+            *link,
+            name=name,
+            role=roles[link],
+            tensor=tensors[link.producer],
+            capacity=capacity.get(name),
+            delay_cycles=delays.get(name, 0),
+        )
         for link, name in names.items()
     )
 

@@ -27,7 +27,8 @@ MOST_CYCLES = 2**40
 class Measured:
     """Numbers that replace the model's for one stage: cycles a firing of a pixel, and pipeline latency.
 
-    Where a layer's unrolling takes several pixels of a row together, these share one interval.
+    Where a layer's unrolling takes several pixels of a row together, these share one interval. Of an edge it is the
+    latency of what stands on it, which only its consumer sees.
     """
 
     interval_cycles: int | None = None

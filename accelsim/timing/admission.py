@@ -12,7 +12,7 @@ A token of several pixels is let in with its first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
+from math import lcm, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -20,18 +20,20 @@ from numpy.typing import NDArray
 
 from accelsim.errors import NotModelled
 from accelsim.hardware.engine import SpatialEngine
-from accelsim.hardware.streaming import StreamBlocks, WindowBlock
+from accelsim.hardware.streaming import WindowBlock
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.network.layers import Activation, BatchNorm, Combine, Convolution, Dense, Pad, PRelu
-from accelsim.network.reach import Granularity, token_reach
+from accelsim.network.reach import Granularity
+from accelsim.timing.forks import needed_through, registers_of, turns_of, undecided
 from accelsim.timing.kernels.pipeline import ALWAYS
-from accelsim.units import ceil_div
+from accelsim.timing.reads import blocks_of, given_channels, reach_of, readers_of
 
 Ints = NDArray[np.int64]
 
-#: Words that a registered fork holds for its second reader, and cycles by which room there is known later.
-TAP_WORDS = 3
-TAP_CYCLES = 2
+#: Narrower words of the one before that may be left in a width converter when it takes a wider one.
+SPLIT_WORDS = 2
+#: Fewest rows of windows behind other layers of which one by one is told enough.
+LEAST_ROWS = 7
 #: Layers that hand on words without multiplying.
 MOVING = (Activation, BatchNorm, Combine, Pad, PRelu)
 
@@ -48,6 +50,47 @@ class Gate(NamedTuple):
 
     begin: Admission
     end: Admission | None
+
+
+def not_told(design: Design) -> NotModelled | None:
+    """What pixels do not tell of a design that by them goes through; None where they tell all."""
+    if not hands_on_words(design) or design.mapping.granularity != "word":
+        return None
+    spacing = pixel_cycles(design)
+    return next(filter(None, (undecided(design, edge, spacing[edge.consumer]) for edge in design.edges)), None)
+
+
+def check_rows(design: Design) -> None:
+    """Raises `NotModelled` where what happens within a row, of which rows tell the first and the last, decides.
+
+    That is so of windows behind other layers or a fork that make few rows, of which one is much of a frame, and where
+    between a fork and its join words change width before padding, which holds up what comes.
+    """
+    if not hands_on_words(design) or design.mapping.granularity != "word":
+        return
+    behind: set[str] = set()
+    joined = any(len(stage.group.operands) > 1 for stage in design.stages)
+    for stage in design.stages:
+        for edge in design.edges_to[stage.name]:
+            producer = design.stage_by_name[edge.producer]
+            if edge.producer in behind or producer.unroll is not None or joined:
+                behind.add(stage.name)
+                if _has_window(stage.group.node.layer) and stage.fired.rows < LEAST_ROWS:
+                    raise NotModelled(
+                        f"{stage.name} makes {stage.fired.rows} rows of windows, and of fewer than {LEAST_ROWS} behind "
+                        "other layers what happens within one decides; use granularity pixel"
+                    )
+            changes = given_channels(producer) * _unit(design, edge, stage).fold != edge.tensor.channels
+            if (
+                joined
+                and changes
+                and isinstance(stage.group.node.layer, Pad)
+                and any(map(any, stage.group.node.layer.padding))
+            ):
+                raise NotModelled(
+                    f"{edge.name}: between a fork and its join words change width before padding, which holds them up "
+                    "within rows; use granularity pixel"
+                )
 
 
 class _Unit(NamedTuple):
@@ -115,7 +158,7 @@ def lead_cycles(design: Design, edge: Edge, granularity: Granularity) -> int:
         return 0
     lead = _lead_of_pixel(design, edge, stage)
     if granularity == "row":
-        last = _reach(design, edge)[2][: stage.fired.pixels].reshape(-1, stage.fired.row_pixels)
+        last = reach_of(design, edge)[2][: stage.fired.pixels].reshape(-1, stage.fired.row_pixels)
         without = np.cumprod(last < 0, axis=1).sum(axis=1)
         lead += (
             int(without[without < stage.fired.row_pixels].min(initial=stage.fired.row_pixels)) * stage.interval_cycles
@@ -124,16 +167,22 @@ def lead_cycles(design: Design, edge: Edge, granularity: Granularity) -> int:
 
 
 def _lead_of_pixel(design: Design, edge: Edge, stage: Stage) -> int:
-    """Cycles of a firing before the last word that it needs; those of the producer's last wider word come with it."""
+    """Cycles of a firing before the last word that it needs, and after the first has come.
+
+    Those of the producer's last wider word come with it.
+    """
     unit, layer = _unit(design, edge, stage), stage.group.node.layer
-    behind = max(0, _given(design.stage_by_name[edge.producer]) * unit.fold // edge.tensor.channels - 1)
+    producer = design.stage_by_name[edge.producer]
+    groups = _groups(producer, unit.fold)
+    behind = max(0, unit.fold // groups - 1)
     if not _has_window(layer):
-        return unit.length - behind
+        first = (groups - 1) * (producer.interval_cycles // groups) + 1 if behind and producer.unroll else unit.length
+        return min(unit.length - behind, first)
     assert isinstance(layer, Convolution)
     if _at_once(stage, layer):
         return unit.fold - 1 - behind
     words = prod(layer.kernel) + unit.fold - 1 if layer.groups > 1 else unit.length
-    return words - 1 - _blocks(design).window.store_cycles - behind
+    return words - 1 - blocks_of(design).window.store_cycles - behind
 
 
 def early_cycles(design: Design, edge: Edge, pixel_cycles: int) -> int:
@@ -141,7 +190,7 @@ def early_cycles(design: Design, edge: Edge, pixel_cycles: int) -> int:
     if not _is_block(design, edge, design.stage_by_name[edge.consumer]):
         return 0
     columns = edge.tensor.row_pixels
-    unused = columns - 1 - int((_reach(design, edge)[1] % columns).max())
+    unused = columns - 1 - int((reach_of(design, edge)[1] % columns).max())
     return _lead_of_pixel(design, edge, design.stage_by_name[edge.consumer]) + unused * pixel_cycles
 
 
@@ -153,35 +202,32 @@ def admission(design: Design, edge: Edge, granularity: Granularity, pixel_cycles
     producer, layer = design.stage_by_name[edge.producer], stage.group.node.layer
     unit = _unit(design, edge, stage)
     pixels = np.arange(edge.tensor.pixels, dtype=np.int64)
+    registers = registers_of(design, edge)
     words = edge.capacity if design.mapping.granularity == "word" else None
-    tapped = words is not None and _is_tapped(design, edge)
-    words = words + TAP_WORDS if words is not None and tapped else words
+    if words is not None or (registers.words and _has_window(layer)):
+        words = (words or 0) + registers.words
     if isinstance(layer, Convolution) and _has_window(layer):
-        room = (words or 0) * _given(producer) // edge.tensor.channels
+        room = (words or 0) * given_channels(producer) // edge.tensor.channels
         found = _behind(_into_window(design, edge, unit, layer, pixels), room, stage)
     elif words is not None:
-        found = _into_room(design, edge, unit, words * _given(producer), pixels, pixel_cycles[stage.name])
+        taken = edge.tensor.channels // unit.fold
+        split = SPLIT_WORDS * taken if words and taken < given_channels(producer) else 0
+        found = _into_room(design, edge, unit, words * given_channels(producer) + split, pixels)
     else:
         return None
-    late = TAP_CYCLES if tapped else 0
-    found = found._replace(after=found.after + late - producer.interval_cycles - _register_cycles(producer))
+    early = producer.interval_cycles + _register_cycles(producer)
+    found = found._replace(after=found.after + registers.late_cycles - early)
     if granularity == "pixel":
         return Gate(found, None)
     columns, spacing = edge.tensor.row_pixels, pixel_cycles[stage.name]
     joins = len(stage.group.operands) > 1
-    needed = needed_through(design, edge, "row").token if joins else _reach(design, edge, "row")[1]
+    needed = needed_through(design, edge, "row").token if joins else reach_of(design, edge, "row")[1]
     begin = _of_rows(_slowest_before(found, columns, producer.interval_cycles), needed, stage, spacing)
-    if words is not None and _waits_within_rows(design, edge, unit, words, spacing):
+    if words is not None and _waits_within_rows(design, edge, words, spacing):
         rows = np.arange(edge.tensor.rows)
         return Gate(begin, Admission(np.minimum(np.searchsorted(needed, rows), stage.fired.rows - 1), 0 * rows))
     end = _of_rows(_slowest_within(found, columns, producer.interval_cycles), needed, stage, spacing)
     return Gate(begin, end)
-
-
-def _is_tapped(design: Design, edge: Edge) -> bool:
-    """Whether an edge is the second behind a registered fork."""
-    readers = [other.name for other in design.edges if other.producer == edge.producer]
-    return _blocks(design).fork == "registered" and len(readers) == 2 and edge.name == readers[1]
 
 
 def _behind(found: Admission, pixels: int, consumer: Stage) -> Admission:
@@ -191,59 +237,21 @@ def _behind(found: Admission, pixels: int, consumer: Stage) -> Admission:
     return Admission(np.where(firing == ALWAYS, ALWAYS, firing + frames * consumer.fired.pixels), found.after[pixel])
 
 
-def _waits_within_rows(design: Design, edge: Edge, unit: _Unit, words: int, spacing: int) -> bool:
+def _waits_within_rows(design: Design, edge: Edge, words: int, spacing: int) -> bool:
     """Whether a join and what it waits for stand still within a row for ever, for want of words on an edge.
 
     Raises `NotModelled` where they take turns, which rows say nothing of: where a word's way round, through the other
     operand and back, takes longer than the words to spare last, of which a pixel's go in `spacing` cycles.
     """
-    if len(unit.stage.group.operands) < 2:
+    turns, registers = turns_of(design, edge, spacing), registers_of(design, edge)
+    if turns is None:
         return False
-    needed, own = needed_through(design, edge, "pixel"), _reach(design, edge)[1]
-    fold = edge.tensor.channels // _given(design.stage_by_name[edge.producer])
-    least = int((needed.token - own).max() + 1) * fold - int(_is_forked(design, edge))
-    cycles = needed.cycles + (TAP_CYCLES if needed.cycles and _is_tapped(design, edge) else 0)
-    enough = least + ceil_div(cycles * fold, spacing) - 1
-    if least <= words < enough:
+    if turns.least <= words < turns.enough + registers.words - registers.fewest_words:
         raise NotModelled(
-            f"{edge.name} has {words} words, and below {enough} {edge.producer} and {edge.consumer} take turns within "
-            "a row, which rows cannot follow; use granularity pixel"
+            f"{edge.name} has {words} words, and below {turns.enough} {edge.producer} and {edge.consumer} take turns "
+            "within a row, which rows cannot follow; use granularity pixel"
         )
-    return words < least
-
-
-class Needed(NamedTuple):
-    """The last token of an edge's producer that each firing of its consumer needs, on whatever way.
-
-    `cycles` are those of the longest other way between them; on a `whole` one a pixel comes in all before any of it
-    leaves.
-    """
-
-    token: Ints
-    cycles: int
-    whole: bool
-
-
-def needed_through(design: Design, edge: Edge, granularity: Granularity) -> Needed:
-    """What an edge's consumer needs of its producer, by way of all other stages too."""
-    found: dict[str, Needed] = {}
-    for stage in design.stages:
-        ways = []
-        for entering in design.edges_to[stage.name]:
-            last = _reach(design, entering, granularity)[1]
-            if entering.producer == edge.producer:
-                ways.append(Needed(last, 0, whole=False))
-            elif entering.producer in found:
-                way = found[entering.producer]
-                ways.append(way._replace(token=np.where(last < 0, -1, way.token[last])))
-        if ways:
-            own = 0 if stage.name == edge.consumer else stage.interval_cycles + stage.latency_cycles
-            token = np.maximum.reduce([way.token for way in ways])
-            whole = stage.unroll is not None or any(way.whole for way in ways)
-            found[stage.name] = Needed(token, max(way.cycles for way in ways) + own, whole)
-        if stage.name == edge.consumer:
-            break
-    return found[edge.consumer]
+    return words < turns.least
 
 
 def _of_rows(found: Admission, needed: Ints, consumer: Stage, spacing: int) -> Admission:
@@ -287,10 +295,6 @@ def _latest(firing: Ints, after: Ints) -> Admission:
     return Admission(last[:, 0], np.where(firing == last, after, ALWAYS).max(axis=1))
 
 
-def _blocks(design: Design) -> StreamBlocks:
-    return design.accelerator.blocks or StreamBlocks()
-
-
 def _has_window(layer: object) -> bool:
     return isinstance(layer, Convolution) and (prod(layer.kernel) > 1 or prod(layer.stride) > 1)
 
@@ -298,13 +302,6 @@ def _has_window(layer: object) -> bool:
 def _at_once(stage: Stage, layer: Convolution) -> bool:
     taps = prod(layer.kernel)
     return stage.unroll is not None and stage.unroll.window == taps
-
-
-def _given(stage: Stage) -> int:
-    """Channels that a stage gives at a time."""
-    if stage.unroll is not None:
-        return stage.unroll.outputs
-    return ceil_div(stage.tensor.channels, stage.interval_cycles)
 
 
 def _register_cycles(stage: Stage) -> int:
@@ -322,33 +319,72 @@ def _unit(design: Design, edge: Edge, stage: Stage) -> _Unit:
     length = fold * taps
     if by_channel or stage.tensor.channels == unroll.outputs:
         return _Unit(stage, fold, length)
-    matrix = _blocks(design).matrix
+    matrix = blocks_of(design).matrix
     words = max(length, matrix.replay_least_words)
     held = 1 << (words - 1).bit_length() if matrix.replay_power_of_two else words
     return _Unit(stage, fold, length, held, matrix.replay_latency_cycles)
 
 
-def _into_room(design: Design, edge: Edge, unit: _Unit, elements: int, pixels: Ints, spacing: int) -> Admission:
+def _into_room(design: Design, edge: Edge, unit: _Unit, elements: int, pixels: Ints) -> Admission:
     """Pixels that may come when what was `elements` before their last element has been taken.
 
-    What waits for the words of another operand is taken with those, which come to a pixel in `spacing` cycles. Behind
-    a fork the other readers have a pixel's last word when the one before it has found room.
+    What waits for the words of another operand is taken with those. Behind a fork the other readers have a pixel's
+    last word when the one before it has found room. Where wider words are taken than given, room is made for all that
+    are one of them at once, and where another reader takes narrower ones, words follow as it takes them: there an
+    earlier word of the pixel may be what the last is waiting for.
     """
     channels, arriving = edge.tensor.channels, edge.tensor.pixels
-    joins = len(unit.stage.group.operands) > 1 and _is_forked(design, edge)
+    given = given_channels(design.stage_by_name[edge.producer])
+    joins = len(unit.stage.group.operands) > 1 and len(readers_of(design, edge.producer)) > 1
+    fold = max(channels // given, _fold_of_others(design, edge) if joins else 0)
+    several = fold > channels // given or channels // unit.fold > given
+    behind = np.arange(channels // given if several else 1)
     early = channels // unit.fold if joins else 0
-    frames, element = np.divmod((pixels + 1) * channels - 1 - elements - early, arriving * channels)
+    last = (pixels[:, None] + 1) * channels - 1 - behind * given
+    frames, element = np.divmod(last - elements - early, arriving * channels)
     pixel, within = np.divmod(element, channels)
     firing, word = _releases(design, edge, arriving)[pixel], within * unit.length // channels
     found = unit.taken(firing, word)
-    own = np.any(firing + frames * unit.stage.fired.pixels >= pixels)
+    own = np.any(firing + frames * unit.stage.fired.pixels >= pixels[:, None])
     if joins and (not own or needed_through(design, edge, "pixel").whole):
-        found = Admission(firing, (word + 1 - unit.fold) * (spacing // unit.fold) + 1)
-    return Admission(found.firing + frames * unit.stage.fired.pixels, found.after + 1)
+        others = [other.producer for other in design.edges_to[edge.consumer] if other.producer != edge.producer]
+        left = np.minimum.reduce([_before_last(design, name, unit.fold) for name in others])
+        found = Admission(firing, 1 - left[word])
+    return _latest(
+        found.firing + frames * unit.stage.fired.pixels, found.after + 1 + behind * fold // (channels // given)
+    )
 
 
-def _is_forked(design: Design, edge: Edge) -> bool:
-    return sum(other.producer == edge.producer for other in design.edges) > 1
+def _fold_of_others(design: Design, edge: Edge) -> int:
+    """Most words in which others take a pixel that the producer of an edge gives."""
+    others = [other for other in readers_of(design, edge.producer) if other.consumer != edge.consumer]
+    return max((_unit(design, other, design.stage_by_name[other.consumer]).fold for other in others), default=0)
+
+
+def _before_last(design: Design, name: str, fold: int) -> Ints:
+    """Cycles from each of the `fold` words that a stage's pixel is sent in to the last of them.
+
+    A unit gives groups of channels one after the other, which go on in narrower words one a cycle; what moves words
+    gives them as they come.
+    """
+    stage, word = design.stage_by_name[name], fold - 1 - np.arange(fold)
+    if stage.unroll is None:
+        ways = [_before_last(design, edge.producer, fold) for edge in design.edges_to[name]]
+        return np.maximum(word, np.minimum.reduce(ways)) if ways else word
+    groups = _groups(stage, fold)
+    cycles = stage.interval_cycles // groups
+    together = max(1, fold // groups)
+    return word // together * max(cycles * max(1, groups // fold), together) + word % together
+
+
+def _groups(stage: Stage, fold: int) -> int:
+    """Groups of channels in which a stage's pixel comes to what takes `fold` words of it.
+
+    Words of which neither width divides the other are made by way of the least that both do.
+    """
+    channels, given = stage.tensor.channels, given_channels(stage)
+    taken = channels // fold
+    return max(1, channels // (given if given % taken == 0 or taken % given == 0 else lcm(given, taken)))
 
 
 def _releases(design: Design, edge: Edge, arriving: int) -> Ints:
@@ -358,25 +394,17 @@ def _releases(design: Design, edge: Edge, arriving: int) -> Ints:
 
 
 def _oldest_held(design: Design, edge: Edge) -> Ints:
-    return np.minimum.accumulate(_reach(design, edge)[0][::-1])[::-1]
-
-
-def _reach(design: Design, edge: Edge, granularity: Granularity = "pixel") -> tuple[Ints, Ints, Ints]:
-    node = design.stage_by_name[edge.consumer].group.node
-    found = token_reach(
-        node.layer, edge.operand, design.network.sources(node), design.network.tensors[node.name], granularity
-    )
-    return found.first, np.maximum.accumulate(found.last), found.last
+    return np.minimum.accumulate(reach_of(design, edge)[0][::-1])[::-1]
 
 
 def _into_window(design: Design, edge: Edge, unit: _Unit, layer: Convolution, pixels: Ints) -> Admission:
-    first, last = _oldest_held(design, edge), _reach(design, edge)[1]
+    first, last = _oldest_held(design, edge), reach_of(design, edge)[1]
     if _at_once(unit.stage, layer):
         window = np.searchsorted(last, pixels, side="left") - 1
         firing, after = unit.sent(window, np.full(pixels.size, unit.fold - 1))
         after = after + unit.fold - 1
     else:
-        overwritten = pixels - _window_pixels(layer, edge, _blocks(design).window)
+        overwritten = pixels - _window_pixels(layer, edge, blocks_of(design).window)
         window = np.searchsorted(first, overwritten, side="right") - 1
         words = _words_sent(layer, edge, unit, overwritten - first[window])
         firing, after = unit.sent(window, words - 1)

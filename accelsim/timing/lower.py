@@ -17,7 +17,16 @@ from accelsim.network.graph import Network
 from accelsim.network.layers import Inputs, Layer, Reduce
 from accelsim.network.reach import Granularity, token_reach
 from accelsim.network.tensor import Tensor
-from accelsim.timing.admission import Gate, admission, early_cycles, hands_on_words, lead_cycles, pixel_cycles
+from accelsim.timing.admission import (
+    Gate,
+    admission,
+    check_rows,
+    early_cycles,
+    hands_on_words,
+    lead_cycles,
+    pixel_cycles,
+)
+from accelsim.timing.forks import delay_cycles
 from accelsim.timing.kernels.pipeline import Pipeline
 from accelsim.units import ceil_div
 
@@ -72,6 +81,8 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
     Raises `InputError` where a frame has more firings than memory allows.
     """
     stages, edges = design.stages, design.edges
+    if granularity == "row":
+        check_rows(design)
     in_words = design.mapping.granularity == "word"
     wired, index = _wired(design, granularity), design.position
     spacing = pixel_cycles(design)
@@ -81,6 +92,7 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
     admit_after, _ = _packed([gate and gate.begin.after for gate in gates])
     close, close_at = _packed([gate and gate.end and gate.end.firing for gate in gates])
     close_after, _ = _packed([gate and gate.end and gate.end.after for gate in gates])
+    delay = np.array([delay_cycles(design, edge) for edge in edges], np.int64)
     lead = np.array([lead_cycles(design, edge, granularity) for edge in edges], np.int64)
     offers = [_offers(s, granularity, design.pace_cycles) if s.is_input and source == "paced" else None for s in stages]
     offer_first, offer_at = _packed([offer[0] if offer else None for offer in offers], np.int64)
@@ -101,8 +113,9 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
         tail=np.array(
             [_tail(design, e, f, stages, index, granularity, spacing) for e, f in zip(edges, wired.flows, strict=True)],
             np.int64,
-        ),
-        lead=lead,
+        )
+        + delay,
+        lead=lead - delay,
         capacity=np.array([0 if in_words else edge.capacity or 0 for edge in edges], np.int64),
         apart=np.array([_stays_apart(design, edge) for edge in edges], np.int64),
         admit_at=admit_at,

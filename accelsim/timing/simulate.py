@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from accelsim.errors import DeadlockError, InputError
 from accelsim.mapping.design import Design
 from accelsim.network.reach import Granularity
+from accelsim.timing.admission import not_told
 from accelsim.timing.kernels.pipeline import (
     ALWAYS,
     SHORT,
@@ -132,7 +133,11 @@ def schedule(
     if source not in SOURCES:
         raise InputError(f"source '{source}' is not {' or '.join(SOURCES)}")
     chosen = checked_granularity(design, granularity)
-    return _Run(design, chosen, source, lower(design, chosen, source)).until(frames)
+    trace = _Run(design, chosen, source, lower(design, chosen, source)).until(frames)
+    refused = not_told(design) if chosen == "pixel" else None
+    if refused is not None:
+        raise refused
+    return trace
 
 
 class _Period(NamedTuple):

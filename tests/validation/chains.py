@@ -154,11 +154,6 @@ def random_residual(seed: int) -> dict:
     return _spec(f"residual{seed}", drawn, words, words)
 
 
-def has_room(spec: Spec) -> bool:
-    """Whether the skip's queue of a residual block holds a frame."""
-    return spec.chain.by_name["skip"].block.depth > spec.chain.words["src"]
-
-
 def random_block(seed: int) -> dict:
     """A spec of one block alone."""
     drawn = _Drawn(seed)
@@ -257,6 +252,8 @@ def scored(kind: str, count: int, granularity: str) -> Scored:
             continue
         if found.deadlock != truth.deadlock:
             wrong.append(spec.key)
+        elif not found.deadlock and found.times is None:
+            refused[spec.key] = found.why
         elif not found.deadlock:
             keys.append(spec.key)
             ours, theirs = found.times, truth.times

@@ -55,10 +55,6 @@ def test_all_traces_are_looked_at():
     assert {path.name for path in TRACES.iterdir()} == set(TRACED.values())
 
 
-#: Taps one word short of full throughput: a word that has waited in a tap is not followed at once (README).
-SHORT_TAPS = {"res1_16x16c4_k3_tap_d16/full", "res1_8x8c4_k3_tap_d8/full"}
-
-
 @pytest.fixture(scope="module")
 def by_tokens():
     return {granularity: compare_rtl(GIVEN, MACHINE, granularity) for granularity in LIMITS}
@@ -68,23 +64,27 @@ def by_tokens():
 def test_rows_and_pixels_are_near(granularity, by_tokens):
     limits = dict(zip(("steady_interval", "frame0_cycles"), LIMITS[granularity], strict=True))
     compared = [row for row in by_tokens[granularity].rows if row.quantity in limits and row.predicted is not None]
-    assert len({row.key for row in compared}) >= {"pixel": 182, "row": 141}[granularity]
-    beyond = {row.key for row in compared if abs(row.error) > limits[row.quantity]}
-    assert beyond == SHORT_TAPS
+    assert len({row.key for row in compared}) >= {"pixel": 176, "row": 133}[granularity]
+    assert {row.key for row in compared if abs(row.error) > limits[row.quantity]} == set()
 
 
 @pytest.mark.parametrize("granularity", LIMITS)
 def test_rows_and_pixels_say_nothing_wrong_of_deadlock(granularity, by_tokens):
     said = [row for row in by_tokens[granularity].rows if row.quantity == "deadlock" and row.predicted is not None]
-    assert len(said) >= {"pixel": 262, "row": 221}[granularity]
+    assert len(said) >= {"pixel": 260, "row": 200}[granularity]
     assert [row for row in said if row.predicted != row.measured] == []
+
+
+#: Skips behind a registered fork, whose least depths hang on how its words come.
+TAPPED_SKIPS = {"res1_16x16c4_k3_tap:fifo6", "res1_8x8c4_k3_tap:fifo6"}
 
 
 def test_pixels_give_first_words_and_depths_of_skips(by_tokens):
     rows = by_tokens["pixel"].rows
     assert all(row.difference == 0 for row in rows if row.quantity == "first_out" and row.why is None)
-    assert all(row.difference == 0 for row in rows if row.quantity == "min_depth_no_deadlock")
-    assert all(abs(row.difference) <= 1 for row in rows if row.quantity == "min_depth_full_throughput")
+    assert all(row.difference == 0 for row in rows if row.quantity == "min_depth_no_deadlock" and row.why is None)
+    assert {row.key for row in rows if row.quantity.startswith("min_depth") and row.why} == TAPPED_SKIPS
+    assert all(row.difference == 0 for row in rows if row.quantity == "min_depth_full_throughput" and row.why is None)
 
 
 @pytest.mark.parametrize("granularity", LIMITS)
@@ -97,6 +97,7 @@ def test_what_is_not_predicted_says_why(granularity, by_tokens):
     said = found.to_dict()["summary"]["not_predicted"]
     assert sum(each["rows"] for each in said) == sum(row.why is not None for row in found.rows)
     assert any("take turns within a row" in each["why"] for each in said) == (granularity == "row")
+    assert any("registers of the fork" in each["why"] for each in said) == (granularity == "pixel")
 
 
 def test_predictions_do_not_look_at_what_was_measured(tmp_path, words):

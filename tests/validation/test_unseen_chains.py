@@ -2,45 +2,40 @@
 
 import pytest
 
-from tests.validation.chains import has_room, random_chain, scored, unseen
+from tests.validation.chains import random_chain, scored
 
 CHAINS = 300
-#: The largest share of random specs that may be further off than measured ones.
-BEYOND = {
-    ("chains", "pixel"): 0.02,
-    ("chains", "row"): 0.05,
-    ("residual blocks", "pixel"): 0.2,
-    ("residual blocks", "row"): 0.04,
-    ("single blocks", "pixel"): 0,
-    ("single blocks", "row"): 0,
+#: Of each kind and granularity, the most that may be further off than measured ones, and the fewest that are said.
+ALLOWED = {
+    ("chains", "pixel"): (1, 295),
+    ("chains", "row"): (0, 170),
+    ("residual blocks", "pixel"): (0, 200),
+    ("residual blocks", "row"): (0, 50),
+    ("single blocks", "pixel"): (0, 300),
+    ("single blocks", "row"): (0, 300),
+}
+#: What decides where nothing is said.
+REASONS = {
+    "pixel": ("registers of the fork",),
+    "row": ("take turns within a row", "rows of windows", "words change width before padding"),
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "granularity"), BEYOND)
-def test_random_specs_are_near(kind, granularity):
-    found = scored(kind, CHAINS, granularity)
-    beyond = found.beyond(granularity)
-    assert len(beyond) <= BEYOND[kind, granularity] * len(found.keys), beyond
-    assert found.errors.max() < 0.4
-    assert bool(found.refused) == ((kind, granularity) == ("residual blocks", "row"))
+@pytest.mark.parametrize(("kind", "granularity"), ALLOWED)
+def test_random_specs_are_within_the_limits(kind, granularity):
+    found, (beyond, said) = scored(kind, CHAINS, granularity), ALLOWED[kind, granularity]
+    assert len(found.beyond(granularity)) <= beyond, found.beyond(granularity)
+    assert len(found.keys) >= said
+    assert all(any(reason in why for reason in REASONS[granularity]) for why in found.refused.values())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("granularity", "wrong"), [("pixel", 0), ("row", 2)])
-def test_random_residual_blocks_are_stuck_where_words_are(granularity, wrong):
+@pytest.mark.parametrize("granularity", ["pixel", "row"])
+def test_random_residual_blocks_are_stuck_where_words_are(granularity):
     found = scored("residual blocks", CHAINS, granularity)
     assert found.deadlocks > 30
-    assert len(found.wrong) <= wrong
-
-
-@pytest.mark.slow
-def test_residual_blocks_with_room_are_near_by_pixels():
-    """Where the skip's queue has a frame's words, what is left are the layers."""
-    specs, found = unseen("residual blocks", CHAINS), scored("residual blocks", CHAINS, "pixel")
-    roomy = {key for key, spec in specs.items() if has_room(spec)}
-    assert len(roomy) > 30
-    assert len(roomy & set(found.beyond("pixel"))) <= 0.08 * len(roomy)
+    assert found.wrong == ()
 
 
 def test_all_kinds_of_blocks_are_drawn():

@@ -24,12 +24,13 @@ from accelsim.network.layers import Activation, Combine, Convolution, Dense, Inp
 from accelsim.timing.words.blocks import Block, Converter, Fifo, Fork, Join, Matrix, Padding, Tap, Threshold, Window
 from accelsim.timing.words.chain import Chain, Placed
 
-#: Words that the registers of padding hold while what follows stands still.
-PADDING_WORDS = 2
+#: Words that wait at padding while it sends others.
+PADDING_WORDS = 1
 #: Cycles through a window of one pixel.
 PASSING_CYCLES = 1
-#: Wide words that a width converter holds, and cycles through it.
-CONVERTER_WORDS = 1
+#: Words that are read of a buffer that repeats vectors and not yet multiplied.
+REPLAY_WORDS = 1
+#: Cycles through a width converter.
 WIDER_CYCLES, NARROWER_CYCLES = 1, 2
 
 
@@ -46,6 +47,7 @@ class _Held(NamedTuple):
     width: int
     queue: int = 0
     room: int = 0
+    delay: int = 0
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     window: Window | None = None
     forked: bool = False
@@ -70,6 +72,7 @@ class _Raising:
     links: dict[str, _Held] = field(default_factory=dict)
     stage: dict[str, str] = field(default_factory=dict)
     tapped: dict[str, str] = field(default_factory=dict)
+    given: dict[str, int] = field(default_factory=dict)
 
     @property
     def by_word(self) -> bool:
@@ -129,7 +132,7 @@ def _ended(made: _Raising, last: _Held) -> _Held:
 def _handed_on(made: _Raising, name: str, held: _Held) -> _Held:
     """A stage that gives what it takes, a word a cycle."""
     _queue(made, held, name, 0)
-    layer = Activation("relu")
+    layer = Pad(((0, 0),) * len(held.shape))
     return _add(made, name, layer, (held.node,), held.shape, held.channels, held.width, held.fold)
 
 
@@ -205,6 +208,7 @@ def _add(
     made.nodes.append(Node(name, layer, inputs))
     made.stage[name] = name
     made.measured[name] = Measured(cycles, latency)
+    made.given[name] = made.unroll[name].outputs if name in made.unroll else width
     return _Held(name, shape, channels, width)
 
 
@@ -222,7 +226,7 @@ def _place(made: _Raising, placed: Placed) -> None:
 
 
 def _queued(made: _Raising, placed: Placed, block: Fifo, held: _Held) -> _Held:
-    _later(made, held, made.constants.fifo.latency_cycles)
+    held = _later(made, held, made.constants.fifo.latency_cycles)
     return held._replace(queue=held.queue + block.depth, room=held.room + block.depth * held.width)
 
 
@@ -242,23 +246,31 @@ def _activated(made: _Raising, placed: Placed, block: Threshold, held: _Held) ->
     constants = made.constants.threshold
     words = block.bits + constants.inside_words
     result = held._replace(node=placed.name, room=held.room + words * held.width)
-    _later(made, result, block.bits + constants.latency_cycles)
-    return result
+    return _later(made, result, block.bits + constants.latency_cycles)
 
 
-def _later(made: _Raising, held: _Held, cycles: int) -> None:
-    """Makes what is on a link come so many cycles later."""
+def _later(made: _Raising, held: _Held, cycles: int) -> _Held:
+    """What is on a link so many cycles later: where others take it too, they have it as before."""
+    if held.forked:
+        return held._replace(delay=held.delay + cycles)
     stage = made.stage[held.node]
     before = made.measured[stage]
     made.measured[stage] = replace(before, latency_cycles=(before.latency_cycles or 0) + cycles)
+    return held
 
 
 def _converted(made: _Raising, placed: Placed, block: Converter, held: _Held) -> _Held:
     width = held.width * block.out_bits // block.in_bits
     if width == held.width:
         return held
-    _later(made, held, WIDER_CYCLES if width > held.width else NARROWER_CYCLES)
-    return held._replace(width=width, room=held.room + CONVERTER_WORDS * max(width, held.width))
+    if width > held.width:
+        if held.queue and not made.by_word:
+            # words that have queued come to it one by one, slower than those of the width that it makes
+            held = _handed_on(made, placed.name, held)
+        held = _later(made, held, WIDER_CYCLES)
+        return held._replace(width=width, room=held.room + width + held.width)
+    held = _later(made, held, NARROWER_CYCLES)
+    return held._replace(width=width, room=held.room + held.width)
 
 
 def _padded(made: _Raising, placed: Placed, block: Padding, held: _Held) -> _Held:
@@ -285,8 +297,7 @@ def _windowed(made: _Raising, placed: Placed, block: Window, held: _Held) -> _He
     """A window, or the register that one of a pixel, all of which it passes on, is."""
     if made.by_word or block.taps > 1 or max(block.stride) > 1:
         return held._replace(window=block)
-    result = _handed_on(made, placed.name, held)
-    _later(made, result, PASSING_CYCLES)
+    result = _later(made, _handed_on(made, placed.name, held), PASSING_CYCLES)
     return result._replace(room=result.width)
 
 
@@ -332,7 +343,8 @@ def _multiplied(made: _Raising, placed: Placed, block: Matrix, held: _Held) -> _
         _queue(made, held, placed.name, 0)
     latency = _latency(made.constants, block)
     made_of = _add(made, placed.name, layer, (held.node,), shape, block.rows, block.pe, None, latency)
-    under_way = block.latency(made.constants) // block.input_fold
+    repeated = REPLAY_WORDS if block.output_fold > 1 and not block.per_channel else 0
+    under_way = (block.latency(made.constants) + repeated) // block.input_fold
     return made_of._replace(room=(made.constants.matrix.output_words + under_way) * block.pe)
 
 
@@ -374,8 +386,8 @@ def _queue(made: _Raising, held: _Held, consumer: str, registers: int) -> None:
         if held.queue:
             made.capacities[edge] = held.queue
         return
-    given = made.unroll[stage].outputs if stage in made.unroll else held.width
-    made.capacities[edge] = max(1, (held.room + registers * held.width) // given)
+    made.measured[edge] = Measured(latency_cycles=held.delay)
+    made.capacities[edge] = max(1, (held.room + registers * held.width) // made.given[stage])
 
 
 #: What is on a link behind each kind of block.

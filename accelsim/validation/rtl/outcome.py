@@ -10,12 +10,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.errors import DeadlockError, InputError, NotModelled
+from accelsim.errors import DeadlockError, InputError, NotModelled, NotTimed
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.streaming import StreamBlocks
 from accelsim.mapping.design import Stage
 from accelsim.network.layers import Combine, Convolution
 from accelsim.network.reach import Granularity as TokenGranularity
+from accelsim.timing.forks import delay_cycles
 from accelsim.timing.simulate import Trace, schedule
 from accelsim.timing.words.chain import Chain
 from accelsim.timing.words.run import run
@@ -52,17 +53,18 @@ class Times:
 class Outcome:
     """What became of a run: whether it stood still, else its times, and the most words in each queue.
 
-    None is what its granularity does not have.
+    None is what its granularity does not have; of times it says `why`.
     """
 
     deadlock: bool
     times: Times | None = None
     peaks: Mapping[str, int] | None = None
+    why: str = OF_DRAWS
 
     def timed(self) -> Times:
         """The times of a run that ended; raises `NotModelled` where only words have them."""
         if self.times is None:
-            raise NotModelled(OF_DRAWS)
+            raise NotModelled(self.why)
         return self.times
 
     def peak(self, fifo: str) -> int:
@@ -106,6 +108,8 @@ class ByTokens:
             trace = schedule(design, self.granularity, "greedy", frames)
         except DeadlockError:
             return Outcome(deadlock=True)
+        except NotTimed as error:
+            return Outcome(deadlock=False, why=str(error))
         except InputError as error:
             raise NotModelled(str(error)) from None
         if not is_steady(chain):
@@ -145,7 +149,11 @@ def _first_word_end(trace: Trace, name: str, words: int) -> int:
     stage, p, position = trace.design.stage_by_name[name], trace.pipeline, trace.stage_index[name]
     producers = [edge.producer for edge in trace.design.edges_to[name]]
     if isinstance(stage.group.node.layer, Combine) and producers:
-        return stage.latency_cycles + max(_first_word_end(trace, producer, words) for producer in producers)
+        firsts = [
+            _first_word_end(trace, edge.producer, words) + delay_cycles(trace.design, edge)
+            for edge in trace.design.edges_to[name]
+        ]
+        return stage.latency_cycles + max(firsts)
     if _is_tap_by_tap(stage) and not stage.latency_cycles:
         store_cycles = (trace.design.accelerator.blocks or StreamBlocks()).window.store_cycles
         return _first_word_end(trace, producers[0], _words(trace, producers[0])) + store_cycles + 1
