@@ -49,7 +49,7 @@ def search(
     _check(plan, trials)
     with ExitStack() as stack:
         place = stack.enter_context(TemporaryDirectory(prefix="accelsim-search-")) if folder is None else folder
-        store = opened(place, plan, "search")
+        store = stack.enter_context(opened(place, plan, "search"))
         optimised = _begun(plan, store.folder / JOURNAL)
         _try(plan, optimised, trials, progress)
         table = _table(plan, optimised)
