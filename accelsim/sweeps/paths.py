@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from sys import float_info
 from typing import Any, NamedTuple
 
 from accelsim.arithmetic.load import load_network
@@ -20,6 +21,8 @@ from accelsim.yaml_file import Document, suggestion
 #: Sections that may stand in front of a path, and stand for nothing.
 SECTIONS = ("accelerator.", "mapping.", "rewrites.")
 CHOOSING_SEGMENTS = ("layer-by-layer", "fused")
+#: The largest whole number of an option: far beyond what any network has of it.
+MOST_WHOLE = 10**9
 MAPPINGS = ("pipeline", *CHOOSING_SEGMENTS)
 
 
@@ -32,8 +35,8 @@ class Option(NamedTuple):
 
 def _whole(least: int) -> Callable[[Any], int | None]:
     def read(value: Any) -> int | None:
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-            raise InputError(f"Input should be a whole number from {least}, or null")
+        if value is not None and (type(value) is not int or not least <= value <= MOST_WHOLE):
+            raise InputError(f"Input should be a whole number from {least} to {MOST_WHOLE:,}, or null")
         return value
 
     return read
@@ -49,7 +52,7 @@ def _one_of(names: tuple[str, ...]) -> Callable[[Any], str]:
 
 
 def _rate(value: Any) -> float | None:
-    if value is not None and (not isinstance(value, int | float) or isinstance(value, bool) or not value > 0):
+    if value is not None and (type(value) not in (int, float) or not 0 < value <= float_info.max):
         raise InputError("Input should be a number above 0, or null")
     return None if value is None else float(value)
 

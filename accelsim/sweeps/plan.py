@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from math import isfinite, prod
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -82,12 +82,14 @@ def read_plan(study: str | Path | Mapping[str, Any]) -> Plan:
 
 
 def _plain(value: Any) -> Any:
-    """Mappings, sequences and arrays of a study given in Python as dictionaries and lists."""
+    """Mappings, sequences, arrays and paths of a study given in Python as dictionaries, lists and text."""
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         return _plain(value.tolist())
-    return [_plain(item) for item in value] if isinstance(value, list | tuple | range) else value
+    if isinstance(value, PurePath):
+        return str(value)
+    return [_plain(item) for item in value] if isinstance(value, list | tuple | range | Iterator) else value
 
 
 class _Reading:
@@ -111,11 +113,11 @@ class _Reading:
         if not sampled:
             self._check_count(dimensions)
             self._raise()
-        known = [*self.seen]
+        known = {**fixed, **{axis.path: _example(axis) for axes in dimensions for axis in axes}}
         where = self._conditions(("where",), self.file.where, known)
         speeds, keep, front = self._screen(known)
         metrics = tuple(self.file.metrics or DEFAULT_METRICS)
-        self._check_results(metrics, speeds)
+        self._check_results(metrics, speeds, space.paths)
         self._raise()
         return Plan(self.file, space, fixed, where, speeds, keep, front, metrics, self.file.objectives)
 
@@ -241,17 +243,21 @@ class _Reading:
                 f"{points:,} points; the most is {MOST_POINTS:,}: fewer values an axis, or sample with points",
             )
 
-    def _conditions(self, parents: Place, texts: Iterable[str], known: Sequence[str]) -> tuple[Condition, ...]:
+    def _conditions(self, parents: Place, texts: Iterable[str], known: Mapping[str, Any]) -> tuple[Condition, ...]:
+        """Conditions on names that are `known` by an example of their values."""
         found = []
         for number, text in enumerate(texts):
             place = (*parents, number)
             try:
                 found.append(condition(text, known))
+                found[-1].holds(known, 1)
             except InputError as error:
                 self._problem(place, f"{dotted_name(place)}: {error}")
         return tuple(found)
 
-    def _screen(self, known: Sequence[str]) -> tuple[tuple[Speed, ...], tuple[Condition, ...], Mapping[str, Direction]]:
+    def _screen(
+        self, known: Mapping[str, Any]
+    ) -> tuple[tuple[Speed, ...], tuple[Condition, ...], Mapping[str, Direction]]:
         screen = self.file.screen
         if screen is None:
             return (self.file.speed,), (), {}
@@ -259,7 +265,7 @@ class _Reading:
             self._problem(("screen",), "screen chooses what is simulated; with speed bounds nothing is")
         if not screen.keep and not screen.front:
             self._problem(("screen",), "screen is empty: give keep, or front")
-        keep = self._conditions(("screen", "keep"), screen.keep, [*known, *BOUNDS])
+        keep = self._conditions(("screen", "keep"), screen.keep, {**known, **dict.fromkeys(BOUNDS, 1.0)})
         for name in screen.front:
             if name not in (numbers := [*BOUNDS, *self.numeric]):
                 place = ("screen", "front", name)
@@ -267,10 +273,12 @@ class _Reading:
                 self._problem(place, f"{dotted_name(place)}: {name} is no bound, and no axis of numbers{hint}")
         return ("bounds", self.file.speed), keep, screen.front
 
-    def _check_results(self, metrics: Sequence[str], speeds: Sequence[Speed]) -> None:
+    def _check_results(self, metrics: Sequence[str], speeds: Sequence[Speed], axes: Sequence[str]) -> None:
         for number, name in enumerate(metrics):
             place: Place = ("metrics", number)
             problem = check_metric(name, [list(machine.data.get("memories") or {}) for machine in self.machines])
+            if name in axes:
+                problem = f"{name} is an axis of the study, and in the table already"
             if problem:
                 self._problem(place, f"{dotted_name(place)}: {problem}")
         if len(set(metrics)) < len(metrics):
@@ -282,6 +290,13 @@ class _Reading:
                 place = ("objectives", name)
                 hint = suggestion(name, results)
                 self._problem(place, f"{dotted_name(place)}: the study has no such result{hint}")
+
+
+def _example(axis: Axis) -> Any:
+    """A value of an axis, one that is not missing where there is one."""
+    if isinstance(axis, Ranged):
+        return axis.first
+    return next((value for value in axis.values if value is not None), None)
 
 
 def _is_numeric(axis: Axis) -> bool:
