@@ -11,7 +11,7 @@ from sys import float_info
 from typing import Any, NamedTuple
 
 from accelsim.arithmetic.load import load_network
-from accelsim.errors import InputError
+from accelsim.errors import AccelsimError, InputError
 from accelsim.hardware.accelerator import Accelerator, accelerator_from, load_accelerator
 from accelsim.mapping.mapping import read_mapping
 from accelsim.mapping.search.objective import OBJECTIVES
@@ -66,8 +66,20 @@ def _truth(value: Any) -> bool:
 def _network(value: Any) -> str:
     if not isinstance(value, str):
         raise InputError("Input should be a network's name or file")
-    load_network(value)
     return value
+
+
+def _check_network(network: str, shapes: Sequence[Any]) -> None:
+    """Raises `InputError` where a network cannot be read with any of `shapes`."""
+    problems: list[AccelsimError] = []
+    for shape in shapes:
+        try:
+            load_network(network, shape)
+            return
+        except AccelsimError as error:
+            problems.append(error)
+    if problems:
+        raise InputError(str(problems[0]))
 
 
 def _machine(value: Any) -> str:
@@ -135,18 +147,24 @@ def is_single(path: str, value: Any) -> bool:
     return path == "input_shape" or not isinstance(value, list | dict)
 
 
-def read_value(path: str, value: Any, machines: Sequence[Document]) -> Any:
-    """`value` of `path` as it is used, and read by every machine. Raises `InputError` with the path and the rule."""
+def read_value(path: str, value: Any, machines: Sequence[Document], shapes: Sequence[Any] = (None,)) -> Any:
+    """`value` of `path` as it is used, and read by every machine; a network with one of `shapes` at least.
+
+    Raises `InputError` with the path and the rule.
+    """
     if not is_single(path, value):
         raise InputError(f"{path} = {value}: expected single values")
     if path in OPTIONS:
         try:
-            return OPTIONS[path].read(value)
+            used = OPTIONS[path].read(value)
+            if path == "network":
+                _check_network(used, shapes)
+            return used
         except InputError as error:
             raise InputError(f"{path} = {_shown(value)}: {error}") from None
     _check_name(path)
-    used = [_machine_value(path, value, machine) for machine in machines]
-    return used[0] if used else value
+    built = [_machine_value(path, value, machine) for machine in machines]
+    return built[0] if built else value
 
 
 def _shown(value: Any) -> str:

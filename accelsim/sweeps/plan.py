@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -18,7 +19,7 @@ from accelsim.hardware.accelerator import PRESETS, accelerator_document
 from accelsim.sweeps.axes import Axis, Listed, Ranged, column
 from accelsim.sweeps.expressions import Condition, condition
 from accelsim.sweeps.metrics import BOUNDS, DEFAULT_METRICS, check_metric
-from accelsim.sweeps.paths import NUMBERS, canonical, read_value
+from accelsim.sweeps.paths import MAPPINGS, NUMBERS, OPTIONS, canonical, read_value
 from accelsim.sweeps.ready import study_file
 from accelsim.sweeps.space import Space
 from accelsim.sweeps.study import MOST_POINTS, Direction, Linear, Logarithmic, Speed, StudyFile
@@ -26,6 +27,9 @@ from accelsim.yaml_file import Document, dotted_name, read_document, suggestion,
 
 AxisEntries = Mapping[str, list[Any] | Linear | Logarithmic]
 Place = tuple[str | int, ...]
+
+#: Paths whose values may be files.
+NAMING = ("network", "accelerator", "mapping")
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,10 @@ class Plan:
     @cached_property
     def files(self) -> dict[str, str]:
         """SHA-256 of every file that the study names, by path."""
-        named = [value for axes in self.space.dimensions for axis in axes for value in _listed(axis)]
-        texts = {value for value in [*named, *self.fixed.values()] if isinstance(value, str)}
-        return {text: sha256(Path(text).read_bytes()).hexdigest() for text in sorted(texts) if _is_file(text)}
-
-
-def _listed(axis: Axis) -> tuple[Any, ...]:
-    return axis.values if isinstance(axis, Listed) and axis.path in ("network", "accelerator", "mapping") else ()
-
-
-def _is_file(text: str) -> bool:
-    return text not in PRESETS and Path(text).suffix != "" and Path(text).is_file()
+        listed = {axis.path: axis.values for axes in self.space.dimensions for axis in axes if isinstance(axis, Listed)}
+        named = [value for path in NAMING for value in listed.get(path, (self.fixed.get(path),))]
+        files = {text: Path(text) for text in named if text not in (None, *PRESETS, *MAPPINGS)}
+        return {text: sha256(file.read_bytes()).hexdigest() for text, file in sorted(files.items()) if file.is_file()}
 
 
 def read_plan(study: str | Path | Mapping[str, Any]) -> Plan:
@@ -100,10 +97,11 @@ class _Reading:
         self.problems: list[str] = []
         self.seen: dict[str, str] = {}
         self.machines: list[Document] = []
+        self.shapes: list[Any] = []
         self.numeric: list[str] = []
 
     def plan(self) -> Plan:
-        self.machines = self._machines()
+        self.machines, self.shapes = self._machines(), [*self._shapes()]
         dimensions = tuple(self._dimensions())
         self.numeric = [axis.path for axes in dimensions for axis in axes if _is_numeric(axis)]
         fixed = self._fixed()
@@ -130,8 +128,7 @@ class _Reading:
 
     def _machines(self) -> list[Document]:
         """The descriptions of all machines of the study; those that cannot be read are told with their axis."""
-        tables = [self.file.fixed, self.file.axes, *self.file.zip]
-        given = [name for table in tables for name in _names(table.get("accelerator", []))]
+        given = [name for values in self._given("accelerator") for name in _names(values)]
         names, found = given or self.file.accelerator, []
         for name in names:
             try:
@@ -139,6 +136,19 @@ class _Reading:
             except AccelsimError:
                 continue
         return found
+
+    def _shapes(self) -> Iterator[Any]:
+        """Shapes of the network's input in the study; those that are none are told with their axis."""
+        fixed = [[value] for name, value in self.file.fixed.items() if canonical(name) == "input_shape"]
+        varied = [values for values in self._given("input_shape") if isinstance(values, list)]
+        for value in [value for values in fixed or varied or [[None]] for value in values]:
+            with suppress(InputError):
+                yield OPTIONS["input_shape"].read(value)
+
+    def _given(self, path: str) -> list[Any]:
+        """What stands at a path, wherever in the study."""
+        tables = [self.file.fixed, self.file.axes, *self.file.zip]
+        return [value for table in tables for name, value in table.items() if canonical(name) == path]
 
     def _dimensions(self) -> Iterator[tuple[Axis, ...]]:
         elsewhere = {path for table in (self.file.fixed, self.file.axes, *self.file.zip) for path in table}
@@ -188,7 +198,7 @@ class _Reading:
 
     def _value(self, path: str, value: Any, place: Place) -> Any:
         try:
-            return read_value(path, value, self.machines)
+            return read_value(path, value, self.machines, self.shapes)
         except AccelsimError as error:
             at = dotted_name(place[:-1] if place and isinstance(place[-1], int) else place)
             self._problem(place, "\n".join(f"{at}: {line}" for line in str(error).splitlines()))

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import accelsim as acs
 from accelsim.network.writers.yaml import write_yaml_network
@@ -124,3 +126,36 @@ def test_one_path_stands_for_a_list_of_one(tmp_path, name):
     write_yaml_network(acs.load_network("resnet18", (1, 3, 32, 32)), tmp_path / "x.yaml")
     given = {"network": "resnet18", "accelerator": PRESET, name: tmp_path / "x.yaml" if name == "network" else PRESET}
     assert read_plan(given).space.points == 1
+
+
+@pytest.fixture
+def open_network(tmp_path):
+    """A convolution of maps whose height and width its file leaves open."""
+    maps = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, "H", "W"]) for name in ("x", "y")]
+    weights = numpy_helper.from_array(np.zeros((3, 3, 3, 3), np.float32), "w")
+    node = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])
+    path = tmp_path / "open.onnx"
+    onnx.save(helper.make_model(helper.make_graph([node], "g", maps[:1], maps[1:], [weights])), path)
+    return path
+
+
+@pytest.mark.parametrize("part", ["fixed", "axes", "zip"])
+def test_a_network_that_leaves_sizes_open_is_read_with_the_shapes_of_the_study(open_network, part):
+    shapes = [[1, 3, 8, 8], [1, 3, 16, 16]]
+    given = {"fixed": {"input_shape": shapes[0]}, "axes": {"input_shape": shapes}, "zip": [{"input_shape": shapes}]}
+    table = acs.sweep({"network": open_network, "speed": "bounds", part: given[part]}, workers=1)
+    assert table["error"].null_count() == table.height == (1 if part == "fixed" else 2)
+    with pytest.raises(acs.InputError, match=r"study: network: network = .*leaves H, W open; give every size"):
+        read_plan({"network": open_network})
+
+
+def test_all_files_of_a_study_are_in_its_fingerprint(open_network, tmp_path):
+    for name in ("machine", "machine.yaml"):
+        text = PRESET.read_text(encoding="utf-8")
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        study = {"network": open_network, "fixed": {"input_shape": [1, 3, 8, 8], "accelerator": tmp_path / name}}
+        before = read_plan(study)
+        assert set(before.files) == {str(open_network), str(tmp_path / name)}
+        assert before.fingerprint == read_plan(study).fingerprint
+        (tmp_path / name).write_text(text + "# one more line\n", encoding="utf-8")
+        assert before.fingerprint != read_plan(study).fingerprint
