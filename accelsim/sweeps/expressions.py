@@ -1,7 +1,8 @@
 """Conditions such as `engine.multipliers <= 4096 and tile_attention.rows != 1`, over whole columns at once.
 
 They are read with Python's own parser and evaluated here, over a table of operations: names, numbers, text, sums,
-products and comparisons. Numbers are doubles; a comparison with a missing value fails, but for `!=`.
+products and comparisons. Numbers are doubles, truths 1 and 0, shapes text such as '1,3,224,224'. A comparison with a
+missing value fails, but for `!=`; what is missing is found by `== null`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import InputError
-from accelsim.sweeps.axes import Column
+from accelsim.sweeps.axes import Column, column
 from accelsim.units import parse_bytes, parse_hertz
 from accelsim.yaml_file import suggestion
 
@@ -36,6 +37,8 @@ COMPARISONS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Eq: np.equal,
     ast.NotEq: np.not_equal,
 }
+#: Words of YAML that are values, no names.
+WORDS: dict[str, Any] = {"true": True, "false": False, "null": None}
 RULE = "use names, numbers, + - * /, < <= > >= == !=, and, or, not"
 
 
@@ -85,6 +88,8 @@ def _is_truth(tree: ast.AST) -> bool:
 def _names(tree: ast.AST) -> Iterable[str]:
     """The dotted names in a tree of known operations; `ValueError` for any other."""
     match tree:
+        case ast.Name(id=word) if word in WORDS:
+            pass
         case ast.Name() | ast.Attribute():
             yield _dotted(tree)
         case ast.Constant(value=bool() | int() | float() | str() | None):
@@ -112,11 +117,15 @@ def _dotted(tree: ast.AST) -> str:
 def _value(tree: ast.AST, columns: Mapping[str, Any]) -> Any:
     match tree:
         case ast.Name() | ast.Attribute():
-            return _numbers(columns[_dotted(tree)])
+            name = _dotted(tree)
+            return _numbers(WORDS[name] if name in WORDS else columns[name])
         case ast.Constant(value=value):
             return _numbers(_quantity(value))
         case ast.BinOp(left=left, op=op, right=right):
-            return ARITHMETIC[type(op)](_value(left, columns), _value(right, columns))
+            values = [_value(left, columns), _value(right, columns)]
+            if any(_is_text(value) for value in values):
+                raise TypeError(op)
+            return ARITHMETIC[type(op)](*values)
         case ast.UnaryOp(op=op, operand=operand):
             value = _value(operand, columns)
             return np.logical_not(value) if isinstance(op, ast.Not) else np.negative(value)
@@ -130,9 +139,30 @@ def _value(tree: ast.AST, columns: Mapping[str, Any]) -> Any:
 
 def _compared(tree: ast.Compare, columns: Mapping[str, Any]) -> Any:
     """All comparisons of a chain such as `1 < x <= 8`."""
-    values = [_value(part, columns) for part in (tree.left, *tree.comparators)]
-    pairs = zip(tree.ops, values, values[1:], strict=False)
-    return np.logical_and.reduce(np.broadcast_arrays(*(COMPARISONS[type(op)](a, b) for op, a, b in pairs)))
+    parts = (tree.left, *tree.comparators)
+    found = [_pair(op, a, b, columns) for op, a, b in zip(tree.ops, parts, parts[1:], strict=False)]
+    return np.logical_and.reduce(np.broadcast_arrays(*found))
+
+
+def _pair(op: ast.cmpop, left: ast.AST, right: ast.AST, columns: Mapping[str, Any]) -> Any:
+    values = [_value(left, columns), _value(right, columns)]
+    if isinstance(op, ast.Eq | ast.NotEq) and (_is_null(left) or _is_null(right)):
+        return COMPARISONS[type(op)](*(_missing(value) for value in values))
+    if not _is_null(left) and not _is_null(right) and _is_text(values[0]) != _is_text(values[1]):
+        raise TypeError(op)
+    return COMPARISONS[type(op)](*values)
+
+
+def _is_null(tree: ast.AST) -> bool:
+    return (isinstance(tree, ast.Name) and tree.id == "null") or (isinstance(tree, ast.Constant) and tree.value is None)
+
+
+def _is_text(values: Any) -> bool:
+    return bool(values.dtype == object)
+
+
+def _missing(values: Any) -> Any:
+    return COMPARISONS[ast.Eq](values, None) if _is_text(values) else np.isnan(values)
 
 
 def _quantity(value: Any) -> Any:
@@ -144,12 +174,12 @@ def _quantity(value: Any) -> Any:
     return value
 
 
-def _numbers(value: Any) -> Any:
-    """Numbers as doubles, missing ones as NaN; text stays what it is."""
-    cells = np.asarray(value, object)
-    if any(isinstance(cell, str) for cell in cells.ravel()[:1]):
-        return cells
-    try:
-        return np.asarray(value, np.float64)
-    except (TypeError, ValueError):
-        return cells
+def _numbers(value: Any) -> NDArray[Any]:
+    """Numbers as doubles, missing ones as NaN; text, and shapes as text, as objects."""
+    cells = value if isinstance(value, np.ndarray) else column((value,)).reshape(())
+    if cells.dtype != object:
+        return cells.astype(np.float64)
+    if not {type(cell) for cell in cells.ravel()} & {str, tuple}:
+        return cells.astype(np.float64)
+    texts = [",".join(map(str, cell)) if isinstance(cell, tuple) else cell for cell in cells.ravel()]
+    return column(tuple(texts)).reshape(cells.shape)

@@ -113,9 +113,9 @@ def _below(level: Any, memories: Sequence[Sequence[str]]) -> dict[str, Any]:
     if models and get_origin(level) not in (dict, tuple):
         return {name: field.annotation for name, field in models[0].model_fields.items()}
     tables = [kind for kind in (level, *get_args(level)) if get_origin(kind) is dict]
-    if not tables:
+    row = get_args(tables[0])[1] if tables else str
+    if row is str:  # the shape of each input: what they are called is the network's
         return {}
-    row = get_args(tables[0])[1]
     names = ROLES if row is Body.model_fields["buffering"].annotation.__args__[1] else _common(memories)  # type: ignore[union-attr]
     return dict.fromkeys(names, row)
 

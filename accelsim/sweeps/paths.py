@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from sys import float_info
 from typing import Any, NamedTuple
 
 from accelsim.arithmetic.load import load_network
-from accelsim.errors import InputError
+from accelsim.errors import AccelsimError, InputError
 from accelsim.hardware.accelerator import Accelerator, accelerator_from, load_accelerator
 from accelsim.mapping.mapping import read_mapping
 from accelsim.mapping.search.objective import OBJECTIVES
@@ -20,6 +21,8 @@ from accelsim.yaml_file import Document, suggestion
 #: Sections that may stand in front of a path, and stand for nothing.
 SECTIONS = ("accelerator.", "mapping.", "rewrites.")
 CHOOSING_SEGMENTS = ("layer-by-layer", "fused")
+#: The largest whole number of an option: far beyond what any network has of it.
+MOST_WHOLE = 10**9
 MAPPINGS = ("pipeline", *CHOOSING_SEGMENTS)
 
 
@@ -32,8 +35,8 @@ class Option(NamedTuple):
 
 def _whole(least: int) -> Callable[[Any], int | None]:
     def read(value: Any) -> int | None:
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-            raise InputError(f"Input should be a whole number from {least}, or null")
+        if value is not None and (type(value) is not int or not least <= value <= MOST_WHOLE):
+            raise InputError(f"Input should be a whole number from {least} to {MOST_WHOLE:,}, or null")
         return value
 
     return read
@@ -49,7 +52,7 @@ def _one_of(names: tuple[str, ...]) -> Callable[[Any], str]:
 
 
 def _rate(value: Any) -> float | None:
-    if value is not None and (not isinstance(value, int | float) or isinstance(value, bool) or not value > 0):
+    if value is not None and (type(value) not in (int, float) or not 0 < value <= float_info.max):
         raise InputError("Input should be a number above 0, or null")
     return None if value is None else float(value)
 
@@ -63,8 +66,20 @@ def _truth(value: Any) -> bool:
 def _network(value: Any) -> str:
     if not isinstance(value, str):
         raise InputError("Input should be a network's name or file")
-    load_network(value)
     return value
+
+
+def _check_network(network: str, shapes: Sequence[Any]) -> None:
+    """Raises `InputError` where a network cannot be read with any of `shapes`."""
+    problems: list[AccelsimError] = []
+    for shape in shapes:
+        try:
+            load_network(network, shape)
+            return
+        except AccelsimError as error:
+            problems.append(error)
+    if problems:
+        raise InputError(str(problems[0]))
 
 
 def _machine(value: Any) -> str:
@@ -132,18 +147,24 @@ def is_single(path: str, value: Any) -> bool:
     return path == "input_shape" or not isinstance(value, list | dict)
 
 
-def read_value(path: str, value: Any, machines: Sequence[Document]) -> Any:
-    """`value` of `path` as it is used, and read by every machine. Raises `InputError` with the path and the rule."""
+def read_value(path: str, value: Any, machines: Sequence[Document], shapes: Sequence[Any] = (None,)) -> Any:
+    """`value` of `path` as it is used, and read by every machine; a network with one of `shapes` at least.
+
+    Raises `InputError` with the path and the rule.
+    """
     if not is_single(path, value):
         raise InputError(f"{path} = {value}: expected single values")
     if path in OPTIONS:
         try:
-            return OPTIONS[path].read(value)
+            used = OPTIONS[path].read(value)
+            if path == "network":
+                _check_network(used, shapes)
+            return used
         except InputError as error:
             raise InputError(f"{path} = {_shown(value)}: {error}") from None
     _check_name(path)
-    used = [_machine_value(path, value, machine) for machine in machines]
-    return used[0] if used else value
+    built = [_machine_value(path, value, machine) for machine in machines]
+    return built[0] if built else value
 
 
 def _shown(value: Any) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from math import isfinite, prod
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from accelsim.hardware.accelerator import PRESETS, accelerator_document
 from accelsim.sweeps.axes import Axis, Listed, Ranged, column
 from accelsim.sweeps.expressions import Condition, condition
 from accelsim.sweeps.metrics import BOUNDS, DEFAULT_METRICS, check_metric
-from accelsim.sweeps.paths import NUMBERS, canonical, read_value
+from accelsim.sweeps.paths import MAPPINGS, NUMBERS, OPTIONS, canonical, read_value
 from accelsim.sweeps.ready import study_file
 from accelsim.sweeps.space import Space
 from accelsim.sweeps.study import MOST_POINTS, Direction, Linear, Logarithmic, Speed, StudyFile
@@ -26,6 +27,9 @@ from accelsim.yaml_file import Document, dotted_name, read_document, suggestion,
 
 AxisEntries = Mapping[str, list[Any] | Linear | Logarithmic]
 Place = tuple[str | int, ...]
+
+#: Paths whose values may be files.
+NAMING = ("network", "accelerator", "mapping")
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,10 @@ class Plan:
     @cached_property
     def files(self) -> dict[str, str]:
         """SHA-256 of every file that the study names, by path."""
-        named = [value for axes in self.space.dimensions for axis in axes for value in _listed(axis)]
-        texts = {value for value in [*named, *self.fixed.values()] if isinstance(value, str)}
-        return {text: sha256(Path(text).read_bytes()).hexdigest() for text in sorted(texts) if _is_file(text)}
-
-
-def _listed(axis: Axis) -> tuple[Any, ...]:
-    return axis.values if isinstance(axis, Listed) and axis.path in ("network", "accelerator", "mapping") else ()
-
-
-def _is_file(text: str) -> bool:
-    return text not in PRESETS and Path(text).suffix != "" and Path(text).is_file()
+        listed = {axis.path: axis.values for axes in self.space.dimensions for axis in axes if isinstance(axis, Listed)}
+        named = [value for path in NAMING for value in listed.get(path, (self.fixed.get(path),))]
+        files = {text: Path(text) for text in named if text not in (None, *PRESETS, *MAPPINGS)}
+        return {text: sha256(file.read_bytes()).hexdigest() for text, file in sorted(files.items()) if file.is_file()}
 
 
 def read_plan(study: str | Path | Mapping[str, Any]) -> Plan:
@@ -82,12 +79,14 @@ def read_plan(study: str | Path | Mapping[str, Any]) -> Plan:
 
 
 def _plain(value: Any) -> Any:
-    """Mappings, sequences and arrays of a study given in Python as dictionaries and lists."""
+    """Mappings, sequences, arrays and paths of a study given in Python as dictionaries, lists and text."""
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         return _plain(value.tolist())
-    return [_plain(item) for item in value] if isinstance(value, list | tuple | range) else value
+    if isinstance(value, PurePath):
+        return str(value)
+    return [_plain(item) for item in value] if isinstance(value, list | tuple | range | Iterator) else value
 
 
 class _Reading:
@@ -98,10 +97,11 @@ class _Reading:
         self.problems: list[str] = []
         self.seen: dict[str, str] = {}
         self.machines: list[Document] = []
+        self.shapes: list[Any] = []
         self.numeric: list[str] = []
 
     def plan(self) -> Plan:
-        self.machines = self._machines()
+        self.machines, self.shapes = self._machines(), [*self._shapes()]
         dimensions = tuple(self._dimensions())
         self.numeric = [axis.path for axes in dimensions for axis in axes if _is_numeric(axis)]
         fixed = self._fixed()
@@ -111,11 +111,11 @@ class _Reading:
         if not sampled:
             self._check_count(dimensions)
             self._raise()
-        known = [*self.seen]
+        known = {**fixed, **{axis.path: _example(axis) for axes in dimensions for axis in axes}}
         where = self._conditions(("where",), self.file.where, known)
         speeds, keep, front = self._screen(known)
         metrics = tuple(self.file.metrics or DEFAULT_METRICS)
-        self._check_results(metrics, speeds)
+        self._check_results(metrics, speeds, space.paths)
         self._raise()
         return Plan(self.file, space, fixed, where, speeds, keep, front, metrics, self.file.objectives)
 
@@ -128,8 +128,7 @@ class _Reading:
 
     def _machines(self) -> list[Document]:
         """The descriptions of all machines of the study; those that cannot be read are told with their axis."""
-        tables = [self.file.fixed, self.file.axes, *self.file.zip]
-        given = [name for table in tables for name in _names(table.get("accelerator", []))]
+        given = [name for values in self._given("accelerator") for name in _names(values)]
         names, found = given or self.file.accelerator, []
         for name in names:
             try:
@@ -137,6 +136,19 @@ class _Reading:
             except AccelsimError:
                 continue
         return found
+
+    def _shapes(self) -> Iterator[Any]:
+        """Shapes of the network's input in the study; those that are none are told with their axis."""
+        fixed = [[value] for name, value in self.file.fixed.items() if canonical(name) == "input_shape"]
+        varied = [values for values in self._given("input_shape") if isinstance(values, list)]
+        for value in [value for values in fixed or varied or [[None]] for value in values]:
+            with suppress(InputError):
+                yield OPTIONS["input_shape"].read(value)
+
+    def _given(self, path: str) -> list[Any]:
+        """What stands at a path, wherever in the study."""
+        tables = [self.file.fixed, self.file.axes, *self.file.zip]
+        return [value for table in tables for name, value in table.items() if canonical(name) == path]
 
     def _dimensions(self) -> Iterator[tuple[Axis, ...]]:
         elsewhere = {path for table in (self.file.fixed, self.file.axes, *self.file.zip) for path in table}
@@ -186,7 +198,7 @@ class _Reading:
 
     def _value(self, path: str, value: Any, place: Place) -> Any:
         try:
-            return read_value(path, value, self.machines)
+            return read_value(path, value, self.machines, self.shapes)
         except AccelsimError as error:
             at = dotted_name(place[:-1] if place and isinstance(place[-1], int) else place)
             self._problem(place, "\n".join(f"{at}: {line}" for line in str(error).splitlines()))
@@ -241,17 +253,21 @@ class _Reading:
                 f"{points:,} points; the most is {MOST_POINTS:,}: fewer values an axis, or sample with points",
             )
 
-    def _conditions(self, parents: Place, texts: Iterable[str], known: Sequence[str]) -> tuple[Condition, ...]:
+    def _conditions(self, parents: Place, texts: Iterable[str], known: Mapping[str, Any]) -> tuple[Condition, ...]:
+        """Conditions on names that are `known` by an example of their values."""
         found = []
         for number, text in enumerate(texts):
             place = (*parents, number)
             try:
                 found.append(condition(text, known))
+                found[-1].holds(known, 1)
             except InputError as error:
                 self._problem(place, f"{dotted_name(place)}: {error}")
         return tuple(found)
 
-    def _screen(self, known: Sequence[str]) -> tuple[tuple[Speed, ...], tuple[Condition, ...], Mapping[str, Direction]]:
+    def _screen(
+        self, known: Mapping[str, Any]
+    ) -> tuple[tuple[Speed, ...], tuple[Condition, ...], Mapping[str, Direction]]:
         screen = self.file.screen
         if screen is None:
             return (self.file.speed,), (), {}
@@ -259,7 +275,7 @@ class _Reading:
             self._problem(("screen",), "screen chooses what is simulated; with speed bounds nothing is")
         if not screen.keep and not screen.front:
             self._problem(("screen",), "screen is empty: give keep, or front")
-        keep = self._conditions(("screen", "keep"), screen.keep, [*known, *BOUNDS])
+        keep = self._conditions(("screen", "keep"), screen.keep, {**known, **dict.fromkeys(BOUNDS, 1.0)})
         for name in screen.front:
             if name not in (numbers := [*BOUNDS, *self.numeric]):
                 place = ("screen", "front", name)
@@ -267,10 +283,12 @@ class _Reading:
                 self._problem(place, f"{dotted_name(place)}: {name} is no bound, and no axis of numbers{hint}")
         return ("bounds", self.file.speed), keep, screen.front
 
-    def _check_results(self, metrics: Sequence[str], speeds: Sequence[Speed]) -> None:
+    def _check_results(self, metrics: Sequence[str], speeds: Sequence[Speed], axes: Sequence[str]) -> None:
         for number, name in enumerate(metrics):
             place: Place = ("metrics", number)
             problem = check_metric(name, [list(machine.data.get("memories") or {}) for machine in self.machines])
+            if name in axes:
+                problem = f"{name} is an axis of the study, and in the table already"
             if problem:
                 self._problem(place, f"{dotted_name(place)}: {problem}")
         if len(set(metrics)) < len(metrics):
@@ -282,6 +300,13 @@ class _Reading:
                 place = ("objectives", name)
                 hint = suggestion(name, results)
                 self._problem(place, f"{dotted_name(place)}: the study has no such result{hint}")
+
+
+def _example(axis: Axis) -> Any:
+    """A value of an axis, one that is not missing where there is one."""
+    if isinstance(axis, Ranged):
+        return axis.first
+    return next((value for value in axis.values if value is not None), None)
 
 
 def _is_numeric(axis: Axis) -> bool:

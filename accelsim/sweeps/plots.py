@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
@@ -27,7 +28,9 @@ WIDE_RATIO = 16
 
 
 def pareto(table: pl.DataFrame, objectives: Mapping[str, str], title: str = "") -> Figure:
-    """Every design of a sweep's table against the first two of `objectives`, and the front between them.
+    """Every design of a sweep's table against the first two of `objectives`, and the front of each network.
+
+    A front goes in steps: up to the next of its designs, what the one before reaches is the best there is.
 
     `objectives` says of columns whether to "minimise" or "maximise" them. Raises `InputError` where there are fewer
     than two, where one is no column of numbers, or where no design has both.
@@ -35,19 +38,30 @@ def pareto(table: pl.DataFrame, objectives: Mapping[str, str], title: str = "") 
     _check_table(table)
     if len(objectives) < 2:
         raise InputError("a Pareto plot needs two objectives; name them in the study, or give --x and --y")
-    (x, _), (y, _) = wanted = list(objectives.items())[:2]
+    (x, direction), (y, _) = wanted = list(objectives.items())[:2]
     front = pareto_front(table, dict(wanted), NETWORK)
     if front.is_empty():
         raise InputError(f"no design has both {x} and {y}")
     drawn = table.drop_nulls([x, y]).gather_every(max(1, table.height // MOST_DRAWN))
+    until: Literal["post", "pre"] = "post" if direction == "minimise" else "pre"
     with styled():
         figure, (panel,) = panels_of(1, SIZE, sharex=False)
-        designs, best = f"designs ({table.height:,})", f"front ({front.height:,})"
+        designs = f"designs ({table.height:,})"
         panel.scatter(drawn[x], drawn[y], s=9, color=PALETTE["grey"], label=designs, rasterized=True)
-        panel.plot(front[x], front[y], "o", ms=4, color=PALETTE["red"], label=best)
+        for (colour, dash), (label, rows) in zip(cycle(CURVES), _fronts(front), strict=False):
+            line = rows.sort(x)
+            panel.step(line[x], line[y], dash, where=until, marker="o", ms=4, lw=1, color=colour, label=short(label))
         _scaled(panel, drawn, x, y)
         finish(figure, [panel], [title or f"{y} against {x}"])
     return figure
+
+
+def _fronts(front: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    """What the front of each network is called, and its rows."""
+    parts = front.partition_by(NETWORK, maintain_order=True) if NETWORK[0] in front.columns else [front]
+    if len(parts) == 1:
+        return [(f"front ({front.height:,})", front)]
+    return [(f"{part[NETWORK[0]][0]} ({part.height:,})", part) for part in parts]
 
 
 def axis(

@@ -45,7 +45,7 @@ def sweep(
     runner = _runner(workers, cluster)
     with ExitStack() as stack:
         place = stack.enter_context(TemporaryDirectory(prefix="accelsim-sweep-")) if folder is None else folder
-        return run(plan, opened(place, plan), runner, progress)
+        return run(plan, stack.enter_context(opened(place, plan)), runner, progress)
 
 
 def _runner(workers: int | None, address: str | None) -> Runner:

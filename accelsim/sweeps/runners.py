@@ -13,11 +13,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
-from multiprocessing import active_children, get_context
-from signal import SIG_IGN, SIGINT, signal
-from threading import Thread
+from multiprocessing import get_context
+from signal import SIG_IGN, SIGINT, getsignal, signal
+from threading import Thread, current_thread, main_thread
 from typing import Any
+
+from numba.core.compiler_lock import global_compiler_lock
 
 from accelsim.errors import InputError
 from accelsim.sweeps.chunks import Chunk, done
@@ -49,9 +52,11 @@ def processes(workers: int) -> Runner:
     """A runner over `workers` processes of this computer."""
 
     def run(plan: Plan, chunks: Iterable[Chunk]) -> Iterator[Done]:
-        pool, left = _Pool(plan, workers), iter(chunks)
+        left = iter(chunks)
+        first = [*islice(left, AHEAD * workers)]
+        pool = _Pool(plan, max(1, min(workers, len(first))))
         try:
-            pool.submit(islice(left, AHEAD * workers))
+            pool.submit(first)
             while pool.waiting:
                 finished = list(pool.finished())
                 pool.submit(islice(left, max(0, AHEAD * workers - len(pool.waiting))))
@@ -69,12 +74,10 @@ class _Pool:
 
     def __init__(self, plan: Plan, workers: int) -> None:
         self.plan, self.workers = plan, workers
-        self.tries: dict[int, int] = {}
         self.waiting: dict[Future[Found], Chunk] = {}
         self._start()
 
     def _start(self) -> None:
-        self.others = set(active_children())
         self.executor = ProcessPoolExecutor(self.workers, get_context(START), _started, (os.getpid(),))
 
     def submit(self, chunks: Iterable[Chunk]) -> None:
@@ -84,9 +87,7 @@ class _Pool:
     def _begun(self, chunk: Chunk) -> Future[Found]:
         """The chunk under way; lost at once where a worker has been lost since."""
         try:
-            with warnings.catch_warnings():
-                # a copy does arithmetic alone, and takes none of the locks that threads of this process may hold
-                warnings.filterwarnings("ignore", "This process.*is multi-threaded", DeprecationWarning)
+            with _copying():
                 return self.executor.submit(done, self.plan, chunk)
         except BrokenProcessPool as error:
             lost_at_once: Future[Found] = Future()
@@ -108,21 +109,57 @@ class _Pool:
             yield from self._restarted()
 
     def _restarted(self) -> Iterator[Done]:
-        """New processes for what was under way; what lost its worker too often is told so."""
-        self.end(kill=True)
+        """What was under way, with new processes and one chunk at a time: none is lost by another's fault."""
+        self._restart()
         chunks, self.waiting = [*self.waiting.values()], {}
-        self._start()
         for chunk in chunks:
-            tries = self.tries[chunk.number] = self.tries.get(chunk.number, 0) + 1
-            if tries < MOST_TRIES:
-                self.submit([chunk])
-            else:
-                yield chunk, lost(self.plan, chunk.speed, chunk.points, tries)
+            yield chunk, self._again(chunk)
+
+    def _again(self, chunk: Chunk) -> Found:
+        for _ in range(1, MOST_TRIES):
+            try:
+                return self._begun(chunk).result()
+            except BrokenProcessPool:
+                self._restart()
+        return lost(self.plan, chunk.speed, chunk.points, MOST_TRIES)
+
+    def _restart(self) -> None:
+        self.end(kill=True)
+        self._start()
 
     def end(self, kill: bool) -> None:
-        for worker in set(active_children()) - self.others if kill else ():
+        for worker in [*(self.executor._processes or {}).values()] if kill else ():
             worker.kill()
         self.executor.shutdown(wait=True, cancel_futures=kill)
+
+
+@contextmanager
+def _copying() -> Iterator[None]:
+    """While this process is copied, which the first chunk does.
+
+    A copy has every lock as it was and none of the threads that would let go of them. It does arithmetic alone, for
+    which it takes the lock under which numba compiles; so no other thread may have that one.
+    """
+    with _interrupts_later(), global_compiler_lock, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This process.*is multi-threaded", DeprecationWarning)
+        yield
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Interrupts are told afterwards: raised while a process is copied, Python prints them and forgets them."""
+    usual = getsignal(SIGINT)
+    if current_thread() is not main_thread() or not callable(usual):
+        yield
+        return
+    came: list[Any] = []
+    signal(SIGINT, lambda *told: came.append(told))
+    try:
+        yield
+    finally:
+        signal(SIGINT, usual)
+    for told in came[:1]:
+        usual(*told)
 
 
 def cores() -> int:

@@ -5,6 +5,7 @@ Every design that is tried is stored as it is done, so that a search can be ende
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -49,7 +50,7 @@ def search(
     _check(plan, trials)
     with ExitStack() as stack:
         place = stack.enter_context(TemporaryDirectory(prefix="accelsim-search-")) if folder is None else folder
-        store = opened(place, plan, "search")
+        store = stack.enter_context(opened(place, plan, "search"))
         optimised = _begun(plan, store.folder / JOURNAL)
         _try(plan, optimised, trials, progress)
         table = _table(plan, optimised)
@@ -74,6 +75,7 @@ def _begun(plan: Plan, path: Path) -> optuna.Study:
     except ImportError:
         raise InputError("a search needs the extra [search]: pip install 'accelsim[search]'") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    _mend(path)
     optimised = optuna.create_study(
         study_name=plan.file.name,
         storage=JournalStorage(JournalFileBackend(str(path))),
@@ -83,6 +85,13 @@ def _begun(plan: Plan, path: Path) -> optuna.Study:
     # of a search that goes on, the draws must not be those it began with
     optimised.sampler = optuna.samplers.TPESampler(seed=(plan.file.seed + len(_ended(optimised))) % 2**32)
     return optimised
+
+
+def _mend(journal: Path) -> None:
+    """Takes away what a search that was killed left: the lock on its journal, and half a line at its end."""
+    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
+    if journal.exists():
+        os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)
 
 
 def _try(plan: Plan, optimised: optuna.Study, trials: int, progress: Progress | None) -> None:

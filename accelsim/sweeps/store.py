@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, BinaryIO, Literal, get_args
 
 import polars as pl
 
@@ -14,9 +19,15 @@ from accelsim.errors import InputError
 from accelsim.json_text import json_text
 from accelsim.report.folder import versions
 from accelsim.sweeps.plan import Plan
-from accelsim.sweeps.study import Speed
+from accelsim.sweeps.study import Direction, Speed
 
-MANIFEST, TABLE, PARTS = "sweep.json", "table.parquet", "parts"
+if sys.platform != "win32":
+    import fcntl
+
+MANIFEST, TABLE, PARTS, LOCK = "sweep.json", "table.parquet", "parts", "sweep.lock"
+UNFINISHED = f"{MANIFEST}.unfinished"
+#: How long workers of a sweep that was killed may take to end.
+ENDING_SECONDS = 5.0
 VERSION = 1
 
 Kind = Literal["sweep", "search"]
@@ -30,7 +41,11 @@ class Store:
 
     def has(self, speed: Speed, number: int) -> bool:
         """Whether a part is there, whole."""
-        return self._part(speed, number).is_file()
+        try:
+            pl.read_parquet_schema(self._part(speed, number))
+        except (pl.exceptions.PolarsError, OSError):
+            return False
+        return True
 
     def write(self, speed: Speed, number: int, rows: pl.DataFrame) -> None:
         """Puts a part in place. Raises `OSError` where the disk does not take it, and leaves nothing of it then."""
@@ -50,37 +65,80 @@ class Store:
 
 def write_whole(path: Path, rows: pl.DataFrame) -> None:
     """`rows` as a Parquet file that is either all there, on the disk, or not there."""
-    unfinished = path.with_suffix(".unfinished")
+    unfinished, text = path.with_suffix(".unfinished"), BytesIO()
+    rows.write_parquet(text)
     try:
         with unfinished.open("wb") as file:
-            rows.write_parquet(file)
+            file.write(text.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a write that fails does not say of what
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 
 
-def opened(folder: str | Path, plan: Plan, kind: Kind = "sweep") -> Store:
+@contextmanager
+def opened(folder: str | Path, plan: Plan, kind: Kind = "sweep") -> Iterator[Store]:
     """The folder for a sweep or a search: new, empty, or one that the same study was begun in, to go on there.
 
-    Raises `InputError` where it holds anything else, another study or one of other versions.
+    Nobody else writes there meanwhile. Raises `InputError` where it holds anything else, another study or one of other
+    versions, and where another sweep is at it.
     """
     place = Path(folder)
+    _check_free(place)
+    place.mkdir(parents=True, exist_ok=True)
+    with _alone(place):
+        _prepare(place, {"kind": kind, **_manifest(plan)})
+        for speed in plan.speeds:
+            (place / PARTS / speed).mkdir(parents=True, exist_ok=True)
+        yield Store(place)
+
+
+def _check_free(place: Path) -> None:
     if place.exists() and not place.is_dir():
         raise InputError(f"{place}: is no folder; name one that is new, empty or an earlier sweep")
-    manifest = {"kind": kind, **_manifest(plan)}
+    begun = (LOCK, UNFINISHED)
+    if place.is_dir() and not (place / MANIFEST).is_file() and any(path.name not in begun for path in place.iterdir()):
+        raise InputError(f"{place}: is neither empty nor an earlier sweep; name another folder")
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """While no other sweep has a folder; waits a little for workers of one that was killed."""
+    if sys.platform == "win32":
+        yield
+        return
+    with (place / LOCK).open("ab") as lock:
+        end = time.monotonic() + ENDING_SECONDS
+        while not _taken(lock):
+            if time.monotonic() > end:
+                raise InputError(f"{place}: another sweep is writing there; wait for it, or name another folder")
+            time.sleep(0.1)
+        try:
+            yield
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # copies of this process may still have it open
+
+
+def _taken(lock: BinaryIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # file systems of some clusters have no locks
+    return True
+
+
+def _prepare(place: Path, manifest: dict[str, Any]) -> None:
     if (place / MANIFEST).is_file():
         _check_same(place, manifest)
-    elif place.is_dir() and any(place.iterdir()):
-        raise InputError(f"{place}: is neither empty nor an earlier sweep; name another folder")
-    for speed in plan.speeds:
-        (place / PARTS / speed).mkdir(parents=True, exist_ok=True)
-    if not (place / MANIFEST).is_file():
-        unfinished = place / f"{MANIFEST}.unfinished"
-        unfinished.write_text(json_text(manifest) + "\n", encoding="utf-8")
-        unfinished.replace(place / MANIFEST)
-    return Store(place)
+        return
+    (place / UNFINISHED).write_text(json_text(manifest) + "\n", encoding="utf-8")
+    (place / UNFINISHED).replace(place / MANIFEST)
 
 
 def _manifest(plan: Plan) -> dict[str, Any]:
@@ -103,9 +161,21 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder / MANIFEST}: {error.strerror}; expected a sweep's folder, as -o writes it") from None
     except (ValueError, RecursionError):
         manifest = None
-    if not isinstance(manifest, dict) or manifest.get("kind") not in get_args(Kind):
+    if not _is_manifest(manifest):
         raise InputError(f"{folder / MANIFEST}: is no manifest of a sweep")
-    return manifest
+    found: dict[str, Any] = manifest
+    return found
+
+
+def _is_manifest(manifest: Any) -> bool:
+    if not isinstance(manifest, dict) or manifest.get("kind") not in get_args(Kind):
+        return False
+    study, points = manifest.get("study"), manifest.get("points")
+    if not isinstance(study, dict) or not isinstance(points, int):
+        return False
+    name, objectives = study.get("name"), study.get("objectives")
+    directions = objectives.values() if isinstance(objectives, dict) else [None]
+    return isinstance(name, str) and all(direction in get_args(Direction) for direction in directions)
 
 
 def read_table(folder: str | Path) -> pl.DataFrame:

@@ -59,7 +59,7 @@ class Sample(_Entry):
     """Points drawn from the space of the axes instead of every combination."""
 
     method: Method = Field(description="independent draws, or a sequence that leaves no gaps (scrambled)")
-    points: int = Field(ge=1, description="how many")
+    points: int = Field(ge=1, le=MOST_POINTS, description="how many")
 
 
 class Screen(_Entry):

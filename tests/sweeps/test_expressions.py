@@ -50,9 +50,25 @@ def test_what_is_missing_meets_no_comparison():
     assert condition("r != 7", ["r"]).holds({"r": rows}, 3).tolist() == [True, True, False]
 
 
-def test_text_and_numbers_do_not_compare():
+def test_what_is_missing_is_found_by_null():
+    rows, names = column((None, 1, 7)), column((None, "x"))
+    assert condition("r == null", ["r"]).holds({"r": rows}, 3).tolist() == [True, False, False]
+    assert condition("r != null and r < 5", ["r"]).holds({"r": rows}, 3).tolist() == [False, True, False]
+    assert condition("null == n", ["n"]).holds({"n": names}, 2).tolist() == [True, False]
+    assert condition("r == null", ["r"]).holds({"r": None}, 2).tolist() == [True, True]
+
+
+def test_truths_and_shapes_are_written_as_in_studies_and_tables():
+    folded, shapes = column((True, False)), column(((1, 3, 8, 8), None, (1, 3, 4, 4)))
+    assert condition("f == true", ["f"]).holds({"f": folded}, 2).tolist() == [True, False]
+    assert condition("s == '1,3,4,4'", ["s"]).holds({"s": shapes}, 3).tolist() == [False, False, True]
+    assert condition("s == '1,3,8,8'", ["s"]).holds({"s": (1, 3, 8, 8)}, 2).tolist() == [True, True]
+
+
+@pytest.mark.parametrize("text", ["n < 3", "n == 3", "n + n == 'xx'", "-n == 1", "n == 'x' or n == 1"])
+def test_text_and_numbers_do_not_compare(text):
     with pytest.raises(InputError, match="do not compare"):
-        condition("n < 3", ["n"]).holds({"n": column(("x", "y"))}, 2)
+        condition(text, ["n"]).holds({"n": column(("x", "y"))}, 2)
 
 
 HOSTILE = (

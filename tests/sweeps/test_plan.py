@@ -1,10 +1,17 @@
 """Everything wrong with a study is told before anything runs: where it is, and what was meant."""
 
+from pathlib import Path
+
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import accelsim as acs
+from accelsim.network.writers.yaml import write_yaml_network
 from accelsim.sweeps.plan import read_plan
+
+PRESET = Path(acs.__file__).parent / "hardware/presets/fpga-stream.yaml"
 
 
 def refusal(tmp_path, text):
@@ -39,6 +46,16 @@ FAULTS = {
     ),
     "engine.lanes: [1]\nwhere: [engine.lane < 3]": "4: where[0]: 'engine.lane < 3': unknown name engine.lane (did you",
     "engine.lanes: [1]\nwhere: [__import__('os').system('x') == 0]": "is no condition",
+    "engine.lanes: [1]\nwhere: [network < 3]": "4: where[0]: 'network < 3': text and numbers do not compare",
+    "fork: [copy]\nwhere: [1 == 1 or fork == 1]": "4: where[0]: '1 == 1 or fork == 1': text and numbers do not compare",
+    "engine.lanes: [1]\nscreen: {keep: [bounds.interval_cycles < 'x']}": "4: screen.keep[0]: 'bounds.interval_cycles",
+    "engine.lanes: [1]\nsample: {method: sobol, points: 1000000000000}": "4: sample.points = 1000000000000: Input",
+    f"target_fps: [1{'0' * 400}]": "Input should be a number above 0, or null",
+    "target_fps: [.inf]": "target_fps = inf: Input should be a number above 0, or null",
+    f"tile_attention.rows: [1{'0' * 30}]": "Input should be a whole number from 1 to 1,000,000,000, or null",
+    "fork: [copy]\nmetrics: [fork]": "4: metrics[0]: fork is an axis of the study, and in the table already",
+    "fork: [copy]\nmetrics: [network]": "4: metrics[0]: network is an axis of the study, and in the table already",
+    "fork: [copy]\nmetrics: [inputs.sram]": "4: metrics[0]: unknown figure inputs.sram",
     "engine.lanes: [1]\nwhere: [engine.lanes + 1]": "is neither true nor false",
     "engine.lanes: [1]\nmetrics: [throughput.intervalcycles]": "intervalcycles (did you mean interval_cycles?)",
     "engine.lanes: [1]\nmetrics: [throughput]": "throughput has figures below it",
@@ -88,3 +105,57 @@ def test_values_are_those_of_the_machine(study):
     columns = plan.space.columns(np.arange(12))
     assert sorted(set(columns["memories.sram.size"].tolist())) == [64 * 1024, 1024**2]
     assert sorted(set(columns["engine.multipliers"].tolist())) == [8, 181, 4096]
+
+
+def test_paths_and_whatever_counts_go_in_python(tmp_path):
+    write_yaml_network(acs.load_network("resnet18", (1, 3, 32, 32)), tmp_path / "net.yaml")
+    plan = read_plan(
+        {
+            "network": [tmp_path / "net.yaml"],
+            "axes": {"engine.lanes": iter((1, np.int64(2))), "target_fps": (np.float32(0.5), None)},
+        }
+    )
+    columns = plan.space.columns(np.arange(4))
+    assert columns["network"].tolist() == [str(tmp_path / "net.yaml")] * 4
+    assert columns["engine.lanes"].tolist() == [1, 1, 2, 2]
+    assert columns["target_fps"].tolist() == [0.5, None, 0.5, None]
+
+
+@pytest.mark.parametrize("name", ["network", "accelerator"])
+def test_one_path_stands_for_a_list_of_one(tmp_path, name):
+    write_yaml_network(acs.load_network("resnet18", (1, 3, 32, 32)), tmp_path / "x.yaml")
+    given = {"network": "resnet18", "accelerator": PRESET, name: tmp_path / "x.yaml" if name == "network" else PRESET}
+    assert read_plan(given).space.points == 1
+
+
+@pytest.fixture
+def open_network(tmp_path):
+    """A convolution of maps whose height and width its file leaves open."""
+    maps = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, "H", "W"]) for name in ("x", "y")]
+    weights = numpy_helper.from_array(np.zeros((3, 3, 3, 3), np.float32), "w")
+    node = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])
+    path = tmp_path / "open.onnx"
+    onnx.save(helper.make_model(helper.make_graph([node], "g", maps[:1], maps[1:], [weights])), path)
+    return path
+
+
+@pytest.mark.parametrize("part", ["fixed", "axes", "zip"])
+def test_a_network_that_leaves_sizes_open_is_read_with_the_shapes_of_the_study(open_network, part):
+    shapes = [[1, 3, 8, 8], [1, 3, 16, 16]]
+    given = {"fixed": {"input_shape": shapes[0]}, "axes": {"input_shape": shapes}, "zip": [{"input_shape": shapes}]}
+    table = acs.sweep({"network": open_network, "speed": "bounds", part: given[part]}, workers=1)
+    assert table["error"].null_count() == table.height == (1 if part == "fixed" else 2)
+    with pytest.raises(acs.InputError, match=r"study: network: network = .*leaves H, W open; give every size"):
+        read_plan({"network": open_network})
+
+
+def test_all_files_of_a_study_are_in_its_fingerprint(open_network, tmp_path):
+    for name in ("machine", "machine.yaml"):
+        text = PRESET.read_text(encoding="utf-8")
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        study = {"network": open_network, "fixed": {"input_shape": [1, 3, 8, 8], "accelerator": tmp_path / name}}
+        before = read_plan(study)
+        assert set(before.files) == {str(open_network), str(tmp_path / name)}
+        assert before.fingerprint == read_plan(study).fingerprint
+        (tmp_path / name).write_text(text + "# one more line\n", encoding="utf-8")
+        assert before.fingerprint != read_plan(study).fingerprint

@@ -1,5 +1,6 @@
 import polars as pl
 import pytest
+from matplotlib.axes import Axes
 
 import accelsim as acs
 from accelsim.sweeps.plots import axes_of, figures_of
@@ -30,6 +31,27 @@ def test_figures_say_what_they_show_and_are_the_same_twice(table, tmp_path):
     assert "<!-- engine.lanes = 64 -->" in (tmp_path / "axis0.svg").read_text(encoding="utf-8")
     assert "<!-- designs (12) -->" in (tmp_path / "pareto0.svg").read_text(encoding="utf-8")
     assert "means and spans over memories.sram.size" in (tmp_path / "axis0.svg").read_text(encoding="utf-8")
+
+
+def test_every_network_has_a_front_of_its_own(study, monkeypatch):
+    looks = {}
+    monkeypatch.setattr(Axes, "step", lambda *_, label, color, **__: looks.update({label: color}))
+    acs.plots.pareto(
+        acs.sweep(study | {"network": ["resnet18", "mobilenet_v2"], "speed": "bounds"}, workers=1), OBJECTIVES
+    )
+    assert [label.split()[0] for label in looks] == ["resnet18", "mobilenet_v2"]
+    assert len(set(looks.values())) == 2
+
+
+@pytest.mark.parametrize(("direction", "where"), [("minimise", "post"), ("maximise", "pre")])
+def test_a_front_goes_in_steps_of_what_is_reached(monkeypatch, direction, where):
+    """With at least, or at most, 1.5 of `a` only one of two designs is left, and its `b`."""
+    steps = []
+    monkeypatch.setattr(Axes, "step", lambda panel, x, y, *_, where, **__: steps.append((*x, *y, where)))
+    b = [1, 3] if direction == "minimise" else [3, 1]
+    table = pl.DataFrame({"point": [0, 1], "speed": ["row", "row"], "a": [2, 1], "b": b[::-1]})
+    acs.plots.pareto(table, {"a": direction, "b": "maximise"})
+    assert steps == [(1, 2, *b, where)]
 
 
 def test_what_cannot_be_drawn_is_told(table):

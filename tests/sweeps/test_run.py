@@ -1,6 +1,8 @@
 """Tables are the same however they were come by, and what was done is not done again."""
 
 import errno
+import json
+import resource
 
 import polars as pl
 import pytest
@@ -79,6 +81,7 @@ def test_another_study_does_not_go_on_in_its_folder(study, tmp_path):
     (tmp_path / "other/file").touch()
     with pytest.raises(acs.InputError, match="neither empty nor an earlier sweep"):
         acs.sweep(study, workers=1, folder=tmp_path / "other")
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["file"]
 
 
 def test_a_full_disk_loses_nothing_that_was_done(study, tmp_path, monkeypatch):
@@ -97,6 +100,71 @@ def test_a_full_disk_loses_nothing_that_was_done(study, tmp_path, monkeypatch):
     assert len(parts(tmp_path)) == 3
     assert not list(tmp_path.rglob("*.unfinished"))
     assert acs.sweep(study, workers=1, folder=tmp_path).equals(whole)
+
+
+def test_a_disk_that_takes_no_more_is_told_by_its_file(study, tmp_path):
+    whole = acs.sweep(study, workers=1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            acs.sweep(study, workers=1, folder=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.filename == str(tmp_path / "parts/row/000000.parquet")
+    assert acs.sweep(study, workers=1, folder=tmp_path).equals(whole)
+
+
+@pytest.mark.parametrize("length", [0, 4, 300])
+def test_a_part_that_is_cut_short_is_made_again(study, tmp_path, length):
+    whole = acs.sweep(study, workers=1, folder=tmp_path)
+    bytes_of_whole = (tmp_path / "table.parquet").read_bytes()
+    part = tmp_path / "parts/row/000002.parquet"
+    part.write_bytes(part.read_bytes()[:length])
+    (tmp_path / "table.parquet").unlink()
+    told = []
+    assert acs.sweep(study, workers=1, folder=tmp_path, progress=lambda *p: told.append(p)).equals(whole)
+    assert told[0] == ("row", 10, 12, 10)
+    assert (tmp_path / "table.parquet").read_bytes() == bytes_of_whole
+
+
+def test_a_folder_has_one_sweep_at_a_time(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "ENDING_SECONDS", 0)
+    refused = []
+
+    def another(speed, done, points, before):
+        with pytest.raises(acs.InputError, match="another sweep is writing there"):
+            acs.sweep(study, workers=1, folder=tmp_path)
+        refused.append(done)
+
+    acs.sweep(study, workers=1, folder=tmp_path, progress=another)
+    assert refused == [0, 2, 4, 6, 8, 10, 12]
+    acs.sweep(study, workers=1, folder=tmp_path)
+
+
+def test_a_sweep_killed_before_its_first_part_goes_on(study, tmp_path):
+    (tmp_path / store.UNFINISHED).write_text("{", encoding="utf-8")
+    assert acs.sweep(study, workers=1, folder=tmp_path).height == 12
+    assert not (tmp_path / store.UNFINISHED).exists()
+
+
+MANIFESTS = (
+    {"study": 3},
+    {"points": "12"},
+    {"kind": "song"},
+    {"study": {"name": "x"}},
+    {"study": {"name": 1, "objectives": {}}},
+    {"study": {"name": "x", "objectives": {"multipliers": "up"}}},
+)
+
+
+@pytest.mark.parametrize("changed", MANIFESTS, ids=str)
+def test_what_is_no_manifest_is_told(study, tmp_path, changed):
+    acs.sweep(study, workers=1, folder=tmp_path)
+    path = tmp_path / store.MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changed), encoding="utf-8")
+    with pytest.raises(acs.InputError, match="is no manifest of a sweep"):
+        store.read_table(tmp_path)
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5, True])

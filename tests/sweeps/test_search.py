@@ -26,6 +26,16 @@ def test_a_search_tries_as_many_as_asked_and_goes_on(wide, tmp_path):
     assert acs.search(wide, trials=12, folder=tmp_path).equals(both)
 
 
+def test_a_search_killed_while_it_writes_goes_on(wide, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = acs.search(wide, trials=4, folder="out")
+    journal = tmp_path / "out/search.journal"
+    (tmp_path / "out/search.journal.lock").symlink_to("out/search.journal")
+    with journal.open("ab") as file:
+        file.write(b'{"op_code": 4, "worker_')
+    assert acs.search(wide, trials=6, folder="out").head(4).equals(first)
+
+
 def test_what_is_tried_is_what_the_study_says_of_it(wide):
     table = acs.search(wide, trials=10)
     for row in table.iter_rows(named=True):

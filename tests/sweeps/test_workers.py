@@ -6,14 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import wait
 from contextlib import contextmanager
-from multiprocessing import active_children
+from multiprocessing import Process, active_children
 from pathlib import Path
 
 import pytest
 
 import accelsim as acs
-from accelsim.sweeps.chunks import POINTS
+from accelsim.sweeps.chunks import POINTS, done
 
 PATIENCE_SECONDS = 120
 
@@ -136,3 +137,95 @@ def test_a_cluster_that_is_not_there_is_told(study, monkeypatch):
 def test_a_cluster_has_workers_of_its_own(study):
     with pytest.raises(acs.InputError, match="give one of the two"):
         acs.sweep(study, workers=2, cluster="tcp://127.0.0.1:9")
+
+
+def told_by(script, tmp_path):
+    """What a script without `if __name__ == "__main__"` prints; one that hangs fails."""
+    path = tmp_path / "script.py"
+    path.write_text(script, encoding="utf-8")
+    root = Path(__file__).parents[2]
+    found = subprocess.run(
+        [sys.executable, str(path)],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    return found.stdout + found.stderr[-2000:]
+
+
+def test_threads_that_compile_do_not_hang_workers(study, tmp_path):
+    """A copy of a process in which another thread compiles would wait for that thread for ever."""
+    script = f"""
+import threading, time
+from numba.core.compiler_lock import global_compiler_lock
+import accelsim as acs
+
+held, begun = threading.Event(), threading.Event()
+
+def compile():
+    with global_compiler_lock:
+        held.set()
+        begun.wait(20)
+        time.sleep(1)
+
+threading.Thread(target=compile).start()
+held.wait()
+table = acs.sweep({study!r}, workers=2, progress=lambda *told: begun.set())
+print(table.height, table["error"].null_count())
+"""
+    assert told_by(script, tmp_path) == "200 200\n"
+
+
+def test_an_interrupt_while_workers_start_is_not_lost(study, tmp_path):
+    script = f"""
+import os, signal
+import accelsim as acs
+
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT))
+try:
+    acs.sweep({study!r}, workers=2)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    assert told_by(script, tmp_path) == "interrupted\n"
+
+
+def test_a_sweep_ends_no_workers_but_its_own(study, monkeypatch, tmp_path):
+    monkeypatch.setattr("accelsim.sweeps.runners.done", dies)
+    others = []
+
+    def waits_beside_another(*args, **kwargs):
+        if not others:
+            others.append(Process(target=time.sleep, args=(PATIENCE_SECONDS,)))
+            others[0].start()
+        return wait(*args, **kwargs)
+
+    monkeypatch.setattr("accelsim.sweeps.runners.wait", waits_beside_another)
+    small = {**study, "axes": {"engine.multipliers": [100, 200]}}
+    table = acs.sweep(small, workers=2, folder=tmp_path)
+    assert table["error"].str.starts_with("WorkerLost").all()
+    assert others[0].is_alive()
+    others[0].kill()
+    others[0].join()
+
+
+def test_a_chunk_is_not_lost_by_the_fault_of_another(study, whole, monkeypatch, tmp_path):
+    monkeypatch.setattr("accelsim.sweeps.runners.done", dies_at_the_first)
+    table = acs.sweep(study, workers=2, folder=tmp_path)
+    assert table["error"].str.starts_with("WorkerLost").sum() == POINTS["row"]
+    assert table["error"].null_count() == 200 - POINTS["row"]
+
+
+def dies_at_the_first(plan, chunk):
+    if chunk.number == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.2)
+    return done(plan, chunk)
+
+
+def test_no_more_workers_than_chunks_are_started(study, tmp_path):
+    seen = []
+    acs.sweep(study, workers=1000, folder=tmp_path, progress=lambda *told: seen.append(len(active_children())))
+    assert 1 <= max(seen) <= 4
