@@ -383,7 +383,7 @@ def _groups(stage: Stage, fold: int) -> int:
     Words of which neither width divides the other are made by way of the least that both do.
     """
     channels, given = stage.tensor.channels, given_channels(stage)
-    taken = channels // fold
+    taken = max(1, channels // fold)
     return max(1, channels // (given if given % taken == 0 or taken % given == 0 else lcm(given, taken)))
 
 
