@@ -179,16 +179,25 @@ class _Group:
         return self._told(family, columns, self._off_chip_bytes(family.maps, family.weights, 1), errors)
 
     def _of_segments(self, family: Family) -> Forms:
-        """Every multiplication takes a multiplier for a cycle, and every byte its time at the off-chip port."""
+        """Every multiplication takes a multiplier for a cycle, and every byte its time at the off-chip port.
+
+        Where one segment may be all there is, it never leaves the engine, and maps may pass over links of their own.
+        """
         engine = self.machine.engine
         off_chip = self.machine.memories[str(self.machine.off_chip_memory)]
-        moved = self._off_chip_bytes(family.crossing, family.weights, self.values.get("frames_per_visit") or 1)
+        frames = self.values.get("frames_per_visit") or 1
+        moved = self._off_chip_bytes(family.crossing, family.weights, frames)
+        linked = self.mapping == "fused" and frames == 1 and self.machine.interface == "stream"
+        ported = self._off_chip_bytes(family.crossing[:0], family.weights, frames) if linked else moved
         fastest_bytes = max(off_chip.bytes_per_cycle(write=False), off_chip.bytes_per_cycle(write=True))
         ports = 1 if off_chip.port.shared else 2
         worked = family.macs / self.whole("engine.multipliers", engine.multipliers)
-        interval = np.maximum(worked, moved / float(fastest_bytes * ports))
+        interval = np.maximum(worked, ported / float(fastest_bytes * ports))
         return self._told(
-            family, {"bounds.interval_cycles": np.ceil(interval * ROUNDED)}, moved, np.full(self.size, None, object)
+            family,
+            {"bounds.interval_cycles": np.maximum(np.ceil(interval * ROUNDED), 1.0)},
+            moved,
+            np.full(self.size, None, object),
         )
 
     @property

@@ -5,7 +5,7 @@ from random import Random
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import accelsim as acs
@@ -14,6 +14,8 @@ from accelsim.mapping.pace import moving_work_cycles
 from accelsim.mapping.stages import group_layers
 from accelsim.mapping.unrolling import Folded, allotments, fewest_multipliers
 from accelsim.mapping.work import LoopNest, loop_nest
+from accelsim.network.graph import Node, network
+from accelsim.network.layers import Activation, Input
 from accelsim.network.writers.yaml import write_yaml_network
 from accelsim.sweeps.closed import closed_forms
 from accelsim.sweeps.family import family_of
@@ -104,17 +106,20 @@ def test_forms_are_those_of_the_design_and_never_above_its_simulation(folder, se
 
 
 @settings(max_examples=25, deadline=None)
+@example(3820)  # nothing multiplies and nothing passes a port
 @given(seed=st.integers(0, 10**6))
 def test_no_segments_fall_below_their_forms(folder, seed):
     rng = Random(seed)
     path = folder / f"{seed}.yaml"
     write_yaml_network(random_network(rng), path)
-    machine = rng.choice(("streaming-asic", "systolic-npu", "feature-map-npu"))
-    memory = {"streaming-asic": "dram", "systolic-npu": "dram", "feature-map-npu": "dram"}[machine]
-    values = {
+    machine = rng.choice(("streaming-asic", "fpga-stream", "systolic-npu", "feature-map-npu"))
+    memory = "dram"
+    wide = {} if machine == "systolic-npu" else {"engine.lanes": rng.choice((1, 16, 10**6))}
+    values = wide | {
         "network": str(path),
         "accelerator": machine,
         "mapping": rng.choice(("layer-by-layer", "fused")),
+        "interface": rng.choice(("stream", "memory")),
         "weights": rng.choice(("resident", "frame", "tile")),
         "frames_per_visit": rng.choice((1, 3)),
         f"memories.{memory}.port.read_bits": rng.choice((1, 8, 68)),
@@ -131,6 +136,28 @@ def test_no_segments_fall_below_their_forms(folder, seed):
     assert found.columns["bounds.off_chip_bytes"][0] > 0
     if report.body.energy is not None:
         assert found.columns["bounds.energy_pj"][0] <= report.body.energy.total_pj
+
+
+@pytest.mark.parametrize("interface", ["stream", "memory"])
+def test_maps_of_one_segment_may_pass_over_links_of_their_own(folder, interface):
+    """A segment that is all there is needs the port off chip for its weights alone, or for its maps too."""
+    nodes = (Node("x", Input(8, (4, 4))), Node("y", Activation("relu"), ("x",)))
+    write_yaml_network(network("net", nodes, ("y",)), folder / "net.yaml")
+    values = {
+        "network": str(folder / "net.yaml"),
+        "accelerator": "streaming-asic",
+        "mapping": "fused",
+        "interface": interface,
+        "engine.lanes": 1000,
+        "memories.dram.port.read_bits": 8,
+        "memories.dram.port.write_bits": 8,
+        "memories.dram.banks": 1,
+        "memories.dram.efficiency": 1.0,
+    }
+    bound = closed_forms(values, {}, 1).columns["bounds.interval_cycles"][0]
+    found = acs.simulate(design_of(values)).throughput.interval_cycles
+    assert bound <= found
+    assert bound == (1 if interface == "stream" else 128 * 2)  # a byte a cycle in and out, over one port
 
 
 LOOPS = st.builds(LoopNest, *[st.integers(1, 12)] * 4)

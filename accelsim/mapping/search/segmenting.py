@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from accelsim.errors import InfeasibleError
+from accelsim.errors import InfeasibleError, InputError
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.mapping.design import Design, Stage, bind
 from accelsim.mapping.mapping import Choice, Mapping
@@ -51,6 +51,8 @@ def segmented(
     Raises `InfeasibleError` with every stage that does not fit by itself, however it is tiled.
     """
     draft = _draft(net, accelerator, frames_per_visit, materialised)
+    if not draft.mapping.segments:
+        raise InputError(f"{net.name}: has no layer to put into a segment; map it as a pipeline")
     aim = objective_of(objective, accelerator, frames_per_visit)
     parts = Parts(draft, timed=objective == "cycles")
     _check_stages(parts)

@@ -238,6 +238,13 @@ def test_maps_too_large_for_any_memory_are_refused():
         map_network(squeeze_excite(), small, mapping="layer-by-layer")
 
 
+@pytest.mark.parametrize("kind", ["layer-by-layer", "fused"])
+def test_a_network_without_layers_has_no_segments(kind):
+    net = network("net", (Node("x", Input(4, (4, 4))),), ("x",))
+    with pytest.raises(InputError, match="net: has no layer to put into a segment"):
+        map_network(net, load_accelerator("systolic-npu"), mapping=kind)
+
+
 def test_energies_that_are_not_given_are_named():
     with pytest.raises(InputError, match=r"memories\.bram\.energy_pj_per_byte, memories\.dram\.energy_pj_per_byte"):
         map_network(squeeze_excite(), load_accelerator("fpga-stream"), mapping="fused", objective="energy")
