@@ -293,6 +293,12 @@ def _taken_in(made: _Raising, name: str, held: _Held, pads: tuple[int, int, int,
     )
 
 
+def _is_taken_in(made: _Raising, held: _Held) -> bool:
+    """Whether a window takes words otherwise than they are given: of units, and narrower ones."""
+    stage = made.stage[held.node]
+    return stage in made.unroll or held.width < made.given[stage]
+
+
 def _windowed(made: _Raising, placed: Placed, block: Window, held: _Held) -> _Held:
     """A window, or the register that one of a pixel, all of which it passes on, is."""
     if made.by_word or block.taps > 1 or max(block.stride) > 1:
@@ -306,7 +312,7 @@ def _windows_alone(made: _Raising, name: str, held: _Held) -> _Held:
     window = held.window
     if window is None:
         return held
-    if made.stage[held.node] in made.unroll:
+    if _is_taken_in(made, held):
         held = _taken_in(made, f"{name}.intake", held, (0, 0, 0, 0), 0)
     elif held.room:
         _queue(made, held, name, 0)
@@ -323,7 +329,7 @@ def _windows_alone(made: _Raising, name: str, held: _Held) -> _Held:
 
 def _multiplied(made: _Raising, placed: Placed, block: Matrix, held: _Held) -> _Held:
     window = held.window
-    if window is not None and not made.by_word and made.stage[held.node] in made.unroll:
+    if window is not None and not made.by_word and _is_taken_in(made, held):
         held = _taken_in(made, f"{placed.name}.intake", held, (0, 0, 0, 0), 0)
     shape = held.shape if window is None else window.outputs
     top, left, bottom, right = held.pads
