@@ -264,8 +264,8 @@ def _converted(made: _Raising, placed: Placed, block: Converter, held: _Held) ->
     if width == held.width:
         return held
     if width > held.width:
-        if held.queue and not made.by_word:
-            # words that have queued come to it one by one, slower than those of the width that it makes
+        if held.room and not made.by_word:
+            # words that wait before it come to it one by one, slower than those of the width that it makes
             held = _handed_on(made, placed.name, held)
         held = _later(made, held, WIDER_CYCLES)
         return held._replace(width=width, room=held.room + width + held.width)
