@@ -99,7 +99,7 @@ def test_every_field_says_what_it_means():
     seen = set(models(Accelerator))
     assert {model.__name__ for model in seen} == {
         "Accelerator", "SpatialEngine", "SystolicEngine", "Memory", "MemoryPort", "StreamBlocks", "WindowBlock",
-        "MatrixBlock", "ThresholdBlock", "PaddingBlock", "FifoBlock", "Leakage", "Device",
+        "MatrixBlock", "ThresholdBlock", "PaddingBlock", "FifoBlock", "TapBlock", "Leakage", "Device",
     }  # fmt: skip
     for model in seen:
         for name, field in model.model_fields.items():
