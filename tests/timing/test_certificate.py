@@ -6,7 +6,6 @@ from math import lcm
 from random import Random
 from types import MappingProxyType
 
-import numpy as np
 import pytest
 
 import accelsim as acs
@@ -20,8 +19,8 @@ from accelsim.network.graph import Node, network
 from accelsim.network.layers import Combine, Convolution, Input
 from accelsim.timing.advice import what_would_buy
 from accelsim.timing.certificate import certify
-from accelsim.timing.kernels.periodic import settle
 from accelsim.timing.simulate import schedule
+from accelsim.timing.sizing.pacing import Blockage, Pacing
 from accelsim.timing.words.simulate import schedule_words
 from tests.random_networks import random_case
 
@@ -310,7 +309,5 @@ def test_a_frame_every_interval_can_be_and_none_sooner(granularity):
 
 
 def _repeats(pipeline, pace):
-    firings = int(pipeline.first_firing[-1])
-    first, last = np.zeros(firings, np.int64), np.zeros(firings, np.int64)
-    cause = np.zeros((2, 2 * firings), np.int32)
-    return settle(pipeline, pace, first, last, cause, np.ones(pipeline.firings.size, np.bool_)) < 0
+    pacing = Pacing(pipeline, pace)
+    return pacing.free is not None and not isinstance(pacing.within(pipeline.capacity), Blockage)
