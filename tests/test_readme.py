@@ -176,7 +176,7 @@ def cells(*begins: str) -> list[str]:
 def compared():
     folder = Path(str(resources.files("accelsim.validation") / "data" / "rtl"))
     machine = acs.load_accelerator("fpga-stream")
-    return {by: compare_rtl(folder, machine, by).quantities for by in ("word", "pixel", "row")}
+    return {by: compare_rtl(folder, machine, by).by_granularity[by].quantities for by in ("word", "pixel", "row")}
 
 
 def test_the_errors_against_rtl_are_those_in_the_readme(compared):

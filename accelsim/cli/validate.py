@@ -87,8 +87,8 @@ def validate_command(
     """Compare predicted figures with measured or published ones.
 
     rtl: streaming blocks, chains and residual blocks of an FPGA library, simulated as RTL. A folder of that form has
-    specs.jsonl, a run a line, and measured.csv, a figure a line; only the former is looked at for predictions. By
-    rows or pixels what only words tell is left out, and why is said.
+    specs.jsonl, a run a line, and measured.csv, a figure a line; only the former is looked at for predictions. What
+    rows do not tell pixels do, and what they do not words; each figure says by which it is, and why not by rows.
 
     systolic: compute cycles of layers on systolic arrays, as SCALE-Sim counts them. A folder of that form has
     topology_<network>.csv and beside it <network>_<os|ws|is>_<rows>x<columns>.csv.
@@ -127,21 +127,33 @@ def comparison_tables(found: Comparison) -> Iterable[Table]:
     def value(number: float | None) -> str:
         return "-" if number is None else quantity(number)
 
+    parts = found.by_granularity or {"": found}
+    by = ("by|",) if found.by_granularity else ()
     rows = tuple(
-        (row.key, row.quantity, value(row.measured), value(row.predicted), percent(row.error)) for row in found.rows
+        (
+            row.key,
+            row.quantity,
+            value(row.measured),
+            value(row.predicted),
+            percent(row.error),
+            *(row.by or "-" for _ in by),
+        )
+        for row in found.rows
     )
-    yield Table("Figures", ("run|", "figure|", "measured", "predicted", "error %"), rows)
-    names = ("figure|", "rows", "equal", "median %", "p95 %", "worst %", "worst difference", "without")
-    spreads = tuple((name, *_spread(of)) for name, of in found.quantities.items())
-    every = ("all", *_spread(spread((*found.rows, *found.details))))
+    yield Table("Figures", ("run|", "figure|", "measured", "predicted", "error %", *by), rows)
+    names = ("figure|", *by, "rows", "equal", "median %", "p95 %", "worst %", "worst difference", "without")
+    spreads = tuple(
+        (name, *(part for _ in by), *_spread(of)) for part, own in parts.items() for name, of in own.quantities.items()
+    )
+    every = ("all", *("all" for _ in by), *_spread(spread((*found.rows, *found.details))))
     skipped = (f"Not compared: {', '.join(found.skipped)}.",) if found.skipped else ()
     yield Table("Errors", names, (*spreads, every), skipped)
-    if found.not_said:
-        without = tuple((why, quantity(len(rows)), _runs(rows)) for why, rows in found.not_said.items())
-        yield Table("Not predicted", ("why|", "figures", "of|"), without)
+    if found.by_finer:
+        finer = tuple((why, quantity(len(rows)), _runs(rows)) for why, rows in found.by_finer.items())
+        yield Table("Told by a finer granularity", ("why|", "figures", "of|"), finer)
 
 
-#: Runs of figures without a prediction that are named; the others are counted.
+#: Runs that are named; the others are counted.
 NAMED = 4
 
 

@@ -11,7 +11,10 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure; `predicted` is None where there is none, or none can be said, and `why`; `name` a name of the key."""
+    """One figure; `predicted` is None where there is none, or none can be said, and `why`; `name` a name of the key.
+
+    Where granularities predict, `by` is the one that did, and `why` says what the one asked for does not tell.
+    """
 
     key: str
     quantity: str
@@ -19,6 +22,7 @@ class Row:
     predicted: float | None
     name: str | None = None
     why: str | None = None
+    by: str | None = None
 
     @property
     def difference(self) -> float | None:
@@ -70,19 +74,30 @@ class Comparison:
         return {quantity: spread(rows) for quantity, rows in grouped.items()}
 
     @property
-    def not_said(self) -> dict[str, tuple[Row, ...]]:
-        """Figures that nothing is said of, by why."""
+    def by_granularity(self) -> dict[str, Comparison]:
+        """The figures that each granularity predicted; empty where none did."""
         grouped: dict[str, list[Row]] = {}
-        for row in (*self.rows, *self.details):
+        for row in self.rows:
+            if row.by is not None:
+                grouped.setdefault(row.by, []).append(row)
+        return {by: Comparison(tuple(rows)) for by, rows in grouped.items()}
+
+    @property
+    def by_finer(self) -> dict[str, tuple[Row, ...]]:
+        """Figures that the granularity asked for does not tell, by why."""
+        grouped: dict[str, list[Row]] = {}
+        for row in self.rows:
             if row.why is not None:
                 grouped.setdefault(row.why, []).append(row)
         return {why: tuple(rows) for why, rows in grouped.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Rows and summary as plain data; details, and files left out, where there are any."""
-        summary = _summary(spread(self.rows)) | {"quantities": {k: _summary(v) for k, v in self.quantities.items()}}
-        if self.not_said:
-            summary["not_predicted"] = [_not_said(why, rows) for why, rows in self.not_said.items()]
+        summary = _summary(spread(self.rows)) | {"quantities": _summaries(self)}
+        if self.by_granularity:
+            summary["granularities"] = {by: _summaries(of) for by, of in self.by_granularity.items()}
+        if self.by_finer:
+            summary["by_finer"] = [_finer(why, rows) for why, rows in self.by_finer.items()]
         found: dict[str, Any] = {"rows": [_row(row) for row in self.rows], "summary": summary}
         if self.details:
             found["details"] = [_row(row) for row in self.details]
@@ -119,12 +134,17 @@ def _row(row: Row) -> dict[str, Any]:
         "predicted": whole(row.predicted),
         "error": row.error,
         "difference": whole(row.difference),
+        **({} if row.by is None else {"by": row.by}),
         **({} if row.why is None else {"why": row.why}),
     }
 
 
-def _not_said(why: str, rows: Sequence[Row]) -> dict[str, Any]:
+def _finer(why: str, rows: Sequence[Row]) -> dict[str, Any]:
     return {"why": why, "rows": len(rows), "figures": [f"{row.key} {row.quantity}" for row in rows]}
+
+
+def _summaries(of: Comparison) -> dict[str, dict[str, Any]]:
+    return {quantity: _summary(spread) for quantity, spread in of.quantities.items()}
 
 
 def _summary(of: Spread) -> dict[str, Any]:

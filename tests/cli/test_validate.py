@@ -27,7 +27,7 @@ def test_figures_and_errors_are_printed(small, capsys):
     assert main(["validate", "rtl", "--data", str(small)]) == 0
     out = capsys.readouterr().out
     assert "steady_interval       670        670     0.00" in out
-    assert out.splitlines()[-1].split() == ["all", "4", "4", "0.00", "0.00", "0.00", "0", "0"]
+    assert out.splitlines()[-1].split() == ["all", "all", "4", "4", "0.00", "0.00", "0.00", "0", "0"]
 
 
 def test_json_is_one_object(small, capsys):
@@ -46,10 +46,11 @@ def test_another_library_has_other_cycles(small, capsys):
 
 def test_a_single_block_is_predicted_by_rows(small, capsys):
     assert main(["validate", "rtl", "--data", str(small), "--granularity", "row"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].split() == ["all", "4", "4", "0.00", "0.00", "0.00", "0", "0"]
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.split() == ["all", "all", "4", "4", "0.00", "0.00", "0.00", "0", "0"]
 
 
-def test_what_pixels_do_not_predict_is_said_by_name(small, tmp_path, capsys):
+def test_what_pixels_do_not_tell_words_do_and_it_is_said(small, tmp_path, capsys):
     key = json.loads((small / "specs.jsonl").read_text(encoding="utf-8"))["key"]
     spec = json.loads((small / "specs.jsonl").read_text(encoding="utf-8"))
     spec["source"]["p256"] = 128
@@ -62,8 +63,12 @@ def test_what_pixels_do_not_predict_is_said_by_name(small, tmp_path, capsys):
     assert last.split()[-1] == key
     assert main(["validate", "rtl", "--data", str(tmp_path), "--granularity", "pixel", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [row["predicted"] for row in found["rows"]] == [0, None]
-    assert found["summary"]["not_predicted"][0]["figures"] == [f"{key} mean_interval"]
+    assert [row["by"] for row in found["rows"]] == ["pixel", "word"]
+    assert set(found["summary"]["granularities"]) == {"pixel", "word"}
+    assert found["summary"]["by_finer"][0]["figures"] == [f"{key} mean_interval"]
+    assert main(["validate", "rtl", "--data", str(tmp_path), "--json"]) == 0
+    by_words = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["predicted"] for row in found["rows"]] == [row["predicted"] for row in by_words]
 
 
 def test_systolic_arrays_have_a_row_a_layer(capsys):

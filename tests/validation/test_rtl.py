@@ -63,15 +63,16 @@ def by_tokens():
 @pytest.mark.parametrize("granularity", LIMITS)
 def test_rows_and_pixels_are_near(granularity, by_tokens):
     limits = dict(zip(("steady_interval", "frame0_cycles"), LIMITS[granularity], strict=True))
-    compared = [row for row in by_tokens[granularity].rows if row.quantity in limits and row.predicted is not None]
+    told = [row for row in by_tokens[granularity].rows if row.quantity in limits and row.predicted is not None]
+    assert {row.key for row in told if abs(row.error) > limits[row.quantity]} == set()
+    compared = [row for row in told if row.by == granularity]
     assert len({row.key for row in compared}) >= {"pixel": 176, "row": 133}[granularity]
-    assert {row.key for row in compared if abs(row.error) > limits[row.quantity]} == set()
 
 
 @pytest.mark.parametrize("granularity", LIMITS)
 def test_rows_and_pixels_say_nothing_wrong_of_deadlock(granularity, by_tokens):
-    said = [row for row in by_tokens[granularity].rows if row.quantity == "deadlock" and row.predicted is not None]
-    assert len(said) >= {"pixel": 260, "row": 200}[granularity]
+    said = [row for row in by_tokens[granularity].rows if row.quantity == "deadlock"]
+    assert sum(row.by == granularity for row in said) >= {"pixel": 260, "row": 200}[granularity]
     assert [row for row in said if row.predicted != row.measured] == []
 
 
@@ -88,13 +89,22 @@ def test_pixels_give_first_words_and_depths_of_skips(by_tokens):
 
 
 @pytest.mark.parametrize("granularity", LIMITS)
-def test_what_is_not_predicted_says_why(granularity, by_tokens):
+def test_words_tell_what_tokens_do_not(granularity, by_tokens):
+    rows = [row for row in by_tokens[granularity].rows if row.by == "word"]
+    assert len(rows) > 100
+    assert all(row.predicted == row.measured for row in rows)
+
+
+@pytest.mark.parametrize("granularity", LIMITS)
+def test_what_finer_granularities_tell_says_why(granularity, by_tokens):
     found = by_tokens[granularity]
     assert len(found.rows) == 1017
     stuck = {row.key for row in found.rows if row.quantity == "deadlock" and row.predicted == 1}
-    assert {row.key for row in found.rows if row.predicted is None and row.why is None} <= stuck
-    assert all(row.why for row in found.rows if row.quantity.startswith("fifo_max"))
-    said = found.to_dict()["summary"]["not_predicted"]
+    assert {row.key for row in found.rows if row.predicted is None} <= stuck
+    assert {row.by for row in found.rows if row.why is None} == {granularity}
+    assert all(row.by != granularity for row in found.rows if row.why is not None)
+    assert {row.by for row in found.rows if row.quantity.startswith("fifo_max")} == {"word"}
+    said = found.to_dict()["summary"]["by_finer"]
     assert sum(each["rows"] for each in said) == sum(row.why is not None for row in found.rows)
     assert any("take turns within a row" in each["why"] for each in said) == (granularity == "row")
     assert any("registers of the fork" in each["why"] for each in said) == (granularity == "pixel")

@@ -1,12 +1,12 @@
 """Predicting every figure of `measured.csv` from `specs.jsonl` alone, by running the blocks.
 
-Word by word all can be said. By rows or pixels (`tokens`) a run is simulated as the network that it is; figures that
-such a simulation does not have are left out, and why stands beside them.
+Word by word all can be said. By rows or pixels a run is simulated as the network that it is; figures that such a
+simulation does not have are those of the next finer one, and why stands beside them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +22,8 @@ from accelsim.validation.measured import Figure, read_figures
 from accelsim.validation.rtl.outcome import ByTokens, ByWords, Outcome, Simulator, Times, is_steady
 from accelsim.validation.rtl.specs import Spec, read_specs
 
+#: Granularities; what one does not tell the next one may.
+COARSEST_FIRST: tuple[Granularity, ...] = ("row", "pixel", "word")
 #: Words beyond a frame's that make a skip's queue ample.
 AMPLE_BEYOND_FRAME = 64
 
@@ -41,7 +43,8 @@ OF_A_SKIP = ("min_depth_no_deadlock", "min_depth_full_throughput")
 def compare_rtl(folder: Path, accelerator: Accelerator, granularity: Granularity = "word") -> Comparison:
     """Every figure of a folder with `specs.jsonl` and `measured.csv` beside what the accelerator's blocks do.
 
-    Raises `InputError` with everything that is wrong in either file, and where the accelerator has no blocks.
+    A figure that `granularity` does not tell is told by the next finer one that does (`Row.by`, `Row.why`). Raises
+    `InputError` with everything that is wrong in either file, and where the accelerator has no blocks.
     """
     constants = _blocks(accelerator)
     specs = read_specs(folder / "specs.jsonl")
@@ -50,10 +53,15 @@ def compare_rtl(folder: Path, accelerator: Accelerator, granularity: Granularity
     problems = [problem for figure in figures for problem in _problems(figure, specs, skips)]
     if problems:
         raise collected(problems)
-    simulated: Simulator = (
-        ByWords(constants) if granularity == "word" else ByTokens(accelerator, constants, granularity)
-    )
-    return comparison(_predicted(figures, specs, skips, simulated, constants.fifo.least_depth))
+    tellers = [
+        _Teller(specs, skips, _simulator(accelerator, constants, each), each, constants.fifo.least_depth)
+        for each in COARSEST_FIRST[COARSEST_FIRST.index(granularity) :]
+    ]
+    return comparison(_told(figure, tellers) for figure in figures)
+
+
+def _simulator(accelerator: Accelerator, constants: StreamBlocks, granularity: Granularity) -> Simulator:
+    return ByWords(constants) if granularity == "word" else ByTokens(accelerator, constants, granularity)
 
 
 def _blocks(accelerator: Accelerator) -> StreamBlocks:
@@ -100,27 +108,39 @@ def _problems(figure: Figure, specs: Mapping[str, Spec], skips: Mapping[str, _Sk
         yield f"{place}: {quantity} of {key} needs two frames, the run has {specs[key].frames}"
 
 
-def _predicted(
-    figures: Iterable[Figure],
-    specs: Mapping[str, Spec],
-    skips: Mapping[str, _Skip],
-    simulated: Simulator,
-    least_depth: int,
-) -> Iterable[Row]:
-    depths: dict[str, SkipDepths] = {}
-    runs = cache(lambda key: simulated(specs[key].chain, specs[key].frames))
-    for figure in figures:
-        predicted, why = None, None
+def _told(figure: Figure, tellers: Sequence[_Teller]) -> Row:
+    """A figure by the first that tells it, and why those before do not."""
+    why = None
+    for teller in tellers:
         try:
-            if figure.quantity in OF_A_SKIP:
-                if figure.key not in depths:
-                    depths[figure.key] = SkipDepths(*skips[figure.key], simulated, least_depth)
-                predicted = getattr(depths[figure.key], figure.quantity)
-            else:
-                predicted = _figure(runs(figure.key), figure.quantity)
+            predicted = teller(figure)
         except NotModelled as error:
-            why = str(error)
-        yield Row(figure.key, figure.quantity, figure.measured, predicted, why=why)
+            why = why or str(error)
+            continue
+        return Row(figure.key, figure.quantity, figure.measured, predicted, why=why, by=teller.granularity)
+    return Row(figure.key, figure.quantity, figure.measured, None, why=why)
+
+
+class _Teller:
+    """What one granularity says of figures; a call raises `NotModelled` for those it does not have."""
+
+    def __init__(
+        self,
+        specs: Mapping[str, Spec],
+        skips: Mapping[str, _Skip],
+        simulated: Simulator,
+        granularity: Granularity,
+        least_depth: int,
+    ) -> None:
+        self.granularity = granularity
+        self._run = cache(lambda key: simulated(specs[key].chain, specs[key].frames))
+        self._depths = cache(lambda key: SkipDepths(*skips[key], simulated, least_depth))
+
+    def __call__(self, figure: Figure) -> float | None:
+        if figure.quantity in OF_A_SKIP:
+            depth: float | None = getattr(self._depths(figure.key), figure.quantity)
+            return depth
+        return _figure(self._run(figure.key), figure.quantity)
 
 
 def _figure(ended: Outcome, quantity: str) -> float | None:
