@@ -69,8 +69,10 @@ def test_an_interrupt_ends_it_and_says_how_to_go_on(run, study, tmp_path, monkey
     def interrupted(*_):
         signal.raise_signal(signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in parallel
     monkeypatch.setattr("accelsim.sweeps.store.Store.finish", interrupted)
     outcome = run("sweep", study, "-o", tmp_path / "out", "--workers", 1)
+    signal.signal(signal.SIGINT, before)
     assert outcome.status == 130
     assert "the same command goes on from there" in outcome.err
     monkeypatch.undo()

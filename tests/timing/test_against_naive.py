@@ -112,7 +112,7 @@ def sharing(case, seed):
 def test_a_thousand_networks_with_ports_agree_cycle_for_cycle(cases, record_property):
     shared = [sharing(case, seed) for seed, case in enumerate(cases)]
     deadlocked = sum(compare(case, in_time_order=True) for case in shared)
-    waiting = sum(kernel_times(case, in_time_order=True)[2].waited[..., PORT].any() for case in shared)
+    waiting = sum(bool(kernel_times(case, in_time_order=True)[2].waited[..., PORT].any()) for case in shared)
     record_property("deadlocked", deadlocked)
     record_property("waited at a port", waiting)
     assert NETWORKS // 10 <= deadlocked <= NETWORKS // 2, f"{deadlocked} of {NETWORKS} networks got stuck"
