@@ -2,7 +2,7 @@
 
 Those of runs take a `Report`, or several beside each other as {"name": report, ...}, as `load_reports` gives them of
 a folder; `pareto` and `axis` take the table of a sweep, `attention` an attention study, `sizes`
-what `size_report` says.
+what `size_report` says, `trade` what `trade_report` says.
 
 >>> from accelsim import load_accelerator, load_network, map_network, simulate
 >>> net = load_network("resnet18", input_shape=(1, 3, 64, 64))
@@ -22,6 +22,7 @@ from accelsim.report.plots.occupancy import occupancy
 from accelsim.report.plots.roofline import roofline
 from accelsim.report.plots.sizes import sizes
 from accelsim.report.plots.timeline import timeline
+from accelsim.report.plots.trade import trade
 from accelsim.report.plots.traffic import traffic
 from accelsim.sweeps.plots import axis, pareto
 
@@ -38,5 +39,6 @@ __all__ = [
     "save",
     "sizes",
     "timeline",
+    "trade",
     "traffic",
 ]

@@ -46,7 +46,10 @@ def map_command(
     as_json: JsonOption = False,
     output: MappingOutOption = None,
 ) -> None:
-    """Choose segments, tiles and unrolling, as YAML to edit; or show what multipliers save in memory."""
+    """Choose segments, tiles and unrolling, as YAML to edit; or show what multipliers save in memory.
+
+    With --curve -o names a folder, for accelsim plot DIR --kind trade.
+    """
     from accelsim.cli import console
     from accelsim.mapping.mapping import mapping_text
 
@@ -73,16 +76,18 @@ def map_command(
 
 def _show_curve(request: Request, as_json: bool, output: Path | None) -> None:
     from accelsim.cli import console
+    from accelsim.report.folder import write_trade
     from accelsim.report.trade import trade_report, trade_table
 
     if request.objective != BUFFERING or request.mapping not in (None, "pipeline"):
         raise InputError(f"--curve shows multipliers against memory of a pipeline: add --objective {BUFFERING}")
-    if output is not None:
-        raise InputError("--curve writes no mapping; leave out one of --curve and -o")
     with console.working(f"mapping {request.network}"):
         net, warnings = tiled(request, load(request))
         trade = trade_report(net, machine(request), request.target_fps)
     console.warn(warnings)
+    if output is not None:
+        write_trade(output, trade)
+        console.note(f"wrote {output}")
     if as_json:
         console.show_json(trade.model_dump(mode="json"))
     else:

@@ -68,5 +68,6 @@ FolderOption = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="DIR", help="write a run folder: inputs, report, tables")
 ]
 MappingOutOption = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="write the mapping as YAML")
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE|DIR", help="write the mapping (YAML), or --curve (folder)"),
 ]

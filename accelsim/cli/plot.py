@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -13,12 +13,10 @@ from accelsim.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KINDS = (
-    "buffers", "roles", "occupancy", "timeline", "bandwidth", "traffic", "attention", "energy", "roofline", "pareto",
-    "axis", "sizes",
-)  # fmt: skip
-#: Figures of a sweep's folder.
+#: Figures of a run's folder, and of a sweep's.
+OF_RUNS = ("buffers", "roles", "occupancy", "timeline", "bandwidth", "traffic", "energy", "roofline")
 OF_SWEEPS = ("pareto", "axis")
+KINDS = (*OF_RUNS, *OF_SWEEPS, "attention", "sizes", "trade")
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="a run folder, or a comparison's, as -o writes it")]
 KindOption = Annotated[str, typer.Option("--kind", metavar="|".join(KINDS), help="what to show")]
@@ -41,7 +39,7 @@ def plot_command(
     y: YOption = None,
     by: ByOption = None,
 ) -> None:
-    """Draw buffers by layer, by role, over time or against speed; traffic, energy, bandwidth; roofline; sweeps."""
+    """Draw buffers by layer, by role, over time, against speed or multipliers; traffic, energy, bandwidth; sweeps."""
     from accelsim import plots
     from accelsim.cli import console
 
@@ -57,31 +55,45 @@ def plot_command(
     console.note(f"wrote {output}")
 
 
-def _check_folder(folder: Path, kind: str) -> None:
-    """Says what a folder of another kind is good for."""
-    from accelsim.report.folder import SIZES, STUDY, is_run_folder
+class _Content(NamedTuple):
+    """What a folder may hold besides runs: the file that tells, its name, its figures and what writes it."""
+
+    file: str
+    holds: str
+    kinds: tuple[str, ...]
+    written_by: str
+
+
+def _contents() -> tuple[_Content, ...]:
+    from accelsim.report.folder import SIZES, STUDY, TRADE
     from accelsim.sweeps.store import MANIFEST
 
-    is_sweep, is_run, is_study = (folder / MANIFEST).is_file(), is_run_folder(folder), (folder / STUDY).is_file()
-    is_sizes = (folder / SIZES).is_file()
-    wanted = "sweep" if kind in OF_SWEEPS else {"attention": "study", "sizes": "sizes"}.get(kind, "run")
-    if is_sweep and wanted != "sweep":
-        raise InputError(f"{folder}: a sweep's folder; it has no --kind {kind} but {' and '.join(OF_SWEEPS)}")
-    if is_sizes and wanted != "sizes":
-        raise InputError(f"{folder}: holds sizes of buffers; it has no --kind {kind} but sizes")
-    if is_run and wanted == "sizes" and not is_sizes:
-        raise InputError(f"{folder}: holds runs; --kind sizes is of what accelsim size NETWORK -o DIR writes")
-    if is_run and wanted == "sweep":
-        raise InputError(f"{folder}: holds runs, no sweep; --kind {kind} is of what accelsim sweep STUDY -o DIR writes")
-    if is_run and wanted == "study" and not is_study:
-        raise InputError(f"{folder}: holds runs, no study; --kind {kind} is of what accelsim attention -o DIR writes")
+    return (
+        _Content(MANIFEST, "a sweep", OF_SWEEPS, "accelsim sweep STUDY -o DIR"),
+        _Content(SIZES, "sizes of buffers", ("sizes",), "accelsim size NETWORK -o DIR"),
+        _Content(TRADE, "multipliers against memory", ("trade",), "accelsim map --objective buffering --curve -o DIR"),
+        _Content(STUDY, "an attention study", ("attention", *OF_RUNS), "accelsim attention -o DIR"),
+    )
+
+
+def _check_folder(folder: Path, kind: str) -> None:
+    """Says what a folder of another kind is good for."""
+    from accelsim.report.folder import is_run_folder
+
+    contents = _contents()
+    found = next((content for content in contents if (folder / content.file).is_file()), None)
+    if found is not None and kind not in found.kinds:
+        raise InputError(f"{folder}: holds {found.holds}; it has no --kind {kind} but {' and '.join(found.kinds)}")
+    wanted = next((content for content in contents if kind in content.kinds and kind not in OF_RUNS), None)
+    if wanted is not None and wanted is not found and is_run_folder(folder):
+        raise InputError(f"{folder}: holds runs; --kind {kind} is of what {wanted.written_by} writes")
 
 
 def _figure(
     folder: Path, kind: str, edges: Sequence[str] | None, x: str | None, y: str | None, by: str | None
 ) -> Figure:
     from accelsim import plots
-    from accelsim.report.folder import load_reports, read_sizes, read_study
+    from accelsim.report.folder import load_reports, read_sizes, read_study, read_trade
 
     if kind in OF_SWEEPS:
         return _of_sweep(folder, kind, x, y, by)
@@ -89,6 +101,8 @@ def _figure(
         return plots.attention(read_study(folder))
     if kind == "sizes":
         return plots.sizes(read_sizes(folder))
+    if kind == "trade":
+        return plots.trade(read_trade(folder))
     runs = load_reports(folder)
     if kind == "occupancy":
         return plots.occupancy(runs, edges)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from accelsim.network.graph import Network
     from accelsim.report.attention_study import AttentionStudy
     from accelsim.report.sizing import Sized, Sizing
+    from accelsim.report.trade import Trade
     from accelsim.report.ways_out import Way
 
 #: The file that makes a folder a run folder.
@@ -32,6 +33,7 @@ MARK = "run.json"
 NETWORK, ARRAYS, ACCELERATOR, MAPPING = "network.yaml", "network.npz", "accelerator.yaml", "mapping.yaml"
 REPORT, VERSIONS = "report.json", "versions.json"
 SIZES, LEAST_MAPPING, FULL_MAPPING = "sizes.json", "least.yaml", "full.yaml"
+TRADE = "trade.json"
 STUDY, STUDY_TABLE = "attention.json", "attention.parquet"
 OCCUPANCY, ACTIVITY, BANDWIDTH = "occupancy.parquet", "activity.parquet", "bandwidth.parquet"
 #: Tables of a report, each in a Parquet file of its name; without rows where memory is not modelled.
@@ -174,6 +176,23 @@ def read_sizes(folder: str | Path) -> Sizing:
     if not path.is_file():
         raise InputError(f"{path}: not there; accelsim size NETWORK -o DIR writes it")
     return _checked(Sizing, _read_json(path), path)
+
+
+def write_trade(folder: str | Path, trade: Trade) -> None:
+    """Writes multipliers against memory. Raises `InputError` where `folder` holds anything else than an earlier one."""
+    place = _claimed(folder, "trade")
+    _write_json(place / MARK, {"kind": "trade"})
+    _write_json(place / TRADE, trade.model_dump(mode="json"))
+
+
+def read_trade(folder: str | Path) -> Trade:
+    """Multipliers against memory as a folder has them. Raises `InputError` for any other folder."""
+    from accelsim.report.trade import Trade
+
+    path = Path(folder) / TRADE
+    if not path.is_file():
+        raise InputError(f"{path}: not there; accelsim map NETWORK --objective buffering --curve -o DIR writes it")
+    return _checked(Trade, _read_json(path), path)
 
 
 def versions() -> dict[str, str]:

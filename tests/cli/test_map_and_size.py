@@ -1,5 +1,6 @@
 """`map` and `size`: mappings as files, and buffers sized together."""
 
+import json
 from itertools import pairwise
 
 import jsonschema
@@ -154,6 +155,24 @@ def test_a_mapping_for_least_buffering_is_the_end_of_its_curve(done, tmp_path):
     assert chosen.out == done(*simulated, "--mapping", tmp_path / "mapping.yaml").out
 
 
+def test_a_folder_of_the_curve_is_drawn(done, run, tmp_path):
+    told = done(*BUFFERING, "--curve", "-o", tmp_path / "trade", "--json").json
+    assert json.loads((tmp_path / "trade" / "trade.json").read_text()) == told
+    done("plot", tmp_path / "trade", "--kind", "trade", "-o", tmp_path / "trade.svg")
+    drawn = (tmp_path / "trade.svg").read_text()
+    assert all(
+        text in drawn for text in ("sized together", "unbounded buffers", f"multipliers (of {told['budget']:,})")
+    )
+    (tmp_path / "mine.txt").write_text("mine")
+    for argv, said in (
+        ((*BUFFERING, "--curve", "-o", tmp_path), "is neither empty nor an earlier trade"),
+        (("plot", tmp_path, "--kind", "trade", "-o", tmp_path / "x.svg"), "--curve -o DIR writes it"),
+    ):
+        refused = run(*argv)
+        assert refused.status == 2
+        assert said in refused.err
+
+
 def test_the_curve_of_multipliers_is_a_table_too(done):
     text = done(*BUFFERING, "--curve").out
     told = done(*BUFFERING, "--curve", "--json").json
@@ -168,7 +187,6 @@ def test_the_curve_of_multipliers_is_a_table_too(done):
         (("--curve",), "add --objective buffering"),
         (("--json",), "--json goes with --curve"),
         (("--objective", "buffering", "--mapping", "fused"), "use it with --mapping pipeline"),
-        (("--objective", "buffering", "--curve", "-o", "x.yaml"), "writes no mapping"),
         (("--objective", "cycles"), "of a pipeline there is --objective buffering"),
         (("--objective", "bufering", "--mapping", "fused"), "did you mean 'buffering'"),
     ],

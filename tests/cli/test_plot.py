@@ -76,11 +76,13 @@ def test_a_folder_of_another_kind_says_what_it_is_good_for(done, run, folder, tm
     done("sweep", study, "-o", tmp_path / "sweep")
     done("size", "mobilenet_v3_small", *SMALL, "-o", tmp_path / "sizes")
     for place, kind, said in (
-        (tmp_path / "sweep", "buffers", "a sweep's folder; it has no --kind buffers but pareto and axis"),
+        (tmp_path / "sweep", "buffers", "holds a sweep; it has no --kind buffers but pareto and axis"),
         (folder, "pareto", "--kind pareto is of what accelsim sweep STUDY -o DIR writes"),
         (folder, "attention", "--kind attention is of what accelsim attention -o DIR writes"),
         (folder, "sizes", "--kind sizes is of what accelsim size NETWORK -o DIR writes"),
         (tmp_path / "sizes", "buffers", "holds sizes of buffers; it has no --kind buffers but sizes"),
+        (tmp_path / "sizes", "trade", "holds sizes of buffers; it has no --kind trade but sizes"),
+        (folder, "trade", "--kind trade is of what accelsim map --objective buffering --curve -o DIR writes"),
         (tmp_path, "buffers", "expected a run folder, as -o writes it"),
     ):
         outcome = run("plot", place, "--kind", kind, "-o", tmp_path / "fig.svg")
@@ -88,4 +90,4 @@ def test_a_folder_of_another_kind_says_what_it_is_good_for(done, run, folder, tm
         assert said in outcome.err
     for kind in OF_SWEEPS:
         done("plot", tmp_path / "sweep", "--kind", kind, "-o", tmp_path / "fig.svg")
-    assert {*KINDS, *OF_SWEEPS, "attention", "sizes"} == {*ALL}
+    assert {*KINDS, *OF_SWEEPS, "attention", "sizes", "trade"} == {*ALL}

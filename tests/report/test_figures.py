@@ -13,6 +13,7 @@ from accelsim import plots
 from accelsim.report.attention_study import AttentionRow, AttentionStudy
 from accelsim.report.plots import drawing
 from accelsim.report.sizing import size_report
+from accelsim.report.trade import Trade, TradePoint
 
 KEPT = Path(__file__).parent / "figures"
 #: Root mean square of differences between pixels, of 255: letters hinted otherwise pass, a missing bar does not.
@@ -47,6 +48,17 @@ STUDY = AttentionStudy(
         for k, name in enumerate(("se", "tse-7", "spill"))
     ),
 )
+TRADE = Trade(
+    network="net",
+    accelerator="machine",
+    pace_cycles=10**6,
+    frames_per_second=1000,
+    budget=4096,
+    points=tuple(
+        TradePoint(multipliers=100 * 2**k, elements=(9 - k) * 10**5, bytes=(9 - k) * 10**5, stored_elements=10**6 - k)
+        for k in range(4)
+    ),
+)
 SWEPT = pl.DataFrame(
     {
         "point": range(8),
@@ -79,6 +91,7 @@ def kinds(design, report, tiled, streamed, turns):
         "energy": lambda: plots.energy(moved),
         "roofline": lambda: plots.roofline(moved),
         "sizes": lambda: plots.sizes(size_report(design).sizing),
+        "trade": lambda: plots.trade(TRADE),
     }
 
 
@@ -86,7 +99,7 @@ def kinds(design, report, tiled, streamed, turns):
     "kind",
     [
         "buffers", "roles", "occupancy", "occupancy-turns", "timeline", "timeline-turns", "bandwidth", "traffic",
-        "energy", "roofline", "attention", "pareto", "axis", "sizes",
+        "energy", "roofline", "attention", "pareto", "axis", "sizes", "trade",
     ],
 )  # fmt: skip
 def test_a_figure_looks_as_it_did(kinds, kind, tmp_path, monkeypatch, request):
