@@ -316,6 +316,7 @@ def _claiming(shape):
         (_claiming((4, 3, 3, 3))[:60], "is no NumPy archive"),
         (None, "cannot be read: No such file"),
     ],
+    ids=["empty", "no-archive", "huge", "another-shape", "cut-short", "absent"],
 )
 def test_hostile_archives(tmp_path, content, rule):
     if content is not None:
