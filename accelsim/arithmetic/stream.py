@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.arithmetic.encodings import Encoding, Stored
 from accelsim.arithmetic.execute import Program, handed_over, program_of
 from accelsim.arithmetic.formats import Array, Format
 from accelsim.arithmetic.network import IntegerNetwork
@@ -52,6 +53,9 @@ def check_design(inet: IntegerNetwork, design: Design) -> None:
         raise NotModelled(
             f"{inet.name}: streaming runs designs of one pipeline; this one has {count} segments or moves parts of maps"
         )
+    placed = [name for name, kind in inet.formats.items() if isinstance(kind, Encoding) and len(kind.shape) > 1]
+    if placed:
+        raise NotModelled(f"{inet.name}: {placed[0]} has other scales in other rows, which streaming does not follow")
     mine, theirs = inet.network, design.network
     own = {node.name: (node.layer, node.inputs) for node in mine.nodes}
     others = {node.name: (node.layer, node.inputs) for node in theirs.nodes}
@@ -271,12 +275,12 @@ class _Pipeline:
         """A row of a layer from rows of its operands."""
         net, operation = self._inet.network, self._program.operations[node.name]
         inputs, output = net.sources(node), net.tensors[node.name]
-        real = any(name not in self._inet.formats for name in (*node.inputs, node.name))
+        real = not all(isinstance(self._inet.formats.get(name), Format) for name in (*node.inputs, node.name))
         plan, place = row_plan(node.layer, inputs, output, real), place_of(self._inet, node)
 
         def make(token: int, fetch: Fetch) -> Array:
             if plan.in_padding(token):
-                nothing = self._in_place([], Reads((range(0),), inputs[0]), inputs[0], place.sources[0])
+                nothing = self._in_place([], Reads((range(0),), inputs[0]), inputs[0], place.operands[0])
                 return np.asarray(operation(node.layer, [nothing]).reshape(output.rows, *row_shape(output))[token])
             parts = [self._part(node, plan, k, token, fetch) for k in range(len(inputs))]
             if plan.by_rows:
@@ -299,9 +303,10 @@ class _Pipeline:
             return stacked(found, reads, row_shape(source), self._dtype(name))
         return self._in_place(found, reads, source, self._inet.formats.get(name))
 
-    def _in_place(self, rows: list[Array], reads: Reads, source: Tensor, kind: Format | None) -> Array:
+    def _in_place(self, rows: list[Array], reads: Reads, source: Tensor, kind: Stored | None) -> Array:
         shape = (source.rows, *row_shape(source))
-        whole = np.zeros(shape, np.float32) if kind is None else np.full(shape, kind.type.low, kind.type.dtype)
+        nothing = kind.type.low if isinstance(kind, Format) else 0
+        whole = np.full(shape, nothing, np.float32 if kind is None else kind.type.dtype)
         for row, token in zip(rows, reads.tokens.reshape(-1), strict=True):
             whole[token] = row
         return whole.reshape(*source.spatial, source.channels)
