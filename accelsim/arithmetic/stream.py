@@ -17,7 +17,7 @@ from accelsim.arithmetic.encodings import Encoding, Stored
 from accelsim.arithmetic.execute import Program, handed_over, program_of
 from accelsim.arithmetic.formats import Array, Format
 from accelsim.arithmetic.network import IntegerNetwork
-from accelsim.arithmetic.operations.place import place_of, rescaled
+from accelsim.arithmetic.operations.place import as_real, place_of, rescaled
 from accelsim.arithmetic.operations.pooling import check_sums, mean_of
 from accelsim.arithmetic.rows import Reads, RowPlan, position, row_plan, row_shape, stacked, token_axes
 from accelsim.errors import DeadlockError, InputError, NotModelled
@@ -314,12 +314,14 @@ class _Pipeline:
     def _reduction(self, node: Node) -> Callable[[int, Fetch], Array | None]:
         assert isinstance(node.layer, Reduce)
         place = place_of(self._inet, node)
-        if place.layer is not None and node.layer.operation in ("maximum", "minimum") and place.sources[0] is not None:
-            source = place.sources[0]
+        if node.layer.operation in ("maximum", "minimum"):
+            source, whole = place.sources[0], place.operands[0]
             choose = np.maximum if node.layer.operation == "maximum" else np.minimum
             extreme = _Accumulation(node.layer, self._inet.network.sources(node)[0], choose, None)
+            # Integers are compared as they are, all else as the real numbers it stands for.
             return lambda firing, fetch: _finished(
-                extreme.add(firing, fetch(0, firing)), lambda total, counts: rescaled(place, total, source)
+                extreme.add(firing, fetch(0, firing) if source is not None else as_real(fetch(0, firing), whole)),
+                lambda total, counts: rescaled(place, total, source),
             )
         if node.layer.operation != "mean" or not place.in_integers:
             raise NotModelled(f"{place.name}: a reduction in real numbers is not executed row by row")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from onnx import ModelProto
 
 from accelsim.arithmetic.encodings import NumberType, Stored
 from accelsim.arithmetic.formats import INT32, UINT8, Array, Format, IntegerType
@@ -19,7 +20,7 @@ from accelsim.arithmetic.network import IntegerNetwork
 from accelsim.arithmetic.readers.assembly import ROUNDING, assembled
 from accelsim.arithmetic.readers.scales import (
     NUMBERED,
-    REALS,
+    check_result,
     constant,
     encoding_of,
     placed,
@@ -65,8 +66,9 @@ class Quantised(Weight):
 def read_integer_onnx(path: Path, input_shape: Any = None) -> IntegerNetwork:
     """An integer network of an ONNX file. Raises as `read_onnx` does, and for scales or zero points that are none."""
     path = Path(path)
-    made = _IntegerReading(path, load_model(path)).integer_network(input_shape)
-    if not made.formats:
+    model = load_model(path)
+    made = _IntegerReading(path, model).integer_network(input_shape)
+    if not _quantised(model):
         hint = "load_network reads it, quantise makes it so"
         raise InputError(f"{path}: nothing in this network is quantised; {hint}")
     return made
@@ -75,9 +77,13 @@ def read_integer_onnx(path: Path, input_shape: Any = None) -> IntegerNetwork:
 def read_graph(path: Path, input_shape: Any = None) -> Network:
     """The graph of an ONNX file, quantised or not; that of a quantised one has no weights."""
     model = load_model(path)
-    if SPECIAL.keys().isdisjoint(node.op_type for node in model.graph.node):
+    if not _quantised(model):
         return read_model(path, model, input_shape)
     return without_weights(_IntegerReading(path, model).integer_network(input_shape).network)
+
+
+def _quantised(model: ModelProto) -> bool:
+    return not SPECIAL.keys().isdisjoint(node.op_type for node in model.graph.node)
 
 
 @dataclass
@@ -232,11 +238,11 @@ class _IntegerReading(_Reading):
             raise NotReadable("on nothing but constants")
         if name not in self.held:
             raise InputError(f"{name} holds no integers")
-        known = self.held[name]
+        if self.held[name] is None and not isinstance(self.build.nodes[value.node].layer, Input):
+            raise NotReadable(f"integers of {name}, whose scale is not known")
+        known = self.held[name] or self.roundings.get(value.node)
         if known is None:
-            if not isinstance(self.build.nodes[value.node].layer, Input):
-                raise NotReadable(f"integers of {name}, whose scale is not known")
-            self.roundings[value.node] = self.held[name] = kind
+            self.roundings[value.node] = self.held[value.node] = self.held[name] = kind
             self._settle(value.node, kind)
         elif _numbers_of(known) != _numbers_of(kind):
             raise NotReadable(f"{name} is {known.label} where it is made and {kind.label} where it is read")
@@ -367,8 +373,7 @@ def quantise_linear(read: _IntegerReading, op: Operator, inputs: Values) -> list
 
 
 def dequantise_linear(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
-    if op.integer("output_dtype", 0) not in (0, *REALS):
-        raise NotReadable(f"real numbers of element type {op.integer('output_dtype', 0)}")
+    check_result(op, inputs)
     value = present(inputs, 0)
     if isinstance(value, Weight):
         return [_dequantised(op, inputs, value)]

@@ -40,8 +40,9 @@ KINDS: tuple[tuple[int, str, NumberType], ...] = (
 )
 NUMBERED = {number: kind for number, _, kind in KINDS}
 TYPES = {name: kind for _, name, kind in KINDS}
-#: Real numbers that results may be declared as; they are computed in single precision.
-FLOAT, REALS = 1, (1, 10, 16)
+#: Real numbers that results may be declared as, by number and array type; they are computed in single precision.
+REALS = {1: "float32", 10: "float16", 16: "bfloat16"}
+FLOAT = 1
 
 
 def constant(inputs: Values, position: int, what: str) -> Array | None:
@@ -71,6 +72,15 @@ def rounded_to(op: Operator, inputs: Values) -> NumberType:
         raise NotReadable(f"rounding to element type {number}")
     kind = NUMBERED[number] if number else TYPES["uint8"] if zero is None else type_of(zero, "rounding to")
     return replace(kind, saturates=bool(op.integer("saturate", 1))) if isinstance(kind, FloatType) else kind
+
+
+def check_result(op: Operator, inputs: Values) -> None:
+    """Raises where the result of a DequantizeLinear, of its scale's type unless it says another, is no real number."""
+    scale, number = constant(inputs, 1, "a scale"), op.integer("output_dtype", 0)
+    if number and number not in REALS:
+        raise NotReadable(f"giving element type {number}")
+    if not number and scale is not None and scale.dtype.name not in REALS.values():
+        raise InputError(f"scales of type {scale.dtype} without output_dtype, which says what they give")
 
 
 def encoding_of(op: Operator, inputs: Values, shape: Sequence[int], kind: NumberType) -> Encoding:
