@@ -2,74 +2,74 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from math import inf, prod
+from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.arithmetic.formats import INT8, Array, Format, IntegerType, Reals
+from accelsim.arithmetic.formats import Array, Format, IntegerType, Reals
 from accelsim.arithmetic.minifloats import FloatType
 from accelsim.errors import InputError
 
 NumberType = IntegerType | FloatType
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoding:
     """real = scale * (number - zero point), computed with as real numbers.
 
-    `shape` is that of the scales and zero points, which are given in raster order: () for one, or as many trailing
-    axes of a tensor (*spatial, channels) as they differ along, each of the tensor's own size or of 1. Scales are
-    single precision numbers, zero points those of the type: 0 for floating point. Raises `InputError` for others.
+    `scales` (single precision) and `zeros` have one shape: () for the whole tensor, or as many trailing axes of the
+    tensor (*spatial, channels) as they differ along, each of the tensor's size or of 1. Raises `InputError` where a
+    scale is not positive and finite, or a zero point is no number of the type or other than 0 of floating point.
     """
 
     type: NumberType
-    scale: tuple[float, ...] = (1.0,)
-    zero_point: tuple[int, ...] = (0,)
-    shape: tuple[int, ...] = ()
+    scales: Reals = field(default_factory=lambda: np.ones((), np.float32))
+    zeros: NDArray[np.int64] = field(default_factory=lambda: np.zeros((), np.int64))
 
     def __post_init__(self) -> None:
-        if len(self.scale) != prod(self.shape):
-            raise InputError(f"{len(self.scale)} scales in shape {list(self.shape)}")
-        if isinstance(self.type, FloatType) and any(self.zero_point):
-            raise InputError(f"a zero point of {self.type.label} other than 0")
-        assert self._flat.channels == len(self.scale)
+        if self.scales.shape != self.zeros.shape or not self.scales.size:
+            raise InputError(f"scales of shape {self.scales.shape} with zero points of shape {self.zeros.shape}")
+        positive = np.isfinite(self.scales) & (self.scales > 0)
+        if not positive.all():
+            raise InputError(f"scale = {self.scales[~positive][0]} is not a positive number")
+        low, high = (self.type.low, self.type.high) if isinstance(self.type, IntegerType) else (0, 0)
+        outside = self.zeros[(self.zeros < low) | (self.zeros > high)]
+        if outside.size:
+            raise InputError(f"zero point {outside[0]} of {self.type.label}, where they are {low} to {high}")
 
-    @cached_property
-    def _flat(self) -> Format:
-        """The same scales and zero points in a row, of integers where these are none; they are checked there."""
-        return Format(self.type if isinstance(self.type, IntegerType) else INT8, self.scale, self.zero_point)
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Encoding):
+            return NotImplemented
+        return self.type == other.type and same_scales(self, other)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.scales.shape, float(self.scales.flat[0])))
 
     @property
     def channels(self) -> int:
         """How many scales there are; 1 for a whole tensor."""
-        return len(self.scale)
+        return int(self.scales.size)
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether a tensor of `shape` (*spatial, channels) may have these scales."""
-        own = shape[len(shape) - len(self.shape) :]
-        return len(self.shape) <= len(shape) and all(n in (1, m) for n, m in zip(self.shape, own, strict=True))
-
-    @cached_property
-    def scales(self) -> Reals:
-        return self._flat.scales.reshape(self.shape)
-
-    @cached_property
-    def zeros(self) -> NDArray[np.int64]:
-        return self._flat.zeros.reshape(self.shape)
+        sizes = self.scales.shape
+        own = shape[len(shape) - len(sizes) :]
+        return len(sizes) <= len(shape) and all(n in (1, m) for n, m in zip(sizes, own, strict=True))
 
     @property
     def label(self) -> str:
-        return f"{self.type.label} x {self.scale[0]:.6g}{'...' if self.channels > 1 else ''}"
+        return f"{self.type.label} x {self.scales.flat[0]:.6g}{'...' if self.channels > 1 else ''}"
 
     @property
     def ends(self) -> tuple[float, float]:
         """Least and greatest real number that a rounding leaves; infinite where it does not saturate."""
+        scales = self.scales.astype(np.float64)
         if isinstance(self.type, IntegerType):
-            return self._flat.ends
-        end = self.type.largest * max(self.scale) if self.type.bounded else inf
+            low, high = (scales * (end - self.zeros) for end in (self.type.low, self.type.high))
+            return float(low.min()), float(high.max())
+        end = self.type.largest * float(scales.max()) if self.type.bounded else inf
         return -end, end
 
     def real(self, numbers: Array) -> Reals:
@@ -84,7 +84,7 @@ class Encoding:
         Raises `InputError` for NaN where the type has none.
         """
         with np.errstate(over="ignore"):
-            quotients = np.asarray(reals, np.float32) / self.scales
+            quotients = np.asarray(np.asarray(reals, np.float32) / self.scales)
         if isinstance(self.type, FloatType):
             # ONNX adds the zero point of types without NaN only; of -0 that makes 0.
             return self.type.nearest(quotients + self.zeros if self.type.specials == "none" else quotients)
@@ -112,3 +112,7 @@ class Encoding:
 
 
 Stored = Format | Encoding
+
+
+def same_scales(one: Stored, other: Stored) -> bool:
+    return np.array_equal(one.scales, other.scales) and np.array_equal(one.zeros, other.zeros)

@@ -105,5 +105,5 @@ class FloatType:
     def _within(self, rounded: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.bounded:
             return np.clip(rounded, -self.largest, self.largest)
-        beyond = np.copysign(np.inf, rounded) if self.specials == "infinities" else np.float64(np.nan)
+        beyond = np.copysign(np.inf if self.specials == "infinities" else np.nan, rounded)
         return np.where(np.abs(rounded) > self.largest, beyond, rounded)

@@ -53,7 +53,7 @@ def check_design(inet: IntegerNetwork, design: Design) -> None:
         raise NotModelled(
             f"{inet.name}: streaming runs designs of one pipeline; this one has {count} segments or moves parts of maps"
         )
-    placed = [name for name, kind in inet.formats.items() if isinstance(kind, Encoding) and len(kind.shape) > 1]
+    placed = [name for name, kind in inet.formats.items() if isinstance(kind, Encoding) and kind.scales.ndim > 1]
     if placed:
         raise NotModelled(f"{inet.name}: {placed[0]} has other scales in other rows, which streaming does not follow")
     mine, theirs = inet.network, design.network

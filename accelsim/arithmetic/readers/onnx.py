@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
-from accelsim.arithmetic.encodings import NumberType, Stored
+from accelsim.arithmetic.encodings import NumberType, Stored, same_scales
 from accelsim.arithmetic.formats import INT32, UINT8, Array, Format, IntegerType
 from accelsim.arithmetic.network import IntegerNetwork
 from accelsim.arithmetic.readers.assembly import ROUNDING, assembled
@@ -23,6 +23,7 @@ from accelsim.arithmetic.readers.scales import (
     check_result,
     constant,
     encoding_of,
+    in_a_row,
     placed,
     rounded_to,
     several,
@@ -244,7 +245,7 @@ class _IntegerReading(_Reading):
         if known is None:
             self.roundings[value.node] = self.held[value.node] = self.held[name] = kind
             self._settle(value.node, kind)
-        elif _numbers_of(known) != _numbers_of(kind):
+        elif type(known) is not type(kind) or not same_scales(known, kind):
             raise NotReadable(f"{name} is {known.label} where it is made and {kind.label} where it is read")
         elif kind.channels > 1 and value.node not in self.roundings:
             raise NotReadable(f"{name} was moved since it was rounded, which its {kind.channels} scales were not")
@@ -265,11 +266,6 @@ class _IntegerReading(_Reading):
             self.roundings[rounded.node] = kind
         self.held[name] = kind
         return [rounded]
-
-
-def _numbers_of(kind: Stored) -> tuple[object, ...]:
-    """What two formats of the same type have to have in common."""
-    return kind.scale, kind.zero_point, kind.scales.shape
 
 
 def _units(made: IntegerNetwork, node: Node) -> Array | None:
@@ -391,7 +387,8 @@ def _dequantised(op: Operator, inputs: Values, weight: Weight) -> Weight:
     reals, axes = encoding.real(weight.array), several(encoding)
     if len(axes) > 1 or not isinstance(kind, IntegerType):
         return Weight(reals, weight.stored)
-    own = Format(kind, encoding.scale, encoding.zero_point)
+    own = in_a_row(encoding)
+    assert isinstance(own, Format)
     return Quantised(reals, weight.stored, weight.array.astype(kind.dtype), own, axes[0] if axes else 0)
 
 

@@ -92,6 +92,8 @@ def encoding_of(op: Operator, inputs: Values, shape: Sequence[int], kind: Number
     if scale is None:
         raise InputError("a scale is missing")
     zero = np.zeros(scale.shape, np.int64) if zero is None else _whole(zero, kind)
+    if zero.size != scale.size and 1 not in (zero.size, scale.size):
+        raise InputError(f"{scale.size} scales with {zero.size} zero points")
     pair = _along(op, scale.astype(np.float32), shape, "scales"), _along(op, zero, shape, "zero points")
     return _distinct(kind, *pair)
 
@@ -134,32 +136,36 @@ def _distinct(kind: NumberType, scale: Array, zero: Array) -> Encoding:
         first = [values.take([0], axis) for values in (scale, zero)]
         if (scale == first[0]).all() and (zero == first[1]).all():
             scale, zero = first
-    return Encoding(kind, tuple(scale.reshape(-1).tolist()), tuple(zero.reshape(-1).tolist()), scale.shape)
+    return Encoding(kind, scale, zero)
 
 
 def several(encoding: Encoding) -> tuple[int, ...]:
     """Axes along which scales differ."""
-    return tuple(axis for axis, size in enumerate(encoding.shape) if size > 1)
+    return tuple(axis for axis, size in enumerate(encoding.scales.shape) if size > 1)
 
 
-def _in_a_row(encoding: Encoding) -> Stored:
+def in_a_row(encoding: Encoding) -> Stored:
     """The same of a tensor whose channels are the one axis along which scales differ."""
+    scales, zeros = encoding.scales.reshape(-1), encoding.zeros.reshape(-1)
     if isinstance(encoding.type, IntegerType):
-        return Format(encoding.type, encoding.scale, encoding.zero_point)
-    return replace(encoding, shape=(encoding.channels,) if encoding.channels > 1 else ())
+        return Format(encoding.type, tuple(scales.tolist()), tuple(zeros.tolist()))
+    shape = (encoding.channels,) if encoding.channels > 1 else ()
+    return Encoding(encoding.type, scales.reshape(shape), zeros.reshape(shape))
 
 
 def placed(build: Builder, view: View, encoding: Encoding) -> tuple[View, Stored]:
     """The encoding of a file's tensor as that of the layer behind it, which is arranged where it must be."""
     axes = several(encoding)
     if len(axes) <= 1:
-        return (build.pixelwise(view, axes) if axes else view), _in_a_row(encoding)
+        return (build.pixelwise(view, axes) if axes else view), in_a_row(encoding)
     tensor = build.tensors[view.node]
     sizes = (*tensor.spatial, tensor.channels)
     laid = (_laid_out(view, values).reshape(sizes) for values in (encoding.scales, encoding.zeros))
     made = _distinct(encoding.type, *laid)
-    made = replace(made, shape=made.shape[several(made)[0] :])
-    return view, _in_a_row(made) if len(made.shape) <= 1 else made
+    shape = made.scales.shape[several(made)[0] :]
+    if len(shape) == 1:
+        return view, in_a_row(made)
+    return view, Encoding(made.type, made.scales.reshape(shape), made.zeros.reshape(shape))
 
 
 def _laid_out(view: View, values: Array) -> Array:
