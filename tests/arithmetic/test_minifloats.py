@@ -102,7 +102,7 @@ def test_all_codes_and_what_lies_between_them_are_those_of_another_library(name,
     reals = np.concatenate([finite, between, drawn, beyond])
     clipped = np.clip(reals, -kind.largest, kind.largest) if kind.bounded else reals
     with np.errstate(all="ignore"):
-        expected = clipped.astype(np.float32).astype(dtype).astype(np.float32)
+        expected = clipped.astype(np.float32).astype(dtype)
     made = kind.nearest(reals)
     assert same(made, expected.astype(np.float32))
     assert made.astype(dtype).tobytes() == expected.tobytes()
