@@ -14,18 +14,21 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
-from accelsim.arithmetic.encodings import NumberType, Stored, same_scales
+from accelsim.arithmetic.encodings import Encoding, NumberType, Stored, same_scales
 from accelsim.arithmetic.formats import INT32, UINT8, Array, Format, IntegerType
+from accelsim.arithmetic.minifloats import FloatType
 from accelsim.arithmetic.network import IntegerNetwork
 from accelsim.arithmetic.readers.assembly import ROUNDING, assembled
 from accelsim.arithmetic.readers.scales import (
     NUMBERED,
+    TYPES,
     check_result,
     constant,
     encoding_of,
     in_a_row,
     placed,
     rounded_to,
+    saturating,
     several,
     type_of,
     unpacked,
@@ -51,6 +54,8 @@ KEEPING = frozenset((
 BLIND = frozenset(("Shape", "Size"))
 #: Operators whose weights stay integers.
 WEIGHTED = frozenset(("Conv", "ConvTranspose", "Gemm", "MatMul"))
+#: Operators that change the type of elements.
+CASTS = frozenset(("Cast", "CastLike"))
 #: Relative difference of a bias's scale from input times weight scale that is rounding.
 BIAS_SCALE_TOLERANCE = 1e-4
 
@@ -158,6 +163,11 @@ class _IntegerReading(_Reading):
                 return self._unread(unknown)
             self.build.place = op.name
             return special(self, op, inputs)
+        if op.kind in CASTS and isinstance(inputs[0], View):
+            self.build.place = op.name
+            made = converted_type(self, op, inputs)
+            if made is not None:
+                return made
         integers = [name for name in op.inputs if name in self.held and isinstance(scope.get(name), View)]
         if integers and op.kind not in KEEPING | BLIND:
             raise NotReadable(f"on the integers of {integers[0]} as they are; DequantizeLinear has to come before it")
@@ -378,6 +388,21 @@ def dequantise_linear(read: _IntegerReading, op: Operator, inputs: Values) -> li
     kind = known.type if known is not None else _input_type(read, value.node)
     view, stored = placed(read.build, value, encoding_of(op, inputs, value.shape, kind))
     return [read.take(op.inputs[0], view, stored)]
+
+
+def converted_type(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value] | None:
+    """A cast to or from floating point of few bits, which is rounding with a scale of 1; None for any other."""
+    value, name = present(inputs, 0), op.inputs[0]
+    like = constant(inputs, 1, "a type")
+    wanted = NUMBERED.get(op.integer("to", 0)) if like is None else TYPES.get(like.dtype.name)
+    known = read.held.get(name)
+    assert isinstance(value, View)
+    own = known.type if known is not None else _input_type(read, value.node) if name in read.held else None
+    if isinstance(wanted, FloatType):
+        if own is not None:
+            raise NotReadable(f"of {own.label} to {wanted.label}")
+        return read.give(op.outputs[0], value, Encoding(saturating(op, wanted)))
+    return [read.take(name, value, Encoding(own))] if isinstance(own, FloatType) and wanted is None else None
 
 
 def _dequantised(op: Operator, inputs: Values, weight: Weight) -> Weight:

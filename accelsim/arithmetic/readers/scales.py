@@ -9,7 +9,7 @@ import numpy as np
 from onnx import helper
 
 from accelsim.arithmetic.encodings import Encoding, NumberType, Stored
-from accelsim.arithmetic.formats import Array, Format, IntegerType
+from accelsim.arithmetic.formats import UINT8, Array, Format, IntegerType
 from accelsim.arithmetic.minifloats import FloatType
 from accelsim.errors import InputError
 from accelsim.network.readers.onnx.builder import Builder, Weight
@@ -66,12 +66,19 @@ def rounded_to(op: Operator, inputs: Values) -> NumberType:
     zero, number = constant(inputs, 2, "a zero point"), op.integer("output_dtype", 0)
     if op.integer("precision", 0) not in (0, FLOAT):
         raise NotReadable(f"division in element type {op.integer('precision', 0)}")
-    if op.integer("saturate", 1) not in (0, 1):
-        raise InputError(f"saturate = {op.integer('saturate', 1)} is not 0 or 1")
     if number and number not in NUMBERED:
         raise NotReadable(f"rounding to element type {number}")
-    kind = NUMBERED[number] if number else TYPES["uint8"] if zero is None else type_of(zero, "rounding to")
-    return replace(kind, saturates=bool(op.integer("saturate", 1))) if isinstance(kind, FloatType) else kind
+    if number:
+        return saturating(op, NUMBERED[number])
+    return UINT8 if zero is None else saturating(op, type_of(zero, "rounding to"))
+
+
+def saturating(op: Operator, kind: NumberType) -> NumberType:
+    """The type that an operator rounds to, as its attribute says what becomes of numbers beyond the largest."""
+    saturate = op.integer("saturate", 1)
+    if saturate not in (0, 1):
+        raise InputError(f"saturate = {saturate} is not 0 or 1")
+    return replace(kind, saturates=bool(saturate)) if isinstance(kind, FloatType) else kind
 
 
 def check_result(op: Operator, inputs: Values) -> None:

@@ -15,6 +15,9 @@ from accelsim.arithmetic.encodings import Encoding
 from accelsim.arithmetic.readers.scales import KINDS
 from accelsim.cli.main import main
 from accelsim.errors import InputError, NotModelled
+from tests.arithmetic.models import FAMILIES, images, quantised, runtime
+
+pytest.importorskip("onnxruntime.quantization", reason="ONNX Runtime's quantiser is not installed")
 
 E4M3, E5M2 = np.dtype(ml_dtypes.float8_e4m3fn), np.dtype(ml_dtypes.float8_e5m2)
 E2M1, E8M0 = np.dtype(ml_dtypes.float4_e2m1fn), np.dtype(ml_dtypes.float8_e8m0fnu)
@@ -145,18 +148,31 @@ def frames(count=3, shape=(3, 9, 9)):
 
 @pytest.mark.parametrize("dtype", FLOAT8, ids=str)
 def test_networks_are_those_of_onnx_runtime(dtype, tmp_path):
-    """Scales and sums are exact here, so that the order of sums does not matter; nothing is optimised away there."""
-    runtime = pytest.importorskip("onnxruntime")
-    options = runtime.SessionOptions()
-    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    made = network(dtype)
-    session = runtime.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    """Scales and sums are exact here, so that the order of sums does not matter."""
+    inet = loaded(network(dtype), tmp_path)
+    session = runtime(tmp_path / "net.onnx", plain=True)
     expected = np.concatenate([session.run(None, {"x": frame[None]})[0] for frame in frames()])
-    inet = loaded(made, tmp_path)
     (y,) = acs.execute(inet, frames()).values()
     assert np.array_equal(y, expected)
     assert inet.real_nodes == tuple(node.name for node in inet.network.nodes)
     assert isinstance(inet.formats["relu"], Encoding)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families_that_the_runtime_quantised(family, tmp_path):
+    model = FAMILIES[family]()
+    model.opset_import[0].version = 19
+    path = quantised(model, tmp_path / "net.onnx", "QDQ", False, "QFLOAT8E4M3FN", "QFLOAT8E4M3FN")
+    inet, session = acs.load_integer_network(path), runtime(path, plain=True)
+    x = images(3, seed=50)
+    expected = np.concatenate([session.run(None, {"x": image[None]})[0] for image in x])
+    (made,) = acs.execute(inet, x).values()
+    # Real sums in another order may tip a half here and there.
+    assert np.mean(made != expected) < 0.1
+    assert np.allclose(made, expected, atol=0.05 * np.abs(expected).max())
+    assert len(inet.real_nodes) == len(inet.network.nodes)
+    assert len(acs.execute(acs.tile_attention(inet, rows=4), x)) == 1
 
 
 def test_rows_statistics_and_timing_follow(tmp_path):
@@ -429,3 +445,27 @@ def test_commands(tmp_path, capsys):
     assert main(["accuracy", str(path), "--data", str(tmp_path / "data.npz")]) == 0
     assert main(["inspect", str(path)]) == 0
     assert main(["simulate", str(path), "--json"]) == 0
+
+
+@pytest.mark.parametrize("saturate", [0, 1])
+@pytest.mark.parametrize("dtype", [*FLOAT8, E2M1], ids=str)
+def test_casts_round(dtype, saturate, tmp_path):
+    kind = helper.np_dtype_to_tensor_dtype(dtype)
+    nodes = [
+        node("Relu", ["x"], ["r"]), node("Cast", ["r"], ["c"], to=kind, saturate=saturate),
+        node("Identity", ["c"], ["i"]), node("Cast", ["i"], ["y"], to=TensorProto.FLOAT),
+        node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+    ]  # fmt: skip
+    stored = {"s": np.float32(1), "z": np.int8(0)}
+    made = model(nodes, stored, [1, 64], {"c": kind, "y": TensorProto.FLOAT, "q": TensorProto.INT8}, opset=25)
+    x = (np.random.default_rng(0).normal(size=(1, 64)) * np.exp2(np.arange(-16, 16, 0.5))).astype(np.float32)
+    with np.errstate(all="ignore"):
+        expected = ReferenceEvaluator(made).run(None, {"x": x})
+    assert equal(acs.execute(loaded(made, tmp_path), x), expected)
+
+
+def test_a_cast_of_scaled_codes_is_refused(tmp_path):
+    nodes = [node("QuantizeLinear", ["x", "s", "z"], ["q"]), node("Cast", ["q"], ["y"], to=TensorProto.FLOAT)]
+    made = model(nodes, {"s": np.float32(0.5), "z": np.zeros((), E4M3)}, [1, 4], {"y": TensorProto.FLOAT})
+    with pytest.raises(InputError, match=r"q is float8e4m3fn x 0\.5 where it is made and float8e4m3fn x 1 where"):
+        loaded(made, tmp_path)
