@@ -96,7 +96,7 @@ def _pass_down(net: Network, held: dict[str, Stored]) -> None:
         if node.name not in held and node.inputs and keeps_format(node.layer) and len(kinds) == 1 and None not in kinds:
             (only,) = kinds
             assert only is not None
-            # Infinities that a maximum finds are no numbers of a type that saturates.
+            # A number times its scale may be infinite, which is no number of most types.
             if only.channels == 1 and (isinstance(only, Format) or not isinstance(node.layer, Pool | Reduce)):
                 held[node.name] = only
 

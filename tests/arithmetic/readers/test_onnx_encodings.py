@@ -469,3 +469,53 @@ def test_a_cast_of_scaled_codes_is_refused(tmp_path):
     made = model(nodes, {"s": np.float32(0.5), "z": np.zeros((), E4M3)}, [1, 4], {"y": TensorProto.FLOAT})
     with pytest.raises(InputError, match=r"q is float8e4m3fn x 0\.5 where it is made and float8e4m3fn x 1 where"):
         loaded(made, tmp_path)
+
+
+def test_clamps_come_before_roundings_that_do_not_saturate(tmp_path):
+    nodes = [
+        node("Neg", ["x"], ["n"]), node("Clip", ["n", "low", "high"], ["c"]),
+        node("QuantizeLinear", ["c", "s", "z"], ["q"], saturate=0), node("DequantizeLinear", ["q", "s", "z"], ["y"]),
+    ]  # fmt: skip
+    stored = {"low": np.float32(0), "high": np.float32(6), "s": np.float32(1 / 32), "z": np.zeros((), E4M3)}
+    made = model(nodes, stored, [1, 4], {"y": TensorProto.FLOAT})
+    against_reference(made, np.array([[-100, -0.3, 100, -6]], np.float32), tmp_path)
+
+
+def test_a_maximum_is_of_real_numbers(tmp_path):
+    """These are infinite, which is no number of the type that they come from."""
+    nodes = [
+        node("DequantizeLinear", ["x", "s"], ["d"]), node("MaxPool", ["d"], ["y"], kernel_shape=[2], strides=[2]),
+    ]  # fmt: skip
+    made = model(nodes, {"s": np.float32(1e38)}, [1, 1, 4], {"y": TensorProto.FLOAT}, TensorProto.FLOAT8E4M3FN)
+    y = acs.execute(loaded(made, tmp_path), np.array([[[1, 448, 1, 2]]], E4M3))["y"]
+    assert y.tolist() == [[[np.inf, float(np.float32(1e38) * 2)]]]
+
+
+@pytest.mark.parametrize("reader", ["MatMul", "Conv", "Mul", "Transpose", "Resize"])
+@pytest.mark.parametrize("dtype", [E4M3, np.dtype(np.int8)], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"axis": 1}, {"axis": 2}, {"axis": 1, "block_size": 2}, {"axis": 2, "block_size": 3}], ids=str
+)
+def test_inputs_keep_the_axes_of_their_scales(reader, dtype, options, tmp_path):
+    """Whatever order of axes the layer behind them would like."""
+    rng = np.random.default_rng(0)
+    sizes = [1, 4, 5]
+    if "block_size" in options:
+        sizes[options["axis"]] = -(-sizes[options["axis"]] // options["block_size"])
+    else:
+        sizes = [sizes[options["axis"]]]
+    stored = {
+        "s": np.exp2(rng.integers(-3, 4, sizes)).astype(np.float32), "m": rng.integers(-3, 4, (5, 2)),
+        "w": rng.integers(-3, 4, (2, 4, 1)), "sizes": np.array([1, 4, 10]),
+    }  # fmt: skip
+    stored |= {name: stored[name].astype(np.float32) for name in "mw"}
+    last = {
+        "MatMul": node("MatMul", ["d", "m"], ["y"]), "Conv": node("Conv", ["d", "w"], ["y"]),
+        "Mul": node("Mul", ["d", "d"], ["y"]), "Transpose": node("Transpose", ["d"], ["y"], perm=[2, 0, 1]),
+        "Resize": node("Resize", ["d", "", "", "sizes"], ["y"], mode="nearest"),
+    }[reader]  # fmt: skip
+    made = model(
+        [node("DequantizeLinear", ["x", "s"], ["d"], **options), last], stored, [1, 4, 5], {"y": TensorProto.FLOAT},
+        helper.np_dtype_to_tensor_dtype(dtype),
+    )  # fmt: skip
+    against_reference(made, rng.integers(-8, 9, (1, 4, 5)).astype(dtype), tmp_path)
