@@ -29,6 +29,7 @@ def execute(
 ) -> dict[str, Array]:
     """Outputs by name, as the file declares them, for `x`: the only input's array, or arrays by input name.
 
+    Numbers of types that NumPy has not come in the smallest one that holds them all, such as int8 or float16.
     An array has the declared shape and type, or along the first axis several frames where that is 1 and no axis of
     the tensor; outputs then have as many. Raises `InputError` for arrays of another shape or type, values outside
     an input's format, NaN, and sums that overflow an accumulator that refuses to.
