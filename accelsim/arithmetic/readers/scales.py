@@ -40,9 +40,10 @@ KINDS: tuple[tuple[int, str, NumberType], ...] = (
 )
 NUMBERED = {number: kind for number, _, kind in KINDS}
 TYPES = {name: kind for _, name, kind in KINDS}
-#: Real numbers that results may be declared as, by number and array type; they are computed in single precision.
-REALS = {1: "float32", 10: "float16", 16: "bfloat16"}
-FLOAT = 1
+#: Real numbers that results may be declared as; they are computed in single precision.
+FLOAT, REALS = 1, (1, 10, 16)
+#: The array type of scales that are powers of two, and no type of results.
+POWERS = "float8_e8m0fnu"
 
 
 def constant(inputs: Values, position: int, what: str) -> Array | None:
@@ -86,7 +87,7 @@ def check_result(op: Operator, inputs: Values) -> None:
     scale, number = constant(inputs, 1, "a scale"), op.integer("output_dtype", 0)
     if number and number not in REALS:
         raise NotReadable(f"giving element type {number}")
-    if not number and scale is not None and scale.dtype.name not in REALS.values():
+    if not number and scale is not None and scale.dtype.name == POWERS:
         raise InputError(f"scales of type {scale.dtype} without output_dtype, which says what they give")
 
 
@@ -96,13 +97,14 @@ def encoding_of(op: Operator, inputs: Values, shape: Sequence[int], kind: Number
     Raises `InputError` where they do not fit the tensor or the type.
     """
     scale, zero = constant(inputs, 1, "a scale"), constant(inputs, 2, "a zero point")
-    if scale is None:
+    if scale is None or not scale.size:
         raise InputError("a scale is missing")
     zero = np.zeros(scale.shape, np.int64) if zero is None else _whole(zero, kind)
     if zero.size != scale.size and 1 not in (zero.size, scale.size):
         raise InputError(f"{scale.size} scales with {zero.size} zero points")
-    pair = _along(op, scale.astype(np.float32), shape, "scales"), _along(op, zero, shape, "zero points")
-    return _distinct(kind, *pair)
+    with np.errstate(over="ignore"):
+        single = scale.astype(np.float32)
+    return _distinct(kind, _along(op, single, shape, "scales"), _along(op, zero, shape, "zero points"))
 
 
 def _whole(zero: Array, kind: NumberType) -> Array:

@@ -369,6 +369,8 @@ BLOCKS = {"axis": 1, "block_size": 2}
         ({"scale": np.float32(np.inf), "zero_type": E4M3}, "scale = inf is not a positive"),
         ({"zero": np.array(1, E4M3), "zero_type": E4M3}, "a zero point of float8e4m3fn other than 0"),
         ({"zero": np.array(0.5, E2M1), "zero_type": E2M1}, "a zero point of float4e2m1 other than 0"),
+        ({"scale": np.zeros((4, 0), np.float32)}, "a scale is missing"),
+        ({"scale": np.array(1e300)}, "scale = inf is not a positive"),
         ({"output_dtype": 99}, "element type 99"), ({"output_dtype": TensorProto.INT64}, "element type 7"),
     ],
 )  # fmt: skip
@@ -529,3 +531,11 @@ def test_inputs_keep_the_axes_of_their_scales(reader, dtype, options, tmp_path):
     source = helper.np_dtype_to_tensor_dtype(dtype)
     made = model(nodes, stored, [1, 4, 5], {"y": TensorProto.FLOAT}, source)
     against_reference(made, rng.integers(-8, 9, (1, 4, 5)).astype(dtype), tmp_path)
+
+
+def test_products_of_floating_point_in_one_operator_are_refused(tmp_path):
+    stored = {"s": np.float32(1), "z": np.zeros((), E4M3), "w": np.ones((4, 2), E4M3)}
+    product = node("QLinearMatMul", ["x", "s", "z", "w", "s", "z", "s", "z"], ["y"])
+    made = model([product], stored, [1, 4], {"y": TensorProto.FLOAT8E4M3FN}, TensorProto.FLOAT8E4M3FN)
+    with pytest.raises(InputError, match=r"y \(QLinearMatMul\): on numbers of float8e4m3fn"):
+        loaded(made, tmp_path)
