@@ -82,7 +82,7 @@ class Format:
 
     `scale` and `zero_point` have one entry for the whole tensor or one a channel (for weights, one an output
     channel). Scales are single precision numbers. Raises `InputError` where one is not positive and finite, or a
-    zero point is no value of the type.
+    zero point is no value of the type. Other types and other scales are an `Encoding`.
     """
 
     type: IntegerType
@@ -95,6 +95,8 @@ class Format:
         for scale in self.scale:
             if not (isfinite(scale) and scale > 0):
                 raise InputError(f"scale = {scale} is not a positive number")
+        if not isinstance(self.type, IntegerType):
+            raise InputError(f"{self.type} is no IntegerType; an Encoding takes other numbers")
         wide = IntegerType(self.type.bits, self.type.signed)
         for zero in self.zero_point:
             if not wide.low <= zero <= wide.high:

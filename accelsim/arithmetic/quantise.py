@@ -54,6 +54,8 @@ class Recipe:
         if not 50 < self.percentile <= 100:
             raise InputError(f"percentile = {self.percentile} is not between 50 and 100")
         for name, kind in (("activations", self.activations), ("weights", self.weights)):
+            if not isinstance(kind, IntegerType):
+                raise InputError(f"{name} = {kind}; networks are quantised to integers, which an IntegerType says")
             if kind.bits > 16:
                 raise InputError(f"{name} of {kind.bits} bits; tensors have 1 to 16")
         if not self.weights.signed:

@@ -72,6 +72,13 @@ def test_encodings_that_are_none(scales, zeros, words):
         Encoding(E4M3, scales, zeros)
 
 
+def test_formats_and_recipes_are_of_integers():
+    with pytest.raises(InputError, match=r"FloatType\(.*\) is no IntegerType; an Encoding takes other numbers"):
+        Format(E4M3)
+    with pytest.raises(InputError, match=r"weights = FloatType\(.*\); networks are quantised to integers"):
+        acs.Recipe(weights=E4M3)
+
+
 def test_zero_points_of_integers_are_integers_of_the_type():
     with pytest.raises(InputError, match="zero point 8 of int4, where they are -8 to 7"):
         Encoding(IntegerType(4), single(1), np.array(8))
