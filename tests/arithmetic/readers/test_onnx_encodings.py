@@ -12,10 +12,12 @@ from onnx.reference import ReferenceEvaluator
 
 import accelsim as acs
 from accelsim.arithmetic.encodings import Encoding
+from accelsim.arithmetic.minifloats import FloatType
 from accelsim.arithmetic.readers.scales import KINDS
 from accelsim.cli.main import main
 from accelsim.errors import InputError, NotModelled
 from tests.arithmetic.models import FAMILIES, images, quantised, runtime
+from tests.pages import section
 
 pytest.importorskip("onnxruntime.quantization", reason="ONNX Runtime's quantiser is not installed")
 
@@ -539,3 +541,11 @@ def test_products_of_floating_point_in_one_operator_are_refused(tmp_path):
     made = model([product], stored, [1, 4], {"y": TensorProto.FLOAT8E4M3FN}, TensorProto.FLOAT8E4M3FN)
     with pytest.raises(InputError, match=r"y \(QLinearMatMul\): on numbers of float8e4m3fn"):
         loaded(made, tmp_path)
+
+
+def test_the_page_lists_the_types_of_floating_point():
+    page = section("Floating point of few bits, and scales a block")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `float")]
+    listed = {row[0].strip("`"): (row[1], int(row[2]), float(row[3].replace(",", ""))) for row in rows}
+    kinds = [kind for _, _, kind in KINDS if isinstance(kind, FloatType)]
+    assert listed == {kind.label: (f"{kind.exponent}, {kind.mantissa}", kind.bias, kind.largest) for kind in kinds}
