@@ -392,9 +392,8 @@ def dequantise_linear(read: _IntegerReading, op: Operator, inputs: Values) -> li
 
 def converted_type(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value] | None:
     """A cast to or from floating point of few bits, which is rounding with a scale of 1; None for any other."""
-    value, name = present(inputs, 0), op.inputs[0]
-    like = constant(inputs, 1, "a type")
-    wanted = NUMBERED.get(op.integer("to", 0)) if like is None else TYPES.get(like.dtype.name)
+    value, like, name = present(inputs, 0), optional(inputs, 1), op.inputs[0]
+    wanted = TYPES.get(like.array.dtype.name) if isinstance(like, Weight) else NUMBERED.get(op.integer("to", 0))
     known = read.held.get(name)
     assert isinstance(value, View)
     own = known.type if known is not None else _input_type(read, value.node) if name in read.held else None

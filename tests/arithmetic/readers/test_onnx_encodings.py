@@ -463,10 +463,12 @@ def test_casts_round(dtype, saturate, tmp_path):
     nodes = [
         node("Relu", ["x"], ["r"]), node("Cast", ["r"], ["c"], to=kind, saturate=saturate),
         node("Identity", ["c"], ["i"]), node("Cast", ["i"], ["y"], to=TensorProto.FLOAT),
+        node("CastLike", ["r", "f"], ["l"], saturate=saturate), node("CastLike", ["r", "x"], ["same"]),
         node("QuantizeLinear", ["x", "s", "z"], ["q"]),
     ]  # fmt: skip
-    stored = {"s": np.float32(1), "z": np.int8(0)}
-    made = model(nodes, stored, [1, 64], {"c": kind, "y": TensorProto.FLOAT, "q": TensorProto.INT8}, opset=25)
+    stored = {"s": np.float32(1), "z": np.int8(0), "f": np.zeros((), dtype)}
+    outputs = {"c": kind, "y": TensorProto.FLOAT, "q": TensorProto.INT8, "l": kind, "same": TensorProto.FLOAT}
+    made = model(nodes, stored, [1, 64], outputs, opset=25)
     x = (np.random.default_rng(0).normal(size=(1, 64)) * np.exp2(np.arange(-16, 16, 0.5))).astype(np.float32)
     with np.errstate(all="ignore"):
         expected = ReferenceEvaluator(made).run(None, {"x": x})
