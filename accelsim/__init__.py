@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from accelsim import plots
     from accelsim.arithmetic.accuracy import accuracy
+    from accelsim.arithmetic.encodings import Encoding
     from accelsim.arithmetic.execute import execute
     from accelsim.arithmetic.formats import Accumulator, Format, IntegerType
     from accelsim.arithmetic.load import load_integer_network, load_network
+    from accelsim.arithmetic.minifloats import FloatType
     from accelsim.arithmetic.network import IntegerNetwork
     from accelsim.arithmetic.quantise import Recipe, fidelity, quantise
     from accelsim.arithmetic.statistics import statistics
@@ -54,9 +56,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "accelsim.arithmetic.accuracy": ("accuracy",),
+    "accelsim.arithmetic.encodings": ("Encoding",),
     "accelsim.arithmetic.execute": ("execute",),
     "accelsim.arithmetic.formats": ("Accumulator", "Format", "IntegerType"),
     "accelsim.arithmetic.load": ("load_integer_network", "load_network"),
+    "accelsim.arithmetic.minifloats": ("FloatType",),
     "accelsim.arithmetic.network": ("IntegerNetwork",),
     "accelsim.arithmetic.quantise": ("Recipe", "fidelity", "quantise"),
     "accelsim.arithmetic.statistics": ("statistics",),
@@ -101,6 +105,8 @@ __all__ = [
     "Accumulator",
     "DeadlockError",
     "Design",
+    "Encoding",
+    "FloatType",
     "Format",
     "InfeasibleError",
     "InputError",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from accelsim.arithmetic.formats import Array, Format
+from accelsim.arithmetic.encodings import Stored
+from accelsim.arithmetic.formats import Array
 from accelsim.arithmetic.network import IntegerNetwork
 from accelsim.arithmetic.operations.place import Operation, as_real, place_of
 from accelsim.arithmetic.operations.prepare import prepared
@@ -28,6 +29,7 @@ def execute(
 ) -> dict[str, Array]:
     """Outputs by name, as the file declares them, for `x`: the only input's array, or arrays by input name.
 
+    Numbers of types that NumPy has not come in the smallest one that holds them all, such as int8 or float16.
     An array has the declared shape and type, or along the first axis several frames where that is 1 and no axis of
     the tensor; outputs then have as many. Raises `InputError` for arrays of another shape or type, values outside
     an input's format, NaN, and sums that overflow an accumulator that refuses to.
@@ -159,7 +161,7 @@ def taken_in(inet: IntegerNetwork, port: Port, array: Array) -> Array:
     )
 
 
-def _converted(place: str, values: Array, given: Format | None, wanted: Format | None, inet: IntegerNetwork) -> Array:
+def _converted(place: str, values: Array, given: Stored | None, wanted: Stored | None, inet: IntegerNetwork) -> Array:
     if given is not None:
         values = given.checked(place, values)
     elif values.dtype.kind not in "f":
@@ -172,7 +174,7 @@ def _converted(place: str, values: Array, given: Format | None, wanted: Format |
     if given == wanted:
         return values
     reals = as_real(values, given)
-    return reals if wanted is None else wanted.integers(reals, "away" if inet.requantiser == "fixed_point" else "even")
+    return reals if wanted is None else wanted.nearest(reals, "away" if inet.requantiser == "fixed_point" else "even")
 
 
 def handed_over(inet: IntegerNetwork, port: Port, values: Array) -> Array:
@@ -180,7 +182,7 @@ def handed_over(inet: IntegerNetwork, port: Port, values: Array) -> Array:
     given, wanted = inet.formats.get(port.node), inet.ports.get(port.name)
     if given != wanted:
         reals = as_real(values, given)
-        values = reals if wanted is None else wanted.integers(reals)
+        values = reals if wanted is None else wanted.nearest(reals)
     rest = [axis for axis in range(len(port.shape)) if axis not in (*port.spatial_axes, *port.channel_axes)]
     order = (*rest, *port.spatial_axes, *port.channel_axes)
     split = values.reshape([port.shape[axis] for axis in order])

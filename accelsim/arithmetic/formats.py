@@ -61,6 +61,16 @@ class IntegerType:
         """
         return f"{'' if self.signed else 'u'}int{self.bits}{' (narrow)' if self.narrow else ''}"
 
+    def nearest(self, quotients: Reals, zeros: NDArray[np.int64], rounding: str = "even") -> Array:
+        """The nearest integers to `quotients`, plus `zeros`, clamped to the range. Raises `InputError` for NaN."""
+        if np.isnan(quotients).any():
+            raise InputError("NaN has no integer")
+        half = np.copysign(np.float32(0.5), quotients)
+        rounded = np.rint(quotients) if rounding == "even" else np.trunc(quotients + half)
+        low, high = ((end - zeros).astype(np.float32) for end in (self.low, self.high))
+        clamped = np.clip(rounded, low, high).astype(np.int64)
+        return np.asarray((clamped + zeros).astype(self.dtype))
+
 
 INT8, UINT8 = IntegerType(8), IntegerType(8, signed=False)
 INT16, UINT16, INT32 = IntegerType(16), IntegerType(16, signed=False), IntegerType(32)
@@ -72,7 +82,7 @@ class Format:
 
     `scale` and `zero_point` have one entry for the whole tensor or one a channel (for weights, one an output
     channel). Scales are single precision numbers. Raises `InputError` where one is not positive and finite, or a
-    zero point is no value of the type.
+    zero point is no value of the type. Other types and other scales are an `Encoding`.
     """
 
     type: IntegerType
@@ -85,6 +95,8 @@ class Format:
         for scale in self.scale:
             if not (isfinite(scale) and scale > 0):
                 raise InputError(f"scale = {scale} is not a positive number")
+        if not isinstance(self.type, IntegerType):
+            raise InputError(f"{self.type} is no IntegerType; an Encoding takes other numbers")
         wide = IntegerType(self.type.bits, self.type.signed)
         for zero in self.zero_point:
             if not wide.low <= zero <= wide.high:
@@ -108,6 +120,17 @@ class Format:
         return np.array(self.zero_point, np.int64)
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """Least and greatest real number that a rounding leaves."""
+        pairs = list(zip(self.scale, self.zero_point, strict=True))
+        low, high = self.type.low, self.type.high
+        return min(scale * (low - zero) for scale, zero in pairs), max(scale * (high - zero) for scale, zero in pairs)
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether a tensor of `shape`, channels last, may have these scales."""
+        return self.channels in (1, shape[-1])
+
+    @property
     def label(self) -> str:
         return f"{self.type.label} x {self.scale[0]:.6g}{'...' if self.channels > 1 else ''}"
 
@@ -116,31 +139,21 @@ class Format:
         shifted = integers.astype(np.int64) - self.zeros
         return np.asarray(shifted.astype(np.float32) * self.scales)
 
-    def integers(self, reals: Array, rounding: str = "even") -> Array:
+    def nearest(self, reals: Array, rounding: str = "even") -> Array:
         """The nearest integers of this format, clamped to its range.
 
         `rounding` of halves: "even", or "away" from zero as TensorFlow Lite rounds. Raises `InputError` for NaN.
         """
         values = np.asarray(reals, np.float32)
         if self.channels > 1 or self.type.bits > WIDEST_TENSOR_BITS:
-            return self._integers_by_channel(values, rounding)
+            with np.errstate(over="ignore"):
+                return self.type.nearest(values / self.scales, self.zeros, rounding)
         out = np.empty(values.shape, self.type.dtype)
         flat = np.ascontiguousarray(values).reshape(-1)
         ends = self.zero_point[0], self.type.low, self.type.high
         if not kernels.rounded(flat, self.scales[0], *ends, rounding == "away", out.reshape(-1)):
             raise InputError("NaN has no integer")
         return out
-
-    def _integers_by_channel(self, values: Reals, rounding: str) -> Array:
-        if np.isnan(values).any():
-            raise InputError("NaN has no integer")
-        with np.errstate(over="ignore"):
-            quotient = values / self.scales
-        half = np.copysign(np.float32(0.5), quotient)
-        rounded = np.rint(quotient) if rounding == "even" else np.trunc(quotient + half)
-        low, high = ((end - self.zeros).astype(np.float32) for end in (self.type.low, self.type.high))
-        clamped = np.clip(rounded, low, high).astype(np.int64)
-        return np.asarray((clamped + self.zeros).astype(self.type.dtype))
 
     def checked(self, place: str, integers: Array) -> Array:
         """`integers` in the type's own array type. Raises `InputError` where they are none or outside its range."""

@@ -45,9 +45,9 @@ def load_network(network: str | Path, input_shape: InputShape | None = None) -> 
 def load_integer_network(path: str | Path, input_shape: InputShape | None = None) -> IntegerNetwork:
     """The integer network of an .onnx (QOperator, QDQ or QONNX) or .tflite file.
 
-    `input_shape` fixes open dimensions of ONNX files. What a file leaves in real numbers is computed in single
-    precision and named by `real_nodes`. Raises `UnsupportedError` with every operator that cannot be read, and
-    `InputError` for every other fault of the file.
+    `input_shape` fixes open dimensions of ONNX files. What a file leaves in real numbers, and floating point of few
+    bits, is computed in single precision and named by `real_nodes`. Raises `UnsupportedError` with every operator that
+    cannot be read, and `InputError` for every other fault of the file.
     """
     if not isinstance(path, str | Path):
         raise InputError(f"network = {path!r} is no path")

@@ -1,4 +1,4 @@
-"""A network in integers: the graph as it is timed, with what every tensor's integers stand for."""
+"""A network in integers: the graph as it is timed, with what every tensor's numbers stand for."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Literal, get_args
 
+from accelsim.arithmetic.encodings import Encoding, Stored
 from accelsim.arithmetic.formats import Accumulator, Array, Format
 from accelsim.errors import InputError, collected
-from accelsim.network.graph import Network, Node
-from accelsim.network.layers import BatchNorm
+from accelsim.network.graph import Network, Node, Port
+from accelsim.network.layers import BatchNorm, Weighted
 
 Requantiser = Literal["float", "fixed_point"]
 
@@ -20,7 +21,8 @@ Requantiser = Literal["float", "fixed_point"]
 class IntegerNetwork:
     """Frozen; build it with `integer_network`, which checks what this class promises.
 
-    `formats` gives a node's output format by its name; a node without one computes in single precision.
+    `formats` gives a node's output format by its name; one without it gives real numbers in single precision. Numbers
+    in an `Encoding` are computed with as the real numbers they stand for.
     `weight_formats` gives that of an array in `network.parameters` by its key: integers as stored, zero points not
     yet taken away. An integer bias is in units of input scale times weight scale; a real one is single precision.
     `ports` gives the format in which an input or output is handed over, None for real numbers. Means of nodes in
@@ -28,9 +30,9 @@ class IntegerNetwork:
     """
 
     network: Network
-    formats: Mapping[str, Format]
+    formats: Mapping[str, Stored]
     weight_formats: Mapping[str, Format] = field(repr=False)
-    ports: Mapping[str, Format | None]
+    ports: Mapping[str, Stored | None]
     requantiser: Requantiser = "float"
     accumulator: Accumulator = field(default_factory=Accumulator)
     dividing: frozenset[str] = frozenset()
@@ -42,7 +44,13 @@ class IntegerNetwork:
     @cached_property
     def real_nodes(self) -> tuple[str, ...]:
         """Nodes that compute in single precision, in topological order."""
-        return tuple(node.name for node in self.network.nodes if node.name not in self.formats)
+        return tuple(node.name for node in self.network.nodes if not self._in_integers(node))
+
+    def _in_integers(self, node: Node) -> bool:
+        """Whether a node gives integers, and takes no numbers that stand for real ones as it computes."""
+        encoded = any(isinstance(self.formats.get(name), Encoding) for name in (node.name, *node.inputs))
+        weighted = isinstance(node.layer, Weighted) and f"{node.name}.weight" not in self.weight_formats
+        return node.name in self.formats and not encoded and not weighted
 
     def arrays(self, node: Node) -> dict[str, Array]:
         """A node's own arrays by their short names, its running statistics included."""
@@ -54,9 +62,9 @@ class IntegerNetwork:
 
 def integer_network(
     network: Network,
-    formats: Mapping[str, Format],
+    formats: Mapping[str, Stored],
     weight_formats: Mapping[str, Format],
-    ports: Mapping[str, Format | None],
+    ports: Mapping[str, Stored | None],
     requantiser: Requantiser = "float",
     accumulator: Accumulator | None = None,
     dividing: frozenset[str] = frozenset(),
@@ -74,9 +82,18 @@ def integer_network(
         dividing,
     )
     problems = [problem for node in network.nodes for problem in _node_problems(inet, node)]
+    problems += [problem for port in (*network.inputs, *network.outputs) for problem in _port_problems(inet, port)]
     if problems:
         raise collected(problems)
     return inet
+
+
+def _port_problems(inet: IntegerNetwork, port: Port) -> list[str]:
+    """Several scales are along axes of a node's tensor, which a port may have in another order."""
+    kind = inet.ports.get(port.name)
+    if kind is None or kind.channels == 1 or kind == inet.formats.get(port.node):
+        return []
+    return [f"{inet.name}: {port.name} has {kind.channels} scales that its layer {port.node} has not"]
 
 
 def _node_problems(inet: IntegerNetwork, node: Node) -> list[str]:
@@ -91,8 +108,9 @@ def _node_problems(inet: IntegerNetwork, node: Node) -> list[str]:
         if key in arrays and tuple(arrays[key].shape) != tuple(shape)
     ]
     own = inet.formats.get(node.name)
-    if own is not None and own.channels not in (1, net.tensors[node.name].channels):
-        problems.append(f"{place}: {own.channels} scales for {net.tensors[node.name].channels} channels")
+    tensor = net.tensors[node.name]
+    if own is not None and not own.fits((*tensor.spatial, tensor.channels)):
+        problems.append(f"{place}: {own.channels} scales for {tensor.channels} channels")
     if not problems:
         problems += _array_problems(inet, node, arrays, place)
     return problems

@@ -54,6 +54,8 @@ class Recipe:
         if not 50 < self.percentile <= 100:
             raise InputError(f"percentile = {self.percentile} is not between 50 and 100")
         for name, kind in (("activations", self.activations), ("weights", self.weights)):
+            if not isinstance(kind, IntegerType):
+                raise InputError(f"{name} = {kind}; networks are quantised to integers, which an IntegerType says")
             if kind.bits > 16:
                 raise InputError(f"{name} of {kind.bits} bits; tensors have 1 to 16")
         if not self.weights.signed:
@@ -142,7 +144,7 @@ def _weights(
         own = program.arrays[node.name]
         if isinstance(node.layer, Constant):
             kinds[f"{node.name}.value"] = formats[node.name]
-            arrays[f"{node.name}.value"] = formats[node.name].integers(own["value"])
+            arrays[f"{node.name}.value"] = formats[node.name].nearest(own["value"])
         elif isinstance(node.layer, Weighted):
             source = formats[node.inputs[0]]
             weight, kind, bias = _quantised(node, own, source, recipe)
@@ -233,7 +235,7 @@ def _clamped(inet: IntegerNetwork, node: Node) -> bool:
 
 def _as_input(inet: IntegerNetwork, name: str, value: Array) -> Array:
     kind = inet.formats.get(name)
-    return value if kind is None else kind.integers(value)
+    return value if kind is None else kind.nearest(value)
 
 
 def _moments(real: Array, other: Array) -> NDArray[np.float64]:

@@ -11,9 +11,11 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.arithmetic.encodings import Stored
 from accelsim.arithmetic.execute import Arrays, Program, checked_feeds, each_frame, program_of
 from accelsim.arithmetic.formats import Array, Format
 from accelsim.arithmetic.network import IntegerNetwork
+from accelsim.arithmetic.operations.place import as_real
 from accelsim.errors import InputError
 from accelsim.network.graph import Node
 from accelsim.network.layers import Convolution, Dense, Layer, Product, TransposedConvolution, Weighted
@@ -55,12 +57,12 @@ class _Totals:
 
     def add(self, inet: IntegerNetwork, node: Node, operands: Sequence[Array], value: Array) -> None:
         kind = inet.formats.get(node.name)
-        reals = value if kind is None else kind.real(value)
+        reals = as_real(value, kind)
         shifted = _shifted(value, kind)
         self.least, self.most = min(self.least, float(reals.min())), max(self.most, float(reals.max()))
         self.elements += value.size
         self.zeros += value.size - int(np.count_nonzero(shifted))
-        if kind is not None:
+        if isinstance(kind, Format):
             self.ones += _ones(shifted)
         if isinstance(node.layer, Weighted | Product):
             sources = [_shifted(x, inet.formats.get(name)) != 0 for x, name in zip(operands, node.inputs, strict=True)]
@@ -77,15 +79,15 @@ class _Totals:
             self.least,
             self.most,
             self.zeros / self.elements,
-            None if kind is None else self.ones / (self.elements * kind.type.bits),
+            self.ones / (self.elements * kind.type.bits) if isinstance(kind, Format) else None,
             *_of_weights(inet, node),
             1 - self.useful / self.products if self.products else None,
         )
 
 
-def _shifted(values: Array, kind: Format | None) -> Array:
+def _shifted(values: Array, kind: Stored | None) -> Array:
     """Integers without their zero point, or real numbers."""
-    return values if kind is None else values.astype(np.int64) - kind.zeros
+    return values.astype(np.int64) - kind.zeros if isinstance(kind, Format) else as_real(values, kind)
 
 
 def _ones(shifted: Array) -> int:

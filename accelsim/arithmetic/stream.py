@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.arithmetic.encodings import Encoding, Stored
 from accelsim.arithmetic.execute import Program, handed_over, program_of
 from accelsim.arithmetic.formats import Array, Format
 from accelsim.arithmetic.network import IntegerNetwork
-from accelsim.arithmetic.operations.place import place_of, rescaled
+from accelsim.arithmetic.operations.place import as_real, place_of, rescaled
 from accelsim.arithmetic.operations.pooling import check_sums, mean_of
 from accelsim.arithmetic.rows import Reads, RowPlan, position, row_plan, row_shape, stacked, token_axes
 from accelsim.errors import DeadlockError, InputError, NotModelled
@@ -52,6 +53,9 @@ def check_design(inet: IntegerNetwork, design: Design) -> None:
         raise NotModelled(
             f"{inet.name}: streaming runs designs of one pipeline; this one has {count} segments or moves parts of maps"
         )
+    placed = [name for name, kind in inet.formats.items() if isinstance(kind, Encoding) and kind.scales.ndim > 1]
+    if placed:
+        raise NotModelled(f"{inet.name}: {placed[0]} has other scales in other rows, which streaming does not follow")
     mine, theirs = inet.network, design.network
     own = {node.name: (node.layer, node.inputs) for node in mine.nodes}
     others = {node.name: (node.layer, node.inputs) for node in theirs.nodes}
@@ -271,12 +275,12 @@ class _Pipeline:
         """A row of a layer from rows of its operands."""
         net, operation = self._inet.network, self._program.operations[node.name]
         inputs, output = net.sources(node), net.tensors[node.name]
-        real = any(name not in self._inet.formats for name in (*node.inputs, node.name))
+        real = not all(isinstance(self._inet.formats.get(name), Format) for name in (*node.inputs, node.name))
         plan, place = row_plan(node.layer, inputs, output, real), place_of(self._inet, node)
 
         def make(token: int, fetch: Fetch) -> Array:
             if plan.in_padding(token):
-                nothing = self._in_place([], Reads((range(0),), inputs[0]), inputs[0], place.sources[0])
+                nothing = self._in_place([], Reads((range(0),), inputs[0]), inputs[0], place.operands[0])
                 return np.asarray(operation(node.layer, [nothing]).reshape(output.rows, *row_shape(output))[token])
             parts = [self._part(node, plan, k, token, fetch) for k in range(len(inputs))]
             if plan.by_rows:
@@ -299,9 +303,10 @@ class _Pipeline:
             return stacked(found, reads, row_shape(source), self._dtype(name))
         return self._in_place(found, reads, source, self._inet.formats.get(name))
 
-    def _in_place(self, rows: list[Array], reads: Reads, source: Tensor, kind: Format | None) -> Array:
+    def _in_place(self, rows: list[Array], reads: Reads, source: Tensor, kind: Stored | None) -> Array:
         shape = (source.rows, *row_shape(source))
-        whole = np.zeros(shape, np.float32) if kind is None else np.full(shape, kind.type.low, kind.type.dtype)
+        nothing = kind.type.low if isinstance(kind, Format) else 0
+        whole = np.full(shape, nothing, np.float32 if kind is None else kind.type.dtype)
         for row, token in zip(rows, reads.tokens.reshape(-1), strict=True):
             whole[token] = row
         return whole.reshape(*source.spatial, source.channels)
@@ -309,12 +314,14 @@ class _Pipeline:
     def _reduction(self, node: Node) -> Callable[[int, Fetch], Array | None]:
         assert isinstance(node.layer, Reduce)
         place = place_of(self._inet, node)
-        if place.layer is not None and node.layer.operation in ("maximum", "minimum") and place.sources[0] is not None:
-            source = place.sources[0]
+        if node.layer.operation in ("maximum", "minimum"):
+            source, whole = place.sources[0], place.operands[0]
             choose = np.maximum if node.layer.operation == "maximum" else np.minimum
             extreme = _Accumulation(node.layer, self._inet.network.sources(node)[0], choose, None)
+            # Integers are compared as they are, all else as the real numbers it stands for.
             return lambda firing, fetch: _finished(
-                extreme.add(firing, fetch(0, firing)), lambda total, counts: rescaled(place, total, source)
+                extreme.add(firing, fetch(0, firing) if source is not None else as_real(fetch(0, firing), whole)),
+                lambda total, counts: rescaled(place, total, source),
             )
         if node.layer.operation != "mean" or not place.in_integers:
             raise NotModelled(f"{place.name}: a reduction in real numbers is not executed row by row")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,9 +111,14 @@ def _described(array: Array) -> dict[str, Any]:
     return {
         "shape": list(array.shape),
         "type": str(array.dtype),
-        "least": array.min().item(),
-        "most": array.max().item(),
+        "least": _finite(array.min().item()),
+        "most": _finite(array.max().item()),
     }
+
+
+def _finite(end: float) -> float | str:
+    """An end of a range, in words where JSON has no number for it."""
+    return end if isfinite(end) else str(end)
 
 
 def accuracy_command(

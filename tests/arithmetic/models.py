@@ -104,6 +104,9 @@ def quantised(model, path, form, per_channel=False, activations="QUInt8", weight
     """Writes a model quantised by ONNX Runtime's static quantiser with `extra` options, calibrated on random images."""
     from onnxruntime import quantization
 
+    # The quantiser takes floating point of 8 bits with this way of calibrating only.
+    method = "Distribution" if activations.startswith("QFLOAT8") else "MinMax"
+
     class Reader(quantization.CalibrationDataReader):
         def __init__(self):
             name = model.graph.input[0].name
@@ -120,17 +123,23 @@ def quantised(model, path, form, per_channel=False, activations="QUInt8", weight
             str(source), str(path), Reader(), quant_format=getattr(quantization.QuantFormat, form),
             per_channel=per_channel, activation_type=getattr(quantization.QuantType, activations),
             weight_type=getattr(quantization.QuantType, weights), extra_options=extra,
+            calibrate_method=getattr(quantization.CalibrationMethod, method),
         )  # fmt: skip
     finally:
         logging.disable(logging.NOTSET)
     return path
 
 
-def runtime(path, exact=True):
-    """A session that, if `exact`, multiplies exactly on processors without VNNI too; not all types can be."""
+def runtime(path, exact=True, plain=False):
+    """A session that, if `exact`, multiplies exactly on processors without VNNI too; not all types can be.
+
+    A `plain` one runs the operators of the file as they stand.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    if plain:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     if exact:

@@ -70,7 +70,7 @@ def test_rounding_is_that_of_exact_quotients_rounded_to_single_precision(kind, r
             expected.append(high if quotient > 0 else low)
             continue
         expected.append(min(max(nearest(Fraction(float(quotient))) + kind.zero_point[0], low), high))
-    made = kind.integers(np.array(reals, np.float32), rounding)
+    made = kind.nearest(np.array(reals, np.float32), rounding)
     # Single precision has no halves above 2^23, where adding one would round: such quotients are clamped anyhow.
     assert made.tolist() == expected
 
@@ -79,12 +79,12 @@ def test_rounding_is_that_of_exact_quotients_rounded_to_single_precision(kind, r
 @given(formats)
 def test_every_integer_survives_being_real(kind):
     integers = np.arange(kind.type.low, kind.type.high + 1)
-    assert np.array_equal(kind.integers(kind.real(integers)), integers)
+    assert np.array_equal(kind.nearest(kind.real(integers)), integers)
 
 
 def test_nan_has_no_integer():
     with pytest.raises(InputError, match="NaN has no integer"):
-        Format(IntegerType(8)).integers(np.array([0.0, np.nan], np.float32))
+        Format(IntegerType(8)).nearest(np.array([0.0, np.nan], np.float32))
 
 
 def test_values_outside_a_format_are_named():

@@ -2,6 +2,7 @@
 
 import json
 
+import ml_dtypes
 import numpy as np
 import polars as pl
 import pytest
@@ -46,6 +47,25 @@ def test_as_json(identity, tmp_path, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["outputs"] == {"y": {"shape": [1, 4], "type": "int8", "least": -4, "most": 5}}
     assert told["real_nodes"] == []
+
+
+def test_outputs_that_are_no_numbers_are_told_in_words(tmp_path, capsys):
+    """Floating point of 8 bits that does not saturate."""
+    stored = {"s": np.float32(1), "z": np.zeros((), ml_dtypes.float8_e4m3fn)}
+    graph = helper.make_graph(
+        [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["y"], saturate=0)], "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT8E4M3FN, [1, 3])],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in stored.items()],
+    )  # fmt: skip
+    path = tmp_path / "net.onnx"
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)]).SerializeToString())
+    np.save(tmp_path / "x.npy", np.array([[1, 2, 4000]], np.float32))
+    command = ["execute", str(path), "--input", str(tmp_path / "x.npy")]
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["outputs"]["y"]["most"] == "nan"
+    assert main(command) == 0
+    assert "y: 1x3 float16, nan to nan" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("folder", [True, False])

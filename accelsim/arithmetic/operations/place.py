@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from accelsim.arithmetic.encodings import Stored
 from accelsim.arithmetic.formats import Accumulator, Array, Format, Reals
 from accelsim.arithmetic.network import IntegerNetwork, Requantiser
 from accelsim.errors import InputError
@@ -20,18 +22,28 @@ Operation = Callable[[Layer, Sequence[Array]], Array]
 
 @dataclass(frozen=True)
 class Place:
-    """`sources` and `output` are formats, None for real numbers; `arrays` as the network stores them."""
+    """`operands` and `result` say how operands and output are stored, None for real numbers; `arrays` as stored."""
 
     name: str
     layer: Layer
-    sources: tuple[Format | None, ...]
-    output: Format | None
+    operands: tuple[Stored | None, ...]
+    result: Stored | None
     arrays: Mapping[str, Array]
     array_formats: Mapping[str, Format]
     requantiser: Requantiser
     accumulator: Accumulator
     threads: int = 1
     divides: bool = False
+
+    @cached_property
+    def sources(self) -> tuple[Format | None, ...]:
+        """Formats of operands to compute with in integers; None for those that are, or stand for, real numbers."""
+        return tuple(kind if isinstance(kind, Format) else None for kind in self.operands)
+
+    @cached_property
+    def output(self) -> Format | None:
+        """The format of an output that integers may be given in."""
+        return self.result if isinstance(self.result, Format) else None
 
     @property
     def fixed(self) -> bool:
@@ -48,19 +60,19 @@ class Place:
         return all(f is not None and f.channels == 1 for f in (*self.sources, self.output))
 
     def written(self, reals: Array) -> Array:
-        """Real numbers in the output's format."""
-        if self.output is None:
+        """Real numbers as the output is stored."""
+        if self.result is None:
             return reals.astype(np.float32, copy=False)
-        return self.integers(reals, self.output)
+        return self.stored(reals, self.result)
 
-    def integers(self, reals: Array, wanted: Format) -> Array:
+    def stored(self, reals: Array, wanted: Stored) -> Array:
         try:
-            return wanted.integers(reals, self.rounding)
+            return wanted.nearest(reals, self.rounding)
         except InputError as error:
             raise InputError(f"{self.name}: {error}") from None
 
     def reals(self, operands: Sequence[Array]) -> list[Reals]:
-        return [as_real(x, f) for x, f in zip(operands, self.sources, strict=True)]
+        return [as_real(x, f) for x, f in zip(operands, self.operands, strict=True)]
 
     def real_arrays(self) -> dict[str, Reals]:
         """The layer's arrays as real numbers; an integer bias is in units of the sums."""
@@ -75,7 +87,7 @@ class Place:
         return (array - kind.zeros.reshape(shape)).astype(np.float32) * kind.scales.reshape(shape)
 
 
-def as_real(values: Array, kind: Format | None) -> Reals:
+def as_real(values: Array, kind: Stored | None) -> Reals:
     return values.astype(np.float32, copy=False) if kind is None else kind.real(values)
 
 
@@ -84,8 +96,8 @@ def place_of(inet: IntegerNetwork, node: Node, threads: int = 1) -> Place:
     return Place(
         name=f"{inet.name}: {node.name}",
         layer=node.layer,
-        sources=tuple(inet.formats.get(source) for source in node.inputs),
-        output=inet.formats.get(node.name),
+        operands=tuple(inet.formats.get(source) for source in node.inputs),
+        result=inet.formats.get(node.name),
         arrays=inet.arrays(node),
         array_formats={key: inet.weight_formats[full] for key, full in keys.items() if full in inet.weight_formats},
         requantiser=inet.requantiser,
@@ -100,8 +112,8 @@ def output_of(layer: Layer, operands: Sequence[Array]) -> Tensor:
     return layer.output(tuple(Tensor(x.shape[-1], x.shape[:-1]) for x in operands))
 
 
-def rescaled(place: Place, values: Array, source: Format | None) -> Array:
+def rescaled(place: Place, values: Array, source: Stored | None) -> Array:
     """`values` of a format in the output's; as they are where both are the same."""
-    if source == place.output:
+    if source == place.result:
         return values
     return place.written(as_real(values, source))

@@ -32,7 +32,7 @@ def table(activation: Activation, source: Format, output: Format, rounding: str 
     integers = np.arange(source.type.low, source.type.high + 1)
     reals = floating.applied(activation, as_real(integers, source))
     try:
-        return output.integers(reals, rounding)
+        return output.nearest(reals, rounding)
     except InputError:
         at = integers[np.isnan(reals)][0]
         raise InputError(f"{activation.function} has no value at {at} ({source.label})") from None
@@ -49,7 +49,7 @@ def _fixed_table(own: Activation, source: Format, output: Format) -> Array | Non
     elif own.function in ("relu", "relu6", "clip"):
         below = slope
         ends = {"relu": (0.0, np.inf), "relu6": (0.0, 6.0)}.get(own.function, own.parameters)
-        clamped = output.integers(np.array(ends, np.float32), "away")
+        clamped = output.nearest(np.array(ends, np.float32), "away")
         limits = (int(clamped[0]), int(clamped[1]))
     else:
         return None

@@ -39,17 +39,16 @@ def _constant(place: Place) -> Operation | None:
 
 
 def _moving(place: Place) -> Operation | None:
-    if any(source is None for source in place.sources) or not place.sources:
+    """Numbers as they are stored; by way of real numbers where scales belong to places that others come to."""
+    if any(source is None for source in place.operands) or not place.operands:
         return None
-    source = place.sources[0]
+    source = place.operands[0]
     assert source is not None
-    if len(set(place.sources)) > 1:
+    if len(set(place.operands)) > 1:
         return _joining_rescaled(place)
-    filling = (
-        place.integers(np.array([getattr(place.layer, "value", 0.0)], np.float32), source)[0]
-        if source.channels == 1
-        else 0
-    )
+    if source.channels > 1:
+        return None
+    filling = place.stored(np.array([getattr(place.layer, "value", 0.0)], np.float32), source)[0]
 
     def move(layer: Layer, operands: Sequence[Array]) -> Array:
         made = moved(layer, operands, output_of(layer, operands), filling)
@@ -61,11 +60,11 @@ def _moving(place: Place) -> Operation | None:
 
 def _joining_rescaled(place: Place) -> Operation | None:
     """Operands of several formats, each brought to the output's before they are joined."""
-    if place.output is None:
+    if place.result is None:
         return None
 
     def join(layer: Layer, operands: Sequence[Array]) -> Array:
-        same = [rescaled(place, x, f) for x, f in zip(operands, place.sources, strict=True)]
+        same = [rescaled(place, x, f) for x, f in zip(operands, place.operands, strict=True)]
         made = moved(layer, same, output_of(layer, operands), 0)
         assert made is not None
         return made
@@ -92,7 +91,10 @@ def _real_form(place: Place) -> Operation:
             arrays["bias"] = arrays["bias"] * (source.scales * kind.scales)
 
     def run(layer: Layer, operands: Sequence[Array]) -> Array:
-        return place.written(floating.compute(layer, place.reals(operands), arrays, output_of(layer, operands)))
+        reals = place.reals(operands)
+        with np.errstate(over="ignore", invalid="ignore"):
+            made = floating.compute(layer, reals, arrays, output_of(layer, operands))
+        return place.written(made)
 
     return run
 

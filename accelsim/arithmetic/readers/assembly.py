@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from accelsim.arithmetic.encodings import Stored
 from accelsim.arithmetic.formats import Format
 from accelsim.arithmetic.network import IntegerNetwork, Requantiser, integer_network
 from accelsim.network.graph import Network, Node, network
@@ -33,10 +34,9 @@ ROUNDING = ChannelPool("maximum", 1)
 CLAMPS = frozenset(("relu", "relu6", "clip"))
 
 
-def rounding_layer(kind: Format) -> Activation:
+def rounding_layer(kind: Stored) -> Activation:
     """What rounding to a format is to real numbers: a clip to its range."""
-    scale, zero = kind.scale[0], kind.zero_point[0]
-    return Activation("clip", (scale * (kind.type.low - zero), scale * (kind.type.high - zero)))
+    return Activation("clip", kind.ends)
 
 
 def keeps_format(layer: Layer) -> bool:
@@ -50,9 +50,9 @@ def keeps_format(layer: Layer) -> bool:
 
 def assembled(
     net: Network,
-    formats: Mapping[str, Format],
+    formats: Mapping[str, Stored],
     weight_formats: Mapping[str, Format],
-    ports: Mapping[str, Format | None],
+    ports: Mapping[str, Stored | None],
     requantiser: Requantiser,
     dividing: frozenset[str] = frozenset(),
 ) -> IntegerNetwork:
@@ -65,7 +65,7 @@ def assembled(
     return integer_network(slim, held, kept, ports, requantiser, dividing=dividing)
 
 
-def _absorbed(net: Network, held: dict[str, Format]) -> Network:
+def _absorbed(net: Network, held: dict[str, Stored]) -> Network:
     """`net` without the rounding layers that alone read a layer of real numbers; `held` follows."""
     home: dict[str, str] = {}
     for node in net.nodes:
@@ -85,28 +85,31 @@ def _absorbed(net: Network, held: dict[str, Format]) -> Network:
     return network(net.name, nodes, outputs, net.inputs, net.parameters)
 
 
-def _final(node: Node, held: Mapping[str, Format]) -> Layer:
+def _final(node: Node, held: Mapping[str, Stored]) -> Layer:
     return rounding_layer(held[node.name]) if node.layer == ROUNDING else node.layer
 
 
-def _pass_down(net: Network, held: dict[str, Format]) -> None:
-    """Layers that only move elements have the format of what they read."""
+def _pass_down(net: Network, held: dict[str, Stored]) -> None:
+    """Layers that only move elements have the format of what they read; so have maxima of integers."""
     for node in net.nodes:
         kinds = {held.get(source) for source in node.inputs}
         if node.name not in held and node.inputs and keeps_format(node.layer) and len(kinds) == 1 and None not in kinds:
             (only,) = kinds
             assert only is not None
-            if only.channels == 1:
+            # A number times its scale may be infinite, which is no number of most types.
+            if only.channels == 1 and (isinstance(only, Format) or not isinstance(node.layer, Pool | Reduce)):
                 held[node.name] = only
 
 
-def _pass_up(net: Network, held: dict[str, Format]) -> None:
-    """What a clamp alone reads may be rounded before it is clamped, and what is moved before it is moved."""
+def _pass_up(net: Network, held: dict[str, Stored]) -> None:
+    """What a clamp alone reads may be rounded to integers before it is clamped, and what is moved before that."""
     for node in reversed(net.nodes):
         clamps = isinstance(node.layer, Activation) and node.layer.function in CLAMPS
-        if node.name not in held or not (clamps or (keeps_format(node.layer) and len(node.inputs) == 1)):
+        kind = held.get(node.name)
+        moves = keeps_format(node.layer) and len(node.inputs) == 1 and kind is not None and kind.channels == 1
+        if not isinstance(kind, Format) or not (clamps or moves):
             continue
         source = node.inputs[0]
         alone = len(net.consumers[source]) == 1 and source not in net.output_nodes
         if source not in held and alone and not isinstance(net.by_name[source].layer, Input):
-            held[source] = held[node.name]
+            held[source] = kind

@@ -12,10 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from onnx import ModelProto
 
-from accelsim.arithmetic.formats import Array, Format, IntegerType
+from accelsim.arithmetic.encodings import Encoding, NumberType, Stored, same_scales
+from accelsim.arithmetic.formats import INT32, UINT8, Array, Format, IntegerType
+from accelsim.arithmetic.minifloats import FloatType
 from accelsim.arithmetic.network import IntegerNetwork
 from accelsim.arithmetic.readers.assembly import ROUNDING, assembled
+from accelsim.arithmetic.readers.scales import (
+    NUMBERED,
+    TYPES,
+    check_result,
+    constant,
+    encoding_of,
+    in_a_row,
+    placed,
+    rounded_to,
+    saturating,
+    several,
+    type_of,
+    unpacked,
+)
 from accelsim.errors import InputError
 from accelsim.network.graph import Network, Node, network, without_weights
 from accelsim.network.layers import Constant, Input, Weighted
@@ -28,26 +45,6 @@ from accelsim.network.readers.onnx.reader import Scope, _Reading, read_model
 from accelsim.network.readers.onnx.values import Values, optional, present
 from accelsim.network.readers.onnx.view import View
 
-#: Integer types by the name of the array type that holds them.
-TYPES = {
-    "int8": IntegerType(8), "uint8": IntegerType(8, signed=False), "int16": IntegerType(16),
-    "uint16": IntegerType(16, signed=False), "int4": IntegerType(4), "uint4": IntegerType(4, signed=False),
-    "int2": IntegerType(2), "uint2": IntegerType(2, signed=False), "int32": IntegerType(32),
-}  # fmt: skip
-#: Types by their number in the file format.
-NUMBERED = {
-    2: "uint8",
-    3: "int8",
-    4: "uint16",
-    5: "int16",
-    6: "int32",
-    21: "uint4",
-    22: "int4",
-    25: "uint2",
-    26: "int2",
-}
-INT32 = IntegerType(32)
-
 #: Operators on integers whose result is some of them.
 KEEPING = frozenset((
     "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GlobalMaxPool", "Identity", "MaxPool", "Pad", "Reshape",
@@ -57,6 +54,8 @@ KEEPING = frozenset((
 BLIND = frozenset(("Shape", "Size"))
 #: Operators whose weights stay integers.
 WEIGHTED = frozenset(("Conv", "ConvTranspose", "Gemm", "MatMul"))
+#: Operators that change the type of elements.
+CASTS = frozenset(("Cast", "CastLike"))
 #: Relative difference of a bias's scale from input times weight scale that is rounding.
 BIAS_SCALE_TOLERANCE = 1e-4
 
@@ -73,8 +72,9 @@ class Quantised(Weight):
 def read_integer_onnx(path: Path, input_shape: Any = None) -> IntegerNetwork:
     """An integer network of an ONNX file. Raises as `read_onnx` does, and for scales or zero points that are none."""
     path = Path(path)
-    made = _IntegerReading(path, load_model(path)).integer_network(input_shape)
-    if not made.formats:
+    model = load_model(path)
+    made = _IntegerReading(path, model).integer_network(input_shape)
+    if not _quantised(model):
         hint = "load_network reads it, quantise makes it so"
         raise InputError(f"{path}: nothing in this network is quantised; {hint}")
     return made
@@ -83,21 +83,25 @@ def read_integer_onnx(path: Path, input_shape: Any = None) -> IntegerNetwork:
 def read_graph(path: Path, input_shape: Any = None) -> Network:
     """The graph of an ONNX file, quantised or not; that of a quantised one has no weights."""
     model = load_model(path)
-    if SPECIAL.keys().isdisjoint(node.op_type for node in model.graph.node):
+    if not _quantised(model):
         return read_model(path, model, input_shape)
     return without_weights(_IntegerReading(path, model).integer_network(input_shape).network)
 
 
+def _quantised(model: ModelProto) -> bool:
+    return not SPECIAL.keys().isdisjoint(node.op_type for node in model.graph.node)
+
+
 @dataclass
 class _IntegerReading(_Reading):
-    """`held` says which values of the file are integers, of what format where that is known yet.
+    """`held` says which values of the file are no real numbers, of what format where that is known yet.
 
     `roundings` are the layers that round, `weight_formats` those of arrays, `constants` those of constant operands,
     whose integers are put in place when all patterns have been recognised. `biases` are those stored with a scale.
     """
 
-    held: dict[str, Format | None] = field(default_factory=dict)
-    roundings: dict[str, Format] = field(default_factory=dict)
+    held: dict[str, Stored | None] = field(default_factory=dict)
+    roundings: dict[str, Stored] = field(default_factory=dict)
     weight_formats: dict[str, Format] = field(default_factory=dict)
     constants: dict[str, Format] = field(default_factory=dict)
     biases: dict[str, Quantised] = field(default_factory=dict)
@@ -129,12 +133,12 @@ class _IntegerReading(_Reading):
         for node in made.network.nodes:
             units, stored = _units(made, node), self.biases.get(node.name)
             bias = made.arrays(node).get("bias")
-            if units is None or bias is None:
+            if bias is None:
                 continue
             if stored is not None and stored.format is not None:
-                if not np.allclose(stored.format.scales, units, rtol=BIAS_SCALE_TOLERANCE, atol=0):
+                if units is None or not np.allclose(stored.format.scales, units, rtol=BIAS_SCALE_TOLERANCE, atol=0):
                     settled[f"{node.name}.bias"] = stored.array.reshape(-1)
-            elif rounds and bias.dtype.kind == "f" and node.name in made.formats:
+            elif units is not None and rounds and bias.dtype.kind == "f" and node.name in made.formats:
                 settled[f"{node.name}.bias"] = _in_units(bias, units)
         return settled
 
@@ -145,7 +149,7 @@ class _IntegerReading(_Reading):
             kind = self.constants.get(node.name)
             if kind is not None and isinstance(node.layer, Constant):
                 key = f"{node.name}.value"
-                arrays[key] = kind.integers(arrays[key])
+                arrays[key] = kind.nearest(arrays[key])
                 self.roundings[node.name] = self.weight_formats[key] = kind
         present_nodes = net.by_name
         self.roundings = {name: kind for name, kind in self.roundings.items() if name in present_nodes}
@@ -159,6 +163,11 @@ class _IntegerReading(_Reading):
                 return self._unread(unknown)
             self.build.place = op.name
             return special(self, op, inputs)
+        if op.kind in CASTS and isinstance(inputs[0], View):
+            self.build.place = op.name
+            made = converted_type(self, op, inputs)
+            if made is not None:
+                return made
         integers = [name for name in op.inputs if name in self.held and isinstance(scope.get(name), View)]
         if integers and op.kind not in KEEPING | BLIND:
             raise NotReadable(f"on the integers of {integers[0]} as they are; DequantizeLinear has to come before it")
@@ -234,23 +243,31 @@ class _IntegerReading(_Reading):
             return Weight(bias.integers)
         return bias
 
-    def take(self, name: str, value: Value, kind: Format) -> View:
-        """An integer activation read with the format that the reader of it states."""
+    def take(self, name: str, value: Value, kind: Stored) -> View:
+        """Numbers read with the format that the reader of them states."""
         if not isinstance(value, View):
             raise NotReadable("on nothing but constants")
         if name not in self.held:
             raise InputError(f"{name} holds no integers")
-        known = self.held[name]
+        if self.held[name] is None and not isinstance(self.build.nodes[value.node].layer, Input):
+            raise NotReadable(f"integers of {name}, whose scale is not known")
+        known = self.held[name] or self.roundings.get(value.node)
         if known is None:
-            if not isinstance(self.build.nodes[value.node].layer, Input):
-                raise NotReadable(f"integers of {name}, whose scale is not known")
-            self.roundings[value.node] = self.held[name] = kind
-        elif (known.scale, known.zero_point) != (kind.scale, kind.zero_point):
+            self.roundings[value.node] = self.held[value.node] = self.held[name] = kind
+            self._settle(value.node, kind)
+        elif type(known) is not type(kind) or not same_scales(known, kind):
             raise NotReadable(f"{name} is {known.label} where it is made and {kind.label} where it is read")
+        elif kind.channels > 1 and value.node not in self.roundings:
+            raise NotReadable(f"{name} was moved since it was rounded, which its {kind.channels} scales were not")
         return value
 
-    def give(self, name: str, value: Value, kind: Format) -> list[Value]:
-        """The integers that a value is rounded to."""
+    def _settle(self, source: str, kind: Stored) -> None:
+        """An input of several scales arrives in the order that these are in."""
+        if kind.channels > 1 and source in self.build.inputs:
+            self.build.inputs[source] = replace(self.build.inputs[source], free=False)
+
+    def give(self, name: str, value: Value, kind: Stored) -> list[Value]:
+        """The numbers that a value is rounded to."""
         assert isinstance(value, View)
         if value.node in self.roundings and self.roundings[value.node] == kind:
             rounded = value
@@ -265,7 +282,7 @@ def _units(made: IntegerNetwork, node: Node) -> Array | None:
     """What one of a weighted layer's sums stands for, by channel; None where operands are real."""
     source = made.formats.get(node.inputs[0]) if node.inputs else None
     weight = made.weight_formats.get(f"{node.name}.weight")
-    if source is None or weight is None or source.channels > 1:
+    if not isinstance(source, Format) or weight is None or source.channels > 1:
         return None
     return source.scales * weight.scales
 
@@ -290,26 +307,15 @@ def _output_axis(op: Operator, rank: int) -> int:
     return {"Conv": 0, "ConvTranspose": 1, "MatMul": rank - 1}[op.kind]
 
 
-def numbers(inputs: Values, position: int, what: str) -> Array | None:
-    """A constant scale or zero point, flat; None where it is left out."""
-    value = optional(inputs, position)
-    if value is None:
-        return None
-    if not isinstance(value, Weight):
-        raise NotReadable(f"{what} computed from the network's input")
-    return value.array.reshape(-1)
-
-
-def format_of(scale: Array | None, zero: Array | None, kind: IntegerType | None) -> Format:
-    """A format from arrays of the file; without a zero point it is 0, unsigned unless `kind` says otherwise."""
+def format_of(scale: Array | None, zero: Array | None, kind: NumberType | None) -> Format:
+    """A format of integers from arrays of the file; without a zero point it is 0, unsigned unless `kind` says more."""
     if scale is None:
         raise InputError("a scale is missing")
-    if zero is not None:
-        if zero.dtype.name not in TYPES:
-            raise NotReadable(f"rounding to {zero.dtype}")
-        kind = TYPES[zero.dtype.name]
-    kind = TYPES["uint8"] if kind is None else kind
-    zeros = np.zeros(scale.size, np.int64) if zero is None else zero.astype(np.int64)
+    kind = (UINT8 if kind is None else kind) if zero is None else type_of(zero, "rounding to")
+    if not isinstance(kind, IntegerType):
+        raise NotReadable(f"on numbers of {kind.label}")
+    scale = scale.reshape(-1)
+    zeros = np.zeros(scale.size, np.int64) if zero is None else zero.reshape(-1).astype(np.int64)
     if 1 in (zeros.size, scale.size):
         zeros, scale = np.broadcast_arrays(zeros, scale)
     single = [float(np.float32(s)) for s in scale]
@@ -320,9 +326,7 @@ def format_of(scale: Array | None, zero: Array | None, kind: IntegerType | None)
 
 def constant_of(weight: Weight, scale: Array | None, zero: Array | None, axis: int) -> Quantised:
     """Stored integers with what they stand for."""
-    if weight.array.dtype.name not in TYPES:
-        raise NotReadable(f"constants of type {weight.array.dtype}")
-    kind = format_of(scale, zero, TYPES[weight.array.dtype.name])
+    kind = format_of(scale, zero, type_of(weight.array, "constants of type"))
     integers = weight.array.astype(kind.type.dtype)
     axis = axis + integers.ndim if axis < 0 else axis
     count = 1 if scale is None else scale.size
@@ -352,18 +356,6 @@ def _quotient(array: Array, kind: Format, axis: int) -> Array:
         return np.asarray(array.astype(np.float32) / _along(kind.scales, kind, array, axis), np.float32)
 
 
-def _blocked(op: Operator) -> None:
-    if op.integer("block_size", 0):
-        raise NotReadable("scales a block")
-
-
-def _declared(op: Operator) -> IntegerType | None:
-    number = op.integer("output_dtype", 0)
-    if number and number not in NUMBERED:
-        raise NotReadable(f"rounding to element type {number}")
-    return TYPES[NUMBERED[number]] if number else None
-
-
 def _per_channel(read: _IntegerReading, view: View, kind: Format, axis: int) -> View:
     """`view` with the axis of several scales as its channels."""
     if kind.channels == 1:
@@ -375,42 +367,64 @@ def _per_channel(read: _IntegerReading, view: View, kind: Format, axis: int) -> 
 
 
 def quantise_linear(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
-    _blocked(op)
-    kind = format_of(numbers(inputs, 1, "a scale"), numbers(inputs, 2, "a zero point"), _declared(op))
-    value = present(inputs, 0)
-    axis = op.integer("axis", 1)
-    if isinstance(value, Weight):
-        axis %= max(value.array.ndim, 1)
-        quotient = np.rint(_quotient(value.array, kind, axis)) + _along(kind.zeros, kind, value.array, axis)
-        integers = np.clip(quotient, kind.type.low, kind.type.high).astype(kind.type.dtype)
-        return [Weight(integers.reshape(value.shape), stored=True)]
-    assert isinstance(value, View)
+    kind, value = rounded_to(op, inputs), present(inputs, 0)
     if op.inputs[0] in read.held:
         raise NotReadable("of integers")
-    return read.give(op.outputs[0], _per_channel(read, value, kind, axis), kind)
+    if isinstance(value, Weight):
+        numbers = encoding_of(op, inputs, value.shape, kind).nearest(value.array)
+        return [Weight(unpacked(numbers, kind), stored=True)]
+    assert isinstance(value, View)
+    view, stored = placed(read.build, value, encoding_of(op, inputs, value.shape, kind))
+    return read.give(op.outputs[0], view, stored)
 
 
 def dequantise_linear(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
-    _blocked(op)
-    scale, zero, axis = numbers(inputs, 1, "a scale"), numbers(inputs, 2, "a zero point"), op.integer("axis", 1)
+    check_result(op, inputs)
     value = present(inputs, 0)
     if isinstance(value, Weight):
-        return [constant_of(value, scale, zero, axis)]
+        return [_dequantised(op, inputs, value)]
+    assert isinstance(value, View)
     known = read.held.get(op.inputs[0])
-    kind = format_of(scale, zero, known.type if known is not None else _input_type(read, op.inputs[0]))
-    view = _per_channel(read, value, kind, axis) if isinstance(value, View) else value
-    return [read.take(op.inputs[0], view, kind)]
+    kind = known.type if known is not None else _input_type(read, value.node)
+    view, stored = placed(read.build, value, encoding_of(op, inputs, value.shape, kind))
+    return [read.take(op.inputs[0], view, stored)]
 
 
-def _input_type(read: _IntegerReading, name: str) -> IntegerType | None:
-    """The declared type of an input of the network."""
+def converted_type(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value] | None:
+    """A cast to or from floating point of few bits, which is rounding with a scale of 1; None for any other."""
+    value, like, name = present(inputs, 0), optional(inputs, 1), op.inputs[0]
+    wanted = TYPES.get(like.array.dtype.name) if isinstance(like, Weight) else NUMBERED.get(op.integer("to", 0))
+    known = read.held.get(name)
+    assert isinstance(value, View)
+    own = known.type if known is not None else _input_type(read, value.node) if name in read.held else None
+    if isinstance(wanted, FloatType):
+        if own is not None:
+            raise NotReadable(f"of {own.label} to {wanted.label}")
+        return read.give(op.outputs[0], value, Encoding(saturating(op, wanted)))
+    return [read.take(name, value, Encoding(own))] if isinstance(own, FloatType) and wanted is None else None
+
+
+def _dequantised(op: Operator, inputs: Values, weight: Weight) -> Weight:
+    """Constants as real numbers, with the integers they are where a layer may sum these."""
+    kind = type_of(weight.array, "constants of type")
+    encoding = encoding_of(op, inputs, weight.shape, kind)
+    reals, axes = encoding.real(weight.array), several(encoding)
+    if len(axes) > 1 or not isinstance(kind, IntegerType):
+        return Weight(reals, weight.stored)
+    own = in_a_row(encoding)
+    assert isinstance(own, Format)
+    return Quantised(reals, weight.stored, weight.array.astype(kind.dtype), own, axes[0] if axes else 0)
+
+
+def _input_type(read: _IntegerReading, name: str) -> NumberType:
+    """The declared type of an input of the network; what is none has the type that is left out in files."""
     for entry in read.model.graph.input:
         if entry.name == name:
             number = entry.type.tensor_type.elem_type
             if number not in NUMBERED:
                 raise NotReadable(f"{name} has element type {number}, no integers of up to 32 bits")
-            return TYPES[NUMBERED[number]]
-    return None
+            return NUMBERED[number]
+    return UINT8
 
 
 @dataclass(frozen=True)
@@ -424,8 +438,8 @@ class Sourced:
 
 def operand(read: _IntegerReading, op: Operator, inputs: Values, at: Sourced, axis: int = 0) -> Value:
     """An integer operand as the real value it stands for: an activation, or a constant."""
-    scale = np.ones(1, np.float32) if at.scale < 0 else numbers(inputs, at.scale, "a scale")
-    zero = numbers(inputs, at.zero, "a zero point")
+    scale = np.ones(1, np.float32) if at.scale < 0 else constant(inputs, at.scale, "a scale")
+    zero = constant(inputs, at.zero, "a zero point")
     value = present(inputs, at.value)
     if isinstance(value, Weight):
         return constant_of(value, scale, zero, axis)
@@ -435,7 +449,7 @@ def operand(read: _IntegerReading, op: Operator, inputs: Values, at: Sourced, ax
 
 
 def result_format(inputs: Values, scale: int, zero: int, like: IntegerType | None = None) -> Format:
-    return format_of(numbers(inputs, scale, "a scale"), numbers(inputs, zero, "a zero point"), like)
+    return format_of(constant(inputs, scale, "a scale"), constant(inputs, zero, "a zero point"), like)
 
 
 def qlinear_conv(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
@@ -514,12 +528,12 @@ def qlinear_concat(read: _IntegerReading, op: Operator, inputs: Values) -> list[
 
 def qonnx_quant(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
     """Rounds to integers of any width; its result stays in real numbers, of which only those remain."""
-    bits = numbers(inputs, 3, "a bit width")
-    if bits is None or bits.size != 1 or float(bits[0]) != int(bits[0]):
+    bits = constant(inputs, 3, "a bit width")
+    if bits is None or bits.size != 1 or float(bits.item()) != int(bits.item()):
         raise NotReadable("a bit width that is no whole number")
     if op.text("rounding_mode", "ROUND") not in ("ROUND", "ROUND_TO_EVEN", "HALF_EVEN"):
         raise NotReadable(f"rounding mode {op.text('rounding_mode', '')}")
-    kind = IntegerType(int(bits[0]), bool(op.integer("signed", 1)), bool(op.integer("narrow", 0)))
+    kind = IntegerType(int(bits.item()), bool(op.integer("signed", 1)), bool(op.integer("narrow", 0)))
     scale, zero = present(inputs, 1), present(inputs, 2)
     value = present(inputs, 0)
     if not isinstance(scale, Weight) or not isinstance(zero, Weight):

@@ -28,7 +28,8 @@ WORDS = {
 PACKED = {
     TensorProto.BFLOAT16: 16, TensorProto.FLOAT8E4M3FN: 8, TensorProto.FLOAT8E4M3FNUZ: 8, TensorProto.FLOAT8E5M2: 8,
     TensorProto.FLOAT8E5M2FNUZ: 8, TensorProto.INT4: 4, TensorProto.UINT4: 4, TensorProto.UINT2: 2,
-    TensorProto.INT2: 2,
+    TensorProto.INT2: 2, TensorProto.FLOAT4E2M1: 4, TensorProto.FLOAT8E8M0: 8,
+    27: 6, 28: 6,  # FLOAT6E2M3 and FLOAT6E3M2, which older packages do not know
 }  # fmt: skip
 #: Field that holds the elements of each type where they are not raw bytes; others are in int32_data.
 FIELDS = {
