@@ -118,7 +118,10 @@ def cycle_problems(mapping: Mapping) -> list[str]:
     figures += [(("interval_cycles",), mapping.interval_cycles, 1)]
     for name, measured in mapping.measured.items():
         figures += [(mapping.path_of("measured", name, "interval_cycles"), measured.interval_cycles, 1)]
-        figures += [(mapping.path_of("measured", name, "latency_cycles"), measured.latency_cycles, 0)]
+        figures += [
+            (mapping.path_of("measured", name, figure), getattr(measured, figure), 0)
+            for figure in ("latency_cycles", "pipeline_cycles", "gap_cycles")
+        ]
     return [
         f"{mapping.where(*path)}: {dotted_name(path)} = {value} is not a whole number from {least} to {MOST_CYCLES:,}"
         for path, value, least in figures

@@ -27,12 +27,18 @@ MOST_CYCLES = 2**40
 class Measured:
     """Numbers that replace the model's for one stage: cycles a firing of a pixel, and pipeline latency.
 
+    Of the latency of a matrix unit, `pipeline_cycles` are those for which a result is in what stands still while
+    results wait at its end. In `gap_cycles` between frames a stage takes nothing. Both are looked at where streaming
+    blocks hand on words.
+
     Where a layer's unrolling takes several pixels of a row together, these share one interval. Of an edge it is the
     latency of what stands on it, which only its consumer sees.
     """
 
     interval_cycles: int | None = None
     latency_cycles: int | None = None
+    pipeline_cycles: int | None = None
+    gap_cycles: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,18 @@ class _MeasuredEntry(BaseModel):
     )
     latency_cycles: int | None = Field(
         None, ge=0, le=MOST_CYCLES, description="cycles from the last input of a firing to its output, likewise"
+    )
+    pipeline_cycles: int | None = Field(
+        None,
+        ge=0,
+        le=MOST_CYCLES,
+        description="those of a matrix unit's latency for which a result is in what stands still while results wait",
+    )
+    gap_cycles: int | None = Field(
+        None,
+        ge=0,
+        le=MOST_CYCLES,
+        description="cycles between frames in which a streaming block takes nothing",
     )
 
 
