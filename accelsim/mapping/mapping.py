@@ -21,6 +21,15 @@ Granularity = Literal["row", "pixel", "word"]
 
 #: Longest interval or latency: thousands of frames of it still are exact in 64 bits.
 MOST_CYCLES = 2**40
+#: Least and most of what is measured.
+MEASURED_CYCLES: MappingProxyType[str, tuple[int, int]] = MappingProxyType(
+    {
+        "interval_cycles": (1, MOST_CYCLES),
+        "latency_cycles": (0, MOST_CYCLES),
+        "pipeline_cycles": (0, 2**16),
+        "gap_cycles": (0, MOST_CYCLES),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +123,7 @@ class _MeasuredEntry(BaseModel):
     pipeline_cycles: int | None = Field(
         None,
         ge=0,
-        le=MOST_CYCLES,
+        le=MEASURED_CYCLES["pipeline_cycles"][1],
         description="those of a matrix unit's latency for which a result is in what stands still while results wait",
     )
     gap_cycles: int | None = Field(

@@ -39,7 +39,7 @@ LEAST_ROWS = 7
 
 
 class Gate(NamedTuple):
-    """When tokens of an edge may begin to come, and when they may have come, where that is another question."""
+    """When tokens of an edge may begin to come, and, of rows, when they may have come."""
 
     begin: Admission
     end: Admission | None
@@ -129,12 +129,11 @@ def admission(design: Design, edge: Edge, granularity: Granularity, pixel_cycles
         words = (words or 0) + registers.words
     if words is None and not has_window(layer):
         return None
-    found, longest = _by_words(design, edge, words)
-    late = registers.late_cycles - _register_cycles(producer)
-    found = found._replace(after=found.after + late - producer.interval_cycles)
+    found = _by_words(design, edge, words)
+    early = producer.interval_cycles + _register_cycles(producer)
+    found = found._replace(after=found.after + registers.late_cycles - early)
     if granularity == "pixel":
-        is_longer = np.any(longest.firing != ALWAYS)
-        return Gate(found, longest._replace(after=longest.after + late) if is_longer else None)
+        return Gate(found, None)
     columns, spacing = edge.tensor.row_pixels, pixel_cycles[stage.name]
     joins = len(stage.group.operands) > 1
     needed = needed_through(design, edge, "row").token if joins else reach_of(design, edge, "row")[1]
@@ -146,8 +145,8 @@ def admission(design: Design, edge: Edge, granularity: Granularity, pixel_cycles
     return Gate(begin, end)
 
 
-def _by_words(design: Design, edge: Edge, words: int | None) -> tuple[Admission, Admission]:
-    """What the end of each pixel's coming hangs on, and of several what may take longest."""
+def _by_words(design: Design, edge: Edge, words: int | None) -> Admission:
+    """What the end of each pixel's coming hangs on."""
     producer, stage = design.stage_by_name[edge.producer], design.stage_by_name[edge.consumer]
     unit, layer = unit_of(design, edge, stage), stage.group.node.layer
     pixels, given = np.arange(edge.tensor.pixels, dtype=np.int64), given_channels(producer)
@@ -159,8 +158,7 @@ def _by_words(design: Design, edge: Edge, words: int | None) -> tuple[Admission,
     found = _behind(
         _into_window(design, edge, unit, layer, pixels), (words or 0) * given // edge.tensor.channels, stage
     )
-    found = found._replace(after=found.after + _widened(design, edge, unit))
-    return found, Admission(np.full_like(pixels, ALWAYS), np.zeros_like(pixels))
+    return found._replace(after=found.after + _widened(design, edge, unit))
 
 
 def _widened(design: Design, edge: Edge, unit: Unit) -> Ints:

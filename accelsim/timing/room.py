@@ -20,12 +20,11 @@ from accelsim.timing.taking import Admission, Unit, groups_of, has_window, leave
 Ints = NDArray[np.int64]
 
 
-def into_room(design: Design, edge: Edge, unit: Unit, elements: int, pixels: Ints) -> tuple[Admission, Admission]:
+def into_room(design: Design, edge: Edge, unit: Unit, elements: int, pixels: Ints) -> Admission:
     """Pixels that may come when what was `elements` before each of their words has been taken.
 
-    Of all that a pixel hangs on, the one by the latest firing, and the one that holds it up longest if that may be
-    longer. What waits for the words of another operand is taken with those. Behind a fork the other readers have a
-    pixel's last word when the one before it has found room.
+    Of all that a pixel hangs on, the one by the latest firing is told. What waits for the words of another operand is
+    taken with those. Behind a fork the other readers have a pixel's last word when the one before it has found room.
     """
     channels, each = edge.tensor.channels, edge.tensor.pixels * edge.tensor.channels
     joins = len(unit.stage.group.operands) > 1 and len(readers_of(design, edge.producer)) > 1
@@ -37,21 +36,16 @@ def into_room(design: Design, edge: Edge, unit: Unit, elements: int, pixels: Int
     firing, word = releases_of(design, edge)[pixel], within * unit.length // channels
     passed = frames * unit.stage.fired.pixels
     found = unit.taken(firing, word)
-    own = np.any(firing + passed >= pixels[:, None])
-    if joins and (not own or needed_through(design, edge, "pixel").whole):
-        found = Admission(firing, 1 - _left_to_join(design, edge, unit)[word])
-    found = Admission(found.firing + passed, found.after + later)
-    if not unit.held and not joins:
-        needed = reach_of(design, edge)[1][firing] + frames * edge.tensor.pixels
-        ends = np.minimum(
-            word + 1 - unit.stage.interval_cycles + later, _unhurried(design, edge, unit, pixels[:, None] - needed)
-        )
-        known = (needed < pixels[:, None]) & (word >= _words_ahead(design, unit))
-        found = Admission(
-            np.hstack([found.firing, np.where(known, firing + passed, found.firing)]),
-            np.hstack([found.after, np.where(known, ends, found.after)]),
-        )
-    return _latest_and_longest(found, unit.stage.interval_cycles)
+    if joins:
+        own = np.any(firing + passed >= pixels[:, None])
+        if not own or needed_through(design, edge, "pixel").whole:
+            found = Admission(firing, 1 - _left_to_join(design, edge, unit)[word])
+    elif not unit.held:
+        since = pixels[:, None] - reach_of(design, edge)[1][firing] - frames * edge.tensor.pixels
+        ends = np.minimum(word + 1 - unit.stage.interval_cycles, _unhurried(design, edge, unit, since) - later)
+        known = (since > 0) & (word >= _words_ahead(design, unit))
+        found = Admission(np.where(known, firing, found.firing), np.where(known, ends, found.after))
+    return latest(found.firing + passed, found.after + later)
 
 
 def _unhurried(design: Design, edge: Edge, unit: Unit, pixels: Ints) -> Ints:
@@ -176,12 +170,3 @@ def latest(firing: Ints, after: Ints) -> Admission:
     """Of each line the admission by the last firing, of several by one the longest after."""
     last = firing.max(axis=1, keepdims=True)
     return Admission(last[:, 0], np.where(firing == last, after, ALWAYS).max(axis=1))
-
-
-def _latest_and_longest(found: Admission, interval: int) -> tuple[Admission, Admission]:
-    """Of each line the admission by the last firing, and the longest of those that take longer at `interval` each."""
-    last = latest(*found)
-    longer = found.after - last.after[:, None] - (last.firing[:, None] - found.firing) * interval
-    most = np.arange(len(longer)), longer.argmax(axis=1)
-    is_longer = longer[most] > 0
-    return last, Admission(np.where(is_longer, found.firing[most], ALWAYS), np.where(is_longer, found.after[most], 0))
