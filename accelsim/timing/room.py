@@ -16,6 +16,7 @@ from accelsim.timing.kernels.pipeline import ALWAYS
 from accelsim.timing.leads import lead_of_pixel
 from accelsim.timing.reads import given_channels, reach_of, readers_of
 from accelsim.timing.taking import Admission, Unit, groups_of, has_window, leaves_whole, unit_of
+from accelsim.units import ceil_div
 
 Ints = NDArray[np.int64]
 
@@ -42,32 +43,48 @@ def into_room(design: Design, edge: Edge, unit: Unit, elements: int, pixels: Int
             found = Admission(firing, 1 - _left_to_join(design, edge, unit)[word])
     elif not unit.held:
         since = pixels[:, None] - reach_of(design, edge)[1][firing] - frames * edge.tensor.pixels
-        ends = np.minimum(word + 1 - unit.stage.interval_cycles, _unhurried(design, edge, unit, since) - later)
         known = (since > 0) & (word >= _words_ahead(design, unit))
-        found = Admission(np.where(known, firing, found.firing), np.where(known, ends, found.after))
+        ended = _taken_before_end(design, edge, unit, word, since, later)
+        found = Admission(np.where(known, firing, found.firing), np.where(known, -ended, found.after))
     return latest(found.firing + passed, found.after + later)
 
 
-def _unhurried(design: Design, edge: Edge, unit: Unit, pixels: Ints) -> Ints:
-    """Cycles from a firing's end to the end of what comes `pixels` after it needed, if no room is waited for.
+def _taken_before_end(design: Design, edge: Edge, unit: Unit, word: Ints, since: Ints, later: Ints) -> Ints:
+    """Cycles before a firing's end at which a word of it has been taken.
 
-    A firing that waits for room of its own takes a word a cycle up to its end, but one that waits for words has taken
-    each when it came: its end must not hold up a producer that goes on as fast as it can.
+    A firing that waits for room of its own takes a word a cycle up to its end. One that waits for words has taken each
+    when it came, no earlier than as slowly as they are given, and must not hold up a producer that goes on as fast as
+    it can: `later` after the word, the pixel ends that comes `since` pixels after the last that the firing needs.
     """
     producer = design.stage_by_name[edge.producer]
     arrival = delay_cycles(design, edge) + (producer.latency_cycles if producer.unroll is not None else 0)
     busy = unit.stage.interval_cycles - lead_of_pixel(design, edge, unit.stage)
-    cycles: Ints = pixels * producer.interval_cycles - arrival - busy
-    return cycles
+    unhurried = since * producer.interval_cycles - arrival - busy - later
+    words = unit.length - 1 - word
+    slowest = words * ceil_div(producer.interval_cycles, unit.fold)
+    before: Ints = np.minimum(np.maximum(words, -unhurried), slowest)
+    return before
 
 
 def _words_ahead(design: Design, unit: Unit) -> int:
-    """Words of its next pixel that what only moves words takes while it waits for a window: those of no whole pixel."""
-    stage = unit.stage
+    """Words of its next pixel that what only moves words takes while it waits: those of no whole pixel behind it."""
+    return _elements_ahead(design, unit.stage) * unit.fold // unit.stage.tensor.channels
+
+
+def _elements_ahead(design: Design, stage: Stage) -> int:
+    """Elements of a stage's next pixel that there is room for while a window behind it, which takes whole ones, waits.
+
+    0 for a matrix unit.
+    """
     if stage.unroll is not None:
         return 0
-    ahead = [part_of_pixel(design, edge) for edge in design.edges_from[stage.name]]
-    return max(ahead, default=0) * given_channels(stage) * unit.fold // stage.tensor.channels
+    ahead = 0
+    for edge in design.edges_from[stage.name]:
+        reader = design.stage_by_name[edge.consumer]
+        if reader.unroll is None or has_window(reader.group.node.layer):
+            room = (edge.capacity or 0) * given_channels(stage)
+            ahead = max(ahead, room + _elements_ahead(design, reader))
+    return ahead % stage.tensor.channels
 
 
 def part_of_pixel(design: Design, edge: Edge) -> int:
