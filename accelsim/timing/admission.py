@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import NotModelled
-from accelsim.hardware.streaming import WindowBlock
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.network.layers import Convolution, Pad
 from accelsim.network.reach import Granularity
@@ -27,7 +26,17 @@ from accelsim.timing.forks import needed_through, registers_of, turns_of, undeci
 from accelsim.timing.kernels.pipeline import ALWAYS
 from accelsim.timing.reads import blocks_of, given_channels, reach_of
 from accelsim.timing.room import into_room, latest, oldest_held, part_of_pixel
-from accelsim.timing.taking import Admission, Unit, hands_on_words, has_window, is_block, leaves_whole, unit_of
+from accelsim.timing.taking import (
+    Admission,
+    Unit,
+    hands_on_words,
+    has_window,
+    is_block,
+    leaves_whole,
+    tap_offsets,
+    unit_of,
+    window_pixels,
+)
 from accelsim.units import ceil_div
 
 Ints = NDArray[np.int64]
@@ -247,7 +256,7 @@ def _into_window(design: Design, edge: Edge, unit: Unit, layer: Convolution, pix
         firing, after = unit.sent(window, np.full(pixels.size, unit.fold - 1))
         after = after + unit.fold - 1
     else:
-        overwritten = pixels - _window_pixels(layer, edge, blocks_of(design).window)
+        overwritten = pixels - window_pixels(layer, edge, blocks_of(design).window)
         window = np.searchsorted(first, overwritten, side="right") - 1
         words = _words_sent(layer, edge, unit, overwritten - first[window])
         firing, after = unit.sent(window, words - 1)
@@ -257,27 +266,9 @@ def _into_window(design: Design, edge: Edge, unit: Unit, layer: Convolution, pix
     return Admission(firing, after)
 
 
-def _window_pixels(layer: Convolution, edge: Edge, block: WindowBlock) -> int:
-    """Pixels that a window made tap by tap has room for."""
-    offsets, taps = _tap_offsets(layer, edge), prod(layer.kernel)
-    across = layer.stride[-1] - 1
-    below = (layer.stride[-2] - 1) * edge.tensor.row_pixels if len(layer.stride) > 1 else 0
-    beside = max(0, across - taps) + max(0, below - taps) if block.stride_room else 0
-    return int(offsets[-1]) + 1 + beside
-
-
-def _tap_offsets(layer: Convolution, edge: Edge) -> Ints:
-    """Pixels from a window's first tap to each of them, in raster order."""
-    offsets, step = np.zeros(1, np.int64), 1
-    for size, kernel, dilation in zip(edge.tensor.spatial[::-1], layer.kernel[::-1], layer.dilation[::-1], strict=True):
-        offsets = np.add.outer(np.arange(kernel) * dilation * step, offsets).ravel()
-        step *= size
-    return offsets
-
-
 def _words_sent(layer: Convolution, edge: Edge, unit: Unit, behind: Ints) -> Ints:
     """Words of a window that are sent when a pixel so far behind its first tap is done with."""
-    taps = np.searchsorted(_tap_offsets(layer, edge), behind, side="right")
+    taps = np.searchsorted(tap_offsets(layer, edge), behind, side="right")
     if layer.groups > 1 and unit.fold > 1:
         return (unit.fold - 1) * prod(layer.kernel) + taps
     return taps * unit.fold

@@ -6,6 +6,8 @@ What a matrix unit has under way is room too: results in its pipeline, which sta
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,8 +16,8 @@ from accelsim.network.layers import Convolution
 from accelsim.timing.forks import delay_cycles, needed_through
 from accelsim.timing.kernels.pipeline import ALWAYS
 from accelsim.timing.leads import lead_of_pixel
-from accelsim.timing.reads import given_channels, reach_of, readers_of
-from accelsim.timing.taking import Admission, Unit, groups_of, has_window, leaves_whole, unit_of
+from accelsim.timing.reads import blocks_of, given_channels, reach_of, readers_of
+from accelsim.timing.taking import Admission, Unit, groups_of, has_window, leaves_whole, unit_of, window_pixels
 from accelsim.units import ceil_div
 
 Ints = NDArray[np.int64]
@@ -44,26 +46,45 @@ def into_room(design: Design, edge: Edge, unit: Unit, elements: int, pixels: Int
     elif not unit.held:
         since = pixels[:, None] - reach_of(design, edge)[1][firing] - frames * edge.tensor.pixels
         known = (since > 0) & (word >= _words_ahead(design, unit))
-        ended = _taken_before_end(design, edge, unit, word, since, later)
+        ended = _taken_before_end(design, edge, unit, firing, word, since, later)
         found = Admission(np.where(known, firing, found.firing), np.where(known, -ended, found.after))
     return latest(found.firing + passed, found.after + later)
 
 
-def _taken_before_end(design: Design, edge: Edge, unit: Unit, word: Ints, since: Ints, later: Ints) -> Ints:
+def _taken_before_end(
+    design: Design, edge: Edge, unit: Unit, firing: Ints, word: Ints, since: Ints, later: Ints
+) -> Ints:
     """Cycles before a firing's end at which a word of it has been taken.
 
-    A firing that waits for room of its own takes a word a cycle up to its end. One that waits for words has taken each
-    when it came, no earlier than as slowly as they are given, and must not hold up a producer that goes on as fast as
-    it can: `later` after the word, the pixel ends that comes `since` pixels after the last that the firing needs.
+    A firing that waits for room of its own takes its words as it finds room, up to its end. One that waits for words
+    has taken each when it came, no earlier than as slowly as they are given, and must not hold up a producer that goes
+    on as fast as it can: `later` after the word, the pixel ends that comes `since` pixels after the last that the
+    firing needs.
     """
     producer = design.stage_by_name[edge.producer]
     arrival = delay_cycles(design, edge) + (producer.latency_cycles if producer.unroll is not None else 0)
     busy = unit.stage.interval_cycles - lead_of_pixel(design, edge, unit.stage)
     unhurried = since * producer.interval_cycles - arrival - busy - later
-    words = unit.length - 1 - word
-    slowest = words * ceil_div(producer.interval_cycles, unit.fold)
-    before: Ints = np.minimum(np.maximum(words, -unhurried), slowest)
+    words, room = unit.length - 1 - word, _cycles_of_room(design, unit.stage)[firing]
+    slowest = words * np.maximum(room, ceil_div(producer.interval_cycles, unit.fold))
+    before: Ints = np.minimum(np.maximum(words * room, -unhurried), slowest)
     return before
+
+
+def _cycles_of_room(design: Design, stage: Stage) -> Ints:
+    """For each firing the cycles in which room for a word is made.
+
+    A depthwise window tap by tap, once it is full, is done with one group of channels after the other.
+    """
+    cycles = np.ones(stage.fired.pixels, np.int64)
+    for edge in design.edges_from[stage.name] if stage.unroll is None else ():
+        reader = design.stage_by_name[edge.consumer]
+        layer = reader.group.node.layer
+        if not isinstance(layer, Convolution) or not has_window(layer):
+            continue
+        if layer.groups > 1 and not leaves_whole(reader, layer):
+            cycles[window_pixels(layer, edge, blocks_of(design).window) :] = prod(layer.kernel)
+    return cycles
 
 
 def _words_ahead(design: Design, unit: Unit) -> int:

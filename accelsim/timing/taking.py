@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware.engine import SpatialEngine
+from accelsim.hardware.streaming import WindowBlock
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.network.layers import Activation, BatchNorm, Combine, Convolution, Dense, Pad, PRelu
 from accelsim.timing.reads import blocks_of, given_channels
@@ -111,3 +112,21 @@ def groups_of(stage: Stage, fold: int) -> int:
     channels, given = stage.tensor.channels, given_channels(stage)
     taken = max(1, channels // fold)
     return max(1, channels // (given if given % taken == 0 or taken % given == 0 else lcm(given, taken)))
+
+
+def window_pixels(layer: Convolution, edge: Edge, block: WindowBlock) -> int:
+    """Pixels that a window made tap by tap has room for."""
+    offsets, taps = tap_offsets(layer, edge), prod(layer.kernel)
+    across = layer.stride[-1] - 1
+    below = (layer.stride[-2] - 1) * edge.tensor.row_pixels if len(layer.stride) > 1 else 0
+    beside = max(0, across - taps) + max(0, below - taps) if block.stride_room else 0
+    return int(offsets[-1]) + 1 + beside
+
+
+def tap_offsets(layer: Convolution, edge: Edge) -> Ints:
+    """Pixels from a window's first tap to each of them, in raster order."""
+    offsets, step = np.zeros(1, np.int64), 1
+    for size, kernel, dilation in zip(edge.tensor.spatial[::-1], layer.kernel[::-1], layer.dilation[::-1], strict=True):
+        offsets = np.add.outer(np.arange(kernel) * dilation * step, offsets).ravel()
+        step *= size
+    return offsets
