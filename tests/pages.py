@@ -36,3 +36,10 @@ def section(title: str) -> str:
     begin = TEXT.index(f"\n## {title}\n")
     end = TEXT.find("\n## ", begin + 1)
     return TEXT[begin:end]
+
+
+def cells(*begins: str) -> list[str]:
+    """The cells of the table row that begins with these."""
+    start = "| " + " | ".join(begins) + " |"
+    row = next(row for row in TEXT.splitlines() if row.startswith(start))
+    return [cell.strip() for cell in row.split("|")[1 + len(begins) : -1]]

@@ -11,7 +11,7 @@ from numbers import Integral
 from typing import get_args
 
 from accelsim.hardware.accelerator import Accelerator
-from accelsim.mapping.mapping import MOST_CYCLES, Mapping
+from accelsim.mapping.mapping import MEASURED_CYCLES, MOST_CYCLES, Mapping
 from accelsim.mapping.roles import Link
 from accelsim.mapping.segments.segment import Halo, Segment, Weights
 from accelsim.mapping.stages import Group
@@ -76,9 +76,10 @@ def _measured_problems(net: Network, groups: Sequence[Group], edges: Collection[
         if name not in stages and name not in edges
     ]
     return problems + [
-        f"{_place(mapping, 'measured', name)}: '{name}' is an edge and has no interval_cycles; give its latency_cycles"
+        f"{_place(mapping, 'measured', name)}: '{name}' is an edge and has no {figure}; give its latency_cycles"
         for name, measured in mapping.measured.items()
-        if name not in stages and name in edges and measured.interval_cycles is not None
+        for figure in ("interval_cycles", "pipeline_cycles", "gap_cycles")
+        if name not in stages and name in edges and getattr(measured, figure) is not None
     ]
 
 
@@ -114,15 +115,17 @@ def _ambiguous(names: ReadOnly[Link, str]) -> list[str]:
 
 
 def cycle_problems(mapping: Mapping) -> list[str]:
-    figures: list[tuple[tuple[str | int, ...], int | None, int]] = []
-    figures += [(("interval_cycles",), mapping.interval_cycles, 1)]
+    figures: list[tuple[tuple[str | int, ...], int | None, int, int]] = []
+    figures += [(("interval_cycles",), mapping.interval_cycles, 1, MOST_CYCLES)]
     for name, measured in mapping.measured.items():
-        figures += [(mapping.path_of("measured", name, "interval_cycles"), measured.interval_cycles, 1)]
-        figures += [(mapping.path_of("measured", name, "latency_cycles"), measured.latency_cycles, 0)]
+        figures += [
+            (mapping.path_of("measured", name, figure), getattr(measured, figure), least, most)
+            for figure, (least, most) in MEASURED_CYCLES.items()
+        ]
     return [
-        f"{mapping.where(*path)}: {dotted_name(path)} = {value} is not a whole number from {least} to {MOST_CYCLES:,}"
-        for path, value, least in figures
-        if value is not None and not (isinstance(value, Integral) and least <= value <= MOST_CYCLES)
+        f"{mapping.where(*path)}: {dotted_name(path)} = {value} is not a whole number from {least} to {most:,}"
+        for path, value, least, most in figures
+        if value is not None and not (isinstance(value, Integral) and least <= value <= most)
     ]
 
 

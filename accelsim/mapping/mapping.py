@@ -21,11 +21,24 @@ Granularity = Literal["row", "pixel", "word"]
 
 #: Longest interval or latency: thousands of frames of it still are exact in 64 bits.
 MOST_CYCLES = 2**40
+#: Least and most of what is measured.
+MEASURED_CYCLES: MappingProxyType[str, tuple[int, int]] = MappingProxyType(
+    {
+        "interval_cycles": (1, MOST_CYCLES),
+        "latency_cycles": (0, MOST_CYCLES),
+        "pipeline_cycles": (0, 2**16),
+        "gap_cycles": (0, MOST_CYCLES),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """Numbers that replace the model's for one stage: cycles a firing of a pixel, and pipeline latency.
+
+    Of the latency of a matrix unit, `pipeline_cycles` are those for which a result is in what stands still while
+    results wait at its end. In `gap_cycles` between frames a stage takes nothing. Both are looked at where streaming
+    blocks hand on words.
 
     Where a layer's unrolling takes several pixels of a row together, these share one interval. Of an edge it is the
     latency of what stands on it, which only its consumer sees.
@@ -33,6 +46,8 @@ class Measured:
 
     interval_cycles: int | None = None
     latency_cycles: int | None = None
+    pipeline_cycles: int | None = None
+    gap_cycles: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +119,18 @@ class _MeasuredEntry(BaseModel):
     )
     latency_cycles: int | None = Field(
         None, ge=0, le=MOST_CYCLES, description="cycles from the last input of a firing to its output, likewise"
+    )
+    pipeline_cycles: int | None = Field(
+        None,
+        ge=0,
+        le=MEASURED_CYCLES["pipeline_cycles"][1],
+        description="those of a matrix unit's latency for which a result is in what stands still while results wait",
+    )
+    gap_cycles: int | None = Field(
+        None,
+        ge=0,
+        le=MOST_CYCLES,
+        description="cycles between frames in which a streaming block takes nothing",
     )
 
 

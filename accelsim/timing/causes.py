@@ -143,6 +143,9 @@ class Causes:
         if p.apart[edge] > 0:
             slot = self._last(self.frame - 1, p.first_firing[reader + 1] - 1)
             found.append(np.where(made >= 0, slot - p.latency[reader] - p.first_offset[reader], NEVER))
+        if p.gap[edge] > 0:
+            ended = self._last(self.frame - 1, p.first_firing[stage + 1] - 1) - p.latency[stage] + p.gap[edge]
+            found.append(np.where((np.arange(p.firings[stage]) == 0) & (ended > 0), ended, NEVER))
         if p.admit_at[edge] >= 0:
             found.append(self._admitted(stage, edge, p.admit_at, p.admit, p.admit_after))
         if p.capacity[edge] > 0:

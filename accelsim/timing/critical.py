@@ -191,6 +191,7 @@ class _Times:
             or self._slot_of(event, start)
             or self._held_back(event, start, self.p.admit_at, self.p.admit, self.p.admit_after)
             or self._left_by(event, start)
+            or self._after_gap(event, start)
             or self._own_previous(event, start)
         )
 
@@ -218,6 +219,16 @@ class _Times:
             if self.end(reader, -1, event.frame - 1) - int(self.p.first_offset[reader]) == start:
                 before = _Event(reader, int(self.p.firings[reader]) - 1, event.frame - 1, True)
                 return _Link(before, edge, "the frame before to leave")
+        return None
+
+    def _after_gap(self, event: _Event, start: int) -> _Link | None:
+        """The stage's own last firing, where what reads it ends a frame before it takes the next one."""
+        stage, n, frame, _ = event
+        before = _Event(stage, int(self.p.firings[stage]) - 1, frame - 1, True)
+        for edge in self.p.out_edges[self.p.out_start[stage] : self.p.out_start[stage + 1]]:
+            gap = int(self.p.gap[edge])
+            if gap and n == 0 and self.of(before) + gap == start:
+                return _Link(before, int(edge), "the frame before to leave")
         return None
 
     def _apart(self, stage: int) -> Iterator[tuple[int, int]]:

@@ -21,13 +21,13 @@ from accelsim.timing.admission import (
     Gate,
     admission,
     check_rows,
-    early_cycles,
-    hands_on_words,
-    lead_cycles,
+    gap_cycles,
     pixel_cycles,
 )
 from accelsim.timing.forks import delay_cycles
 from accelsim.timing.kernels.pipeline import Pipeline
+from accelsim.timing.leads import early_cycles, lead_cycles
+from accelsim.timing.taking import hands_on_words
 from accelsim.units import ceil_div
 
 Ints = NDArray[np.int64]
@@ -118,6 +118,7 @@ def lower(design: Design, granularity: Granularity, source: str) -> Pipeline:
         lead=lead - delay,
         capacity=np.array([0 if in_words else edge.capacity or 0 for edge in edges], np.int64),
         apart=np.array([_stays_apart(design, edge) for edge in edges], np.int64),
+        gap=np.array([gap_cycles(design, edge) for edge in edges], np.int64),
         admit_at=admit_at,
         admit=admit,
         admit_after=admit_after,

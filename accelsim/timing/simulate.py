@@ -365,17 +365,22 @@ def contended(p: Pipeline) -> Ints:
 def _frames_back(p: Pipeline, tokens: Ints) -> int:
     """Frames before its own that a token's coming can hang on."""
     by_capacity = int((p.capacity // tokens).max(initial=0)) + 1 if p.capacity.any() or p.apart.any() else 0
-    ends = np.append(p.admit_at[p.admit_at >= 0], p.admit.size)
-    readers = p.consumer[p.admit_at >= 0]
-    by_table = 0
-    for k, reader in enumerate(readers):
-        table = p.admit[ends[k] : ends[k + 1]]
-        by_table = max(by_table, -int(table[table != ALWAYS].min(initial=0) // p.firings[reader]))
-    return max(by_capacity, by_table)
+    return max(by_capacity, int(_frames_by_table(p).max(initial=0)))
+
+
+def _frames_by_table(p: Pipeline) -> Ints:
+    """The same by the firings that let tokens in, int64[edges]."""
+    frames = np.zeros(p.producer.size, np.int64)
+    for at, tables in ((p.admit_at, p.admit), (p.close_at, p.close)):
+        for edge in np.flatnonzero(at >= 0):
+            table = tables[at[edge] : at[edge] + p.tokens[p.producer[edge]]]
+            earliest = table[table != ALWAYS].min(initial=0) // p.firings[p.consumer[edge]]
+            frames[edge] = max(frames[edge], -int(earliest))
+    return frames
 
 
 def _too_deep(design: Design, pipeline: Pipeline, tokens: Ints) -> str:
-    frames = pipeline.capacity // tokens
+    frames = np.maximum(pipeline.capacity // tokens, _frames_by_table(pipeline))
     edge = design.edges[int(frames.argmax())]
     return (
         f"capacity of '{edge.name}' = {edge.capacity:,} holds {int(frames.max()):,} frames, more than can be followed; "

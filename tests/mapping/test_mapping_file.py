@@ -58,7 +58,15 @@ entries = {
     "unroll": st.dictionaries(layer_names, st.builds(Unroll, counts, counts, counts, counts), max_size=4),
     "capacities": st.dictionaries(layer_names, counts, max_size=4),
     "measured": st.dictionaries(
-        layer_names, st.builds(Measured, st.none() | counts, st.none() | st.integers(0, 2**40)), max_size=3
+        layer_names,
+        st.builds(
+            Measured,
+            st.none() | counts,
+            st.none() | st.integers(0, 2**40),
+            st.none() | st.integers(0, 2**16),
+            st.none() | st.integers(0, 2**40),
+        ),
+        max_size=3,
     ),
 }
 mappings = st.builds(
@@ -133,6 +141,9 @@ def problems(path):
         ("    a: {inputs: 4, outputs: 2}", "    {}", "m.yaml:4: no unrolling for a"),
         ("outputs: 2}", "outputs: 2}\n    relu: {}", "m.yaml:6: 'relu' is no layer of net with multiplications"),
         ("latency_cycles: 7", "latency_cycles: -1", "m.yaml:7: segments[0].measured.y.latency_cycles = -1: "),
+        ("latency_cycles: 7", "pipeline_cycles: 65537", "m.yaml:7: segments[0].measured.y.pipeline_cycles = 65537: "),
+        ("latency_cycles: 7", "gap_cycles: -1", "m.yaml:7: segments[0].measured.y.gap_cycles = -1: "),
+        ("y: {latency", "a -> y: {gap_cycles: 2, latency", "m.yaml:7: 'a -> y' is an edge and has no gap_cycles"),
         ("y: {latency", "w: {latency", "m.yaml:7: 'w' is no stage of net, and no edge"),
         ("y: {latency", "a -> y: {interval_cycles: 2, latency", "m.yaml:7: 'a -> y' is an edge and has no interval_"),
         ("a -> mean: 2", "a -> mean: many", 'm.yaml:9: segments[0].buffers.a -> mean = "many": Input should be'),

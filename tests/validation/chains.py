@@ -21,7 +21,7 @@ import numpy as np
 from accelsim.errors import NotModelled
 from accelsim.hardware.accelerator import load_accelerator
 from accelsim.units import divisors
-from accelsim.validation.rtl.outcome import ByTokens, ByWords
+from accelsim.validation.rtl.outcome import ByTokens, ByWords, Outcome
 from accelsim.validation.rtl.specs import Spec, read_specs
 
 MACHINE = load_accelerator("fpga-stream")
@@ -237,13 +237,19 @@ def unseen(kind: str, count: int) -> dict[str, Spec]:
 
 
 @lru_cache
+def truths(kind: str, count: int) -> dict[str, Outcome]:
+    """What becomes of them word by word."""
+    by_words = ByWords(MACHINE.blocks)
+    return {key: by_words(spec.chain, spec.frames) for key, spec in unseen(kind, count).items()}
+
+
+@lru_cache
 def scored(kind: str, count: int, granularity: str) -> Scored:
     """Random specs by rows or pixels against words."""
-    by_words = ByWords(MACHINE.blocks)
     by_tokens = ByTokens(MACHINE, MACHINE.blocks, granularity)
     keys, errors, wrong, refused, deadlocks = [], [], [], {}, 0
     for spec in unseen(kind, count).values():
-        truth = by_words(spec.chain, spec.frames)
+        truth = truths(kind, count)[spec.key]
         deadlocks += truth.deadlock
         try:
             found = by_tokens(spec.chain, spec.frames)

@@ -7,6 +7,7 @@ token's first and last element, firing n of a stage obeys
     s(n) >= F(need) + head - lead, or L(need) - lead if head < 0    on every input edge
     s(n) >= max(e(freeing firing), L)               of the token `capacity` before, on every bounded output edge
     s(n) >= e(last of the frame before) - interval of a pixel    of the reader, on an output edge of frames apart
+    s(0) >= e(last of the frame before) + gap       its own, on an output edge whose reader ends a frame before the next
     s(n) >= e(admit) + admit_after                  of the reader, on an output edge that lets tokens in by table
     s(n) >= offer_first(n)                          at a source that is paced
     e(n) = max(s(n) + interval, L(need) + tail, e(close) + close_after, offer_last(n) + first_offset)
@@ -76,6 +77,7 @@ class Pipeline(NamedTuple):
     lead: Ints  # [edges] cycles for which a firing can be at work before what it needs has come
     capacity: Ints  # [edges] tokens, 0 for unbounded
     apart: Ints  # [edges] 1 where a frame only enters when the last window of the one before is begun
+    gap: Ints  # [edges] cycles between frames in which nothing is taken
     admit_at: Ints  # [edges] into `admit` and `admit_after`, -1 for none
     admit: Tables  # the consumer's firing on whose end a token's coming hangs, from the frame before if < 0, or ALWAYS
     admit_after: Tables  # cycles from that end on, negative for before
@@ -254,6 +256,8 @@ def run(p: Pipeline, state: State, through: int, most: int, kept: int, pace: int
                             slot -= p.first_offset[reader]
                             if slot > start:
                                 start, cause, edge_to_blame = slot, SPACE, edge
+                        if p.gap[edge] > 0 and n == 0 and frame > 0 and free + p.gap[edge] > start:
+                            start, cause, edge_to_blame = free + p.gap[edge], SPACE, edge
                         if p.admit_at[edge] >= 0 and p.admit[p.admit_at[edge] + made] != ALWAYS:
                             reader = p.consumer[edge]
                             admitting = np.int64(p.admit[p.admit_at[edge] + made])
@@ -456,6 +460,10 @@ def frames_until_change(p: Pipeline, state: State, frame: int, pace: int, first_
                     reader, row = p.consumer[edge], (frame - 1) % last.shape[0]
                     ended = p.first_firing[reader + 1] - 1
                     free = last[row, ended] - p.latency[reader] - p.first_offset[reader]
+                    least = _sooner(least, start - free, last_rate[ended] - first_rate[k])
+                if p.gap[edge] > 0 and n == 0 and frame > 0:
+                    ended = p.first_firing[stage + 1] - 1
+                    free = last[(frame - 1) % last.shape[0], ended] - p.latency[stage] + p.gap[edge]
                     least = _sooner(least, start - free, last_rate[ended] - first_rate[k])
                 if made >= 0 and p.admit_at[edge] >= 0 and p.admit[p.admit_at[edge] + made] != ALWAYS:
                     reader = p.consumer[edge]

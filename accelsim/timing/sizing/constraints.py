@@ -118,6 +118,10 @@ def _waits_for_reader(p: Pipeline, pace: int, edge: int) -> Iterator[_Waits]:
     if p.apart[edge] > 0:
         last = p.first_firing[reader + 1 : reader + 2] - 1
         yield _Waits(_end(last), _start(_making(p, maker)[:1]), -int(p.first_offset[reader]) - pace)
+    if p.gap[edge] > 0:
+        own = slice(p.first_firing[maker], p.first_firing[maker + 1])
+        firings_of = np.arange(own.start, own.stop)
+        yield _Waits(_end(firings_of[-1:]), _start(firings_of[:1]), int(p.gap[edge]) - pace)
     gates = ((p.admit_at, p.admit, p.admit_after, _start), (p.close_at, p.close, p.close_after, _end))
     for begins, tables, cycles, node in gates:
         begin, tokens, firings = int(begins[edge]), int(p.tokens[maker]), int(p.firings[reader])

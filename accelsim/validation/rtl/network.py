@@ -2,7 +2,8 @@
 
 By rows and pixels a window's intake, which is what padding gives, is a stage of its own: every pixel of it takes as
 many cycles as it has words, padding included. Queues are counted in words, and what the blocks' own registers hold
-is room too. Nothing but the blocks' parameters and the library's constants goes into it.
+is room too, but for the pipelines of matrix units, which are given by their cycles. Nothing but the blocks' parameters
+and the library's constants goes into it.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from accelsim.timing.words.chain import Chain, Placed
 
 #: Words that wait at padding while it sends others.
 PADDING_WORDS = 1
-#: Cycles through a window of one pixel.
-PASSING_CYCLES = 1
+#: Cycles through a window of one pixel, and those between frames in which it takes nothing.
+PASSING_CYCLES, PASSING_GAP_CYCLES = 1, 1
 #: Words that are read of a buffer that repeats vectors and not yet multiplied.
 REPLAY_WORDS = 1
 #: Cycles through a width converter.
@@ -126,14 +127,14 @@ def _ended(made: _Raising, last: _Held) -> _Held:
             raise NotModelled("its last blocks are no layer")
         return last
     last = _windows_alone(made, "windows", last)
-    return _handed_on(made, "end", last) if last.node == "image" else last
+    return _handed_on(made, "end", last) if last.node == "image" or last.delay else last
 
 
-def _handed_on(made: _Raising, name: str, held: _Held) -> _Held:
+def _handed_on(made: _Raising, name: str, held: _Held, latency: int = 0) -> _Held:
     """A stage that gives what it takes, a word a cycle."""
     _queue(made, held, name, 0)
     layer = Pad(((0, 0),) * len(held.shape))
-    return _add(made, name, layer, (held.node,), held.shape, held.channels, held.width, held.fold)
+    return _add(made, name, layer, (held.node,), held.shape, held.channels, held.width, held.fold, latency)
 
 
 def _entering(chain: Chain, source: str) -> tuple[tuple[int, ...], int, int]:
@@ -250,8 +251,8 @@ def _activated(made: _Raising, placed: Placed, block: Threshold, held: _Held) ->
 
 
 def _later(made: _Raising, held: _Held, cycles: int) -> _Held:
-    """What is on a link so many cycles later: where others take it too, they have it as before."""
-    if held.forked:
+    """What is on a link so many cycles later: on the way, where others take it too or it comes from no matrix unit."""
+    if not made.by_word and (held.forked or made.stage[held.node] not in made.unroll):
         return held._replace(delay=held.delay + cycles)
     stage = made.stage[held.node]
     before = made.measured[stage]
@@ -303,8 +304,9 @@ def _windowed(made: _Raising, placed: Placed, block: Window, held: _Held) -> _He
     """A window, or the register that one of a pixel, all of which it passes on, is."""
     if made.by_word or block.taps > 1 or max(block.stride) > 1:
         return held._replace(window=block)
-    result = _later(made, _handed_on(made, placed.name, held), PASSING_CYCLES)
-    return result._replace(room=result.width)
+    result = _handed_on(made, placed.name, held, PASSING_CYCLES)
+    made.measured[placed.name] = replace(made.measured[placed.name], gap_cycles=PASSING_GAP_CYCLES)
+    return result
 
 
 def _windows_alone(made: _Raising, name: str, held: _Held) -> _Held:
@@ -350,8 +352,9 @@ def _multiplied(made: _Raising, placed: Placed, block: Matrix, held: _Held) -> _
     latency = _latency(made.constants, block)
     made_of = _add(made, placed.name, layer, (held.node,), shape, block.rows, block.pe, None, latency)
     repeated = REPLAY_WORDS if block.output_fold > 1 and not block.per_channel else 0
-    under_way = (block.latency(made.constants) + repeated) // block.input_fold
-    return made_of._replace(room=(made.constants.matrix.output_words + under_way) * block.pe)
+    pipeline = block.latency(made.constants) + repeated
+    made.measured[placed.name] = replace(made.measured[placed.name], pipeline_cycles=pipeline)
+    return made_of._replace(room=made.constants.matrix.output_words * block.pe)
 
 
 def _unrolled(block: Matrix, window: Window | None) -> Unroll:

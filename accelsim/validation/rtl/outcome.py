@@ -156,7 +156,9 @@ def _first_word_end(trace: Trace, name: str, words: int) -> int:
         return stage.latency_cycles + max(firsts)
     if _is_tap_by_tap(stage) and not stage.latency_cycles:
         store_cycles = (trace.design.accelerator.blocks or StreamBlocks()).window.store_cycles
-        return _first_word_end(trace, producers[0], _words(trace, producers[0])) + store_cycles + 1
+        (entering,) = trace.design.edges_to[name]
+        delay = delay_cycles(trace.design, entering)
+        return _first_word_end(trace, producers[0], _words(trace, producers[0])) + delay + store_cycles + 1
     first = int(trace.alone_first[p.first_firing[position]])
     offset = int(p.first_offset[position])
     return first - offset + offset // words
