@@ -1,9 +1,14 @@
-"""Properties are tried on the same examples every time; `--hypothesis-profile=explore` looks for new ones."""
+"""Properties are tried on the same examples every time; `--hypothesis-profile=explore` looks for new ones.
 
-from hypothesis import settings
+However long these take: a busy machine is no fault.
+"""
 
-settings.register_profile("same", derandomize=True, database=None)
-settings.register_profile("explore", max_examples=2000)
+from hypothesis import HealthCheck, settings
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+settings.register_profile("same", UNHURRIED, derandomize=True, database=None)
+settings.register_profile("explore", UNHURRIED, max_examples=2000)
 settings.load_profile("same")
 
 

@@ -58,6 +58,7 @@ def test_peaks_of_one_frame_and_of_the_steady_state(granularity):
     assert steady > 0.9 * NETWORKS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("granularity", ["row", "pixel"])
 def test_bounds_are_the_least_capacities_that_do_not_get_stuck(granularity):
     tight = 0

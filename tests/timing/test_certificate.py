@@ -224,6 +224,7 @@ def residual(depth, unroll):
     return acs.map_network(network("residual", nodes, ["add"]), machine, mapping=mapping)
 
 
+@pytest.mark.slow
 def test_by_words_a_queue_or_a_stage_is_at_fault():
     kinds = {}
     for depth in range(14, 40):
@@ -243,6 +244,7 @@ def test_by_words_a_queue_or_a_stage_is_at_fault():
     assert len(kinds) > 1
 
 
+@pytest.mark.slow
 def test_by_words_what_is_bought_is_what_is_needed():
     shallow, deep = residual(18, Unroll(4, 4, 9)), residual(4096, Unroll(4, 4, 9))
     slow, fast = (schedule_words(design).interval_cycles for design in (shallow, deep))

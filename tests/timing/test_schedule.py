@@ -100,6 +100,7 @@ def test_joint_sizes_on_copied_forks_are_minimal_on_each_edge():
                 schedule(with_capacities(sized, capacities | {name: capacities[name] - 1}), "row", "greedy", frames=1)
 
 
+@pytest.mark.slow
 def test_more_room_is_never_slower(design):
     sized = size_buffers(design)
     intervals = []

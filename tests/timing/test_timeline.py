@@ -37,6 +37,7 @@ def turns():
     return acs.map_network(net, machine, mapping="layer-by-layer")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["free", "sized", "ports"])
 @pytest.mark.parametrize("granularity", ["row", "pixel"])
 def test_a_period_is_what_the_report_says(designs, name, granularity):

@@ -31,6 +31,7 @@ def test_the_least_is_proved_and_a_token_less_deadlocks(design):
             schedule(less, "row", "greedy", frames=1)
 
 
+@pytest.mark.slow
 def test_full_throughput_is_full_near_its_bound_and_a_token_less_is_slower(design):
     sizes = paced_sizes(design, design.bottleneck_cycles)
     assert schedule(sizes.design, "row", "paced").interval_cycles == design.bottleneck_cycles
