@@ -46,13 +46,17 @@ def nearest(kind, real):
     known = magnitudes(kind)
     magnitude = Fraction(float(abs(real))) if abs(real) < inf else known[-1] * 2
     code = min(range(len(known)), key=lambda k: (abs(known[k] - magnitude), k % 2))
-    if code < len(known) - 1:
-        found = float(known[code])
-    elif kind.saturates or kind.specials == "none":
-        found = float(known[-2])
-    else:
-        found = inf if kind.specials == "infinities" else nan
+    found = at_code(kind, known, code)
     return -found if real < 0 else found
+
+
+def at_code(kind, known, code):
+    """What a magnitude whose nearest is that of `code` becomes; the last is beyond the largest."""
+    if code < len(known) - 1:
+        return float(known[code])
+    if kind.saturates or kind.specials == "none":
+        return float(known[-2])
+    return inf if kind.specials == "infinities" else nan
 
 
 def same(made, expected):
@@ -70,8 +74,9 @@ def test_the_nearest_number_is_that_of_all_numbers(kind, reals):
 def test_halves_between_all_numbers_go_to_the_even_code(kind):
     known = magnitudes(kind)
     halves = [float((a + b) / 2) for a, b in pairwise(known)]
-    reals = np.array([*halves, *(-half for half in halves)])
-    assert same(kind.nearest(reals), [nearest(kind, real) for real in reals])
+    even = np.array([at_code(kind, known, code + code % 2) for code in range(len(halves))])
+    assert same(kind.nearest(np.array(halves)), even)
+    assert same(kind.nearest(-np.array(halves)), -even)
 
 
 @settings(deadline=None, max_examples=60)
