@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from accelsim.arithmetic.kernels.blocked import pad
+from accelsim.arithmetic.kernels.parts import in_parts, pad_on
+from accelsim.arithmetic.kernels.team import lent
 from accelsim.arithmetic.kernels.tiles import (
     ADDRESS,
     BYTE,
@@ -70,13 +71,17 @@ def scratch(inputs: int, together: int, lanes: int, threads: int) -> Scratch:
 
 
 class Squares(NamedTuple):
-    """A map (`height`, `width`) of outputs cut into squares, `columns` a row; `together` of them are in the cache."""
+    """A map (`height`, `width`) of outputs in squares, `columns` a row, of which `together` are in the cache.
+
+    `cut` is parts by squares and by blocks of output channels.
+    """
 
     height: int
     width: int
     columns: int
     number: int
     together: int
+    cut: tuple[int, int]
 
 
 def transformed(weights: Values) -> Values:
@@ -207,7 +212,7 @@ def inside(square: Values, out: Values, squares: Squares, top: int, left: int, s
                 out[y * squares.width + x, start + n] = square[corner, n]
 
 
-#: Runs a layer: (padding, room, scratch, squares, weights, out, least, most, zero, threads).
+#: Runs a layer: (board, seats, source, room, scratch, out, padding, squares, weights, limits and zero point).
 Driver = Callable[..., None]
 
 
@@ -279,39 +284,31 @@ def driver(form: Form, whole: bool) -> Driver:
 
     kept_in_cache(run, "winograd", form.instruction, whole)
 
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def do(
+        source: Any, room: Any, padding: Any, operands: Any, seat: Any, x: Any, y: Any, made: Any
+    ) -> Any:
+        inputs, sums, squares, weights, out, limits = operands
+        (by_points, by_blocks), blocks = squares.cut, weights.words.shape[0]
+        first, last = x * squares.number // by_points, (x + 1) * squares.number // by_points
+        if by_blocks == 1 and first < last:
+            begin, end = first // squares.columns, (last - 1) // squares.columns
+            made = pad_on(source, room, padding, 2 * begin, 2 * end + 4, made)
+        run(
+            room, inputs[seat], sums[seat], squares, weights, out, *limits, first, last,
+            y * blocks // by_blocks, (y + 1) * blocks // by_blocks,
+        )  # fmt: skip
+        return made
+
+    share = in_parts(do)
+
     @njit(cache=True, nogil=True)
-    def alone(
-        padding: Any, room: Any, work: Any, squares: Any, weights: Any, out: Any, least: Any, most: Any, zero: Any
-    ) -> None:
-        count, blocks = squares.number, weights.words.shape[0]
-        pad(padding, 0, room.shape[0] * room.shape[1])
-        run(room, work.inputs[0], work.sums[0], squares, weights, out, least, most, zero, 0, count, 0, blocks)
-
-    @njit(cache=True, parallel=True, nogil=True)
-    def parallel(
-        padding: Any, room: Any, work: Any, squares: Any, weights: Any, out: Any, least: Any, most: Any, zero: Any,
-        threads: Any,
-    ) -> None:  # fmt: skip
-        lines, blocks = room.shape[0] * room.shape[1], weights.words.shape[0]
-        for part in prange(threads):
-            pad(padding, part * lines // threads, (part + 1) * lines // threads)
-        by_blocks = squares.number < squares.together * threads and blocks >= threads
-        for part in prange(threads):
-            inputs, sums = work.inputs[part], work.sums[part]
-            if by_blocks:
-                first, last = part * blocks // threads, (part + 1) * blocks // threads
-                run(room, inputs, sums, squares, weights, out, least, most, zero, 0, squares.number, first, last)
-            else:
-                first, last = part * squares.number // threads, (part + 1) * squares.number // threads
-                run(room, inputs, sums, squares, weights, out, least, most, zero, first, last, 0, blocks)
-
     def drive(
-        padding: Any, room: Values, work: Scratch, squares: Squares, weights: Weights, out: Values, least: Any,
-        most: Any, zero: Any, threads: int,
+        words: Any, seats: Any, source: Any, room: Any, work: Any, out: Any, padding: Any, squares: Any, weights: Any,
+        limits: Any,
     ) -> None:  # fmt: skip
-        if threads > 1:
-            parallel(padding, room, work, squares, weights, out, least, most, zero, threads)
-        else:
-            alone(padding, room, work, squares, weights, out, least, most, zero)
+        told = Weights(lent(weights.words), lent(weights.bias), lent(weights.scale))
+        operands = (lent(work.inputs), lent(work.sums), squares, told, lent(out), limits)
+        share(words, seats, source, room, padding, squares.cut, operands)
 
     return drive
