@@ -15,8 +15,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from accelsim.arithmetic.kernels.parts import Padding, in_parts, pad_on
-from accelsim.arithmetic.kernels.team import lent
+from accelsim.arithmetic.kernels.parts import Padding, in_parts, pad, pad_on, pads_of
+from accelsim.arithmetic.kernels.team import close_work, lent, open_work, put_up, taken
 from accelsim.arithmetic.kernels.tiles import DEPTHWISE_ROWS, Form, depthwise_tile_of, kept_in_cache, tile_of
 
 Values = NDArray[Any]
@@ -103,7 +103,7 @@ def driver(form: Form, whole: bool) -> Driver:
                             for k in range(count):
                                 out[point + row, start + k] = spare[row, k]
 
-    return _shared(kept_in_cache(run, "driver", form.instruction, whole), rows_of, four * lanes)
+    return _shared(run, rows_of, four * lanes, "driver", form.instruction, whole)
 
 
 @cache
@@ -145,16 +145,15 @@ def depthwise_driver(forms: tuple[Form, ...], whole: bool) -> Driver:
                 else:
                     narrow_one(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
 
-    return _shared(kept_in_cache(run, "depthwise driver", forms[0].instruction, whole), DEPTHWISE_ROWS, 0)
+    return _shared(run, DEPTHWISE_ROWS, 0, "depthwise driver", forms[0].instruction, whole)
 
 
-def _shared(run: Callable[..., None], rows_of: int, width: int) -> Driver:
+def _shared(run: Callable[..., None], rows_of: int, width: int, *key: Any) -> Driver:
     """A layer in parts; a tile is `rows_of` points, `width` channels at most where they do not fill it."""
+    kept_in_cache(run, *key)
 
     @njit(cache=True, nogil=True, error_model="numpy")
-    def do(
-        source: Any, room: Any, padding: Any, operands: Any, seat: Any, x: Any, y: Any, made: Any
-    ) -> Any:
+    def do(source: Any, room: Any, padding: Any, operands: Any, seat: Any, x: Any, y: Any, made: Any) -> Any:
         at, out, spare, plan = operands
         points, blocks, (by_points, by_blocks) = out.shape[0], plan.blocks.shape[0], plan.cut
         rows = rows_of if points >= rows_of else 1
@@ -168,11 +167,20 @@ def _shared(run: Callable[..., None], rows_of: int, width: int) -> Driver:
         run(at, plan, out, spare[seat], first, last, y * blocks // by_blocks, (y + 1) * blocks // by_blocks)
         return made
 
-    share = in_parts(do)
+    work = in_parts(do, *key)
 
     @njit(cache=True, nogil=True)
-    def drive(words: Any, seats: Any, source: Any, room: Any, out: Any, numbers: Any, arrays: Any) -> None:
+    def alone(source: Any, room: Any, out: Any, numbers: Any, arrays: Any) -> None:
         # Plain tuples cost half as much to hand over as named ones.
+        padding, plan = Padding(*numbers), Plan(*arrays)
+        at = room.ctypes.data if room.size > 0 else source.ctypes.data
+        rows = rows_of if out.shape[0] >= rows_of else 1
+        pad(source, room, padding, 0, room.shape[0] * room.shape[1])
+        spare = np.empty((rows, width), out.dtype)
+        run(at, plan, out, spare, 0, (out.shape[0] + rows - 1) // rows, 0, plan.blocks.shape[0])
+
+    @njit(cache=True, nogil=True)
+    def together(words: Any, seats: Any, source: Any, room: Any, out: Any, numbers: Any, arrays: Any) -> None:
         padding, own = Padding(*numbers), Plan(*arrays)
         plan = Plan(
             lent(own.points), lent(own.segments), lent(own.words), lent(own.blocks), lent(own.bias), lent(own.scale),
@@ -180,8 +188,25 @@ def _shared(run: Callable[..., None], rows_of: int, width: int) -> Driver:
         )  # fmt: skip
         at = room.ctypes.data if room.size > 0 else source.ctypes.data
         spare = np.empty((seats, rows_of, width), out.dtype)
-        share(words, seats, source, room, padding, plan.cut, (at, lent(out), lent(spare), plan))
+        pads = pads_of(room, seats, plan.cut)
+        told = (lent(source), lent(room), padding, pads, plan.cut, (at, lent(out), lent(spare), plan))
+        board = taken(words)
+        if board:
+            put_up(board, work, told)
+            open_work(board, seats, (pads, plan.cut[0] * plan.cut[1]))
+        work(board, np.int64(0), told)
+        if board:
+            close_work(board)
         # Named last, so that it stays until here.
         spare[:1] = 0
+
+    def drive(
+        words: Values, seats: int, source: Values, room: Values, out: Values, padding: tuple[Any, ...],
+        plan: tuple[Any, ...],
+    ) -> None:  # fmt: skip
+        if seats > 1:
+            together(words, seats, source, room, out, padding, plan)
+        else:
+            alone(source, room, out, padding, plan)
 
     return drive

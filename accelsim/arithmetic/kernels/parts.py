@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from numba import njit
 import numpy as np
+from numba import njit
 
-from accelsim.arithmetic.kernels.team import close_work, lent, next_part, open_work, part_done, put_up, take, wait_for
+from accelsim.arithmetic.kernels.team import next_part, wait_for
+from accelsim.arithmetic.kernels.tiles import kept, kept_in_cache
 
 #: Parts of a padded copy that each thread makes where every part of the layer needs all of it.
 PADS = 2
@@ -30,6 +31,7 @@ class Padding(NamedTuple):
     repeats: int
 
 
+@kept
 @njit(cache=True, nogil=True)
 def pad(source: Any, room: Any, padding: Any, first: Any, last: Any) -> None:
     """Fills lines `first` to `last` of the room (D, H, W, C), counted over depth and height, with values (d, h, w, c)."""
@@ -60,6 +62,7 @@ def pad(source: Any, room: Any, padding: Any, first: Any, last: Any) -> None:
                     middle[x * stored + k * repeats + copy] = value
 
 
+@kept
 @njit(cache=True, nogil=True)
 def pad_on(source: Any, room: Any, padding: Any, first: Any, last: Any, made: Any) -> Any:
     """Fills lines `first` to `last` but those before `made`, where the lines filled just before ended; where these do.
@@ -70,44 +73,36 @@ def pad_on(source: Any, room: Any, padding: Any, first: Any, last: Any, made: An
     return last
 
 
-def in_parts(do: Callable[..., Any]) -> Callable[..., None]:
-    """What does all parts of a layer, by the threads of a team: (board, seats, source, room, padding, cut, operands).
+def in_parts(do: Callable[..., Any], *key: Any) -> Callable[..., None]:
+    """Work of a team: all parts of a layer, told (source, room, padding, pads, cut, operands).
 
     `cut` is the number of parts by points and by blocks of output channels. A part is done by do(source, room, padding,
     operands, seat, x, y, made), which pads what it needs and returns where that ended (as `made` of the next), unless
-    there are parts by blocks: then all is padded before. Arrays among the operands are `lent`.
+    all is padded before, in `pads` parts. Arrays among what is told are `lent`; `key` is what the cache on disk knows
+    `do` by. Without a board, one thread does it all.
     """
+    kept_in_cache(do, "do", *key)
 
     @njit(cache=True, nogil=True, error_model="numpy")
     def work(board: Any, seat: Any, told: Any) -> None:
         source, room, padding, pads, cut, operands = told
         lines, parts = room.shape[0] * room.shape[1], cut[0] * cut[1]
-        part = next_part(board, 0, seat, pads)
+        part = next_part(board, 0, seat, pads, -1)
         while part < pads:
             pad(source, room, padding, part * lines // pads, (part + 1) * lines // pads)
-            part_done(board, 0)
-            part = next_part(board, 0, seat, pads)
+            part = next_part(board, 0, seat, pads, part)
         wait_for(board, 0, pads)
-        part, made = next_part(board, 1, seat, parts), 0
+        made = np.int64(0)
+        part = next_part(board, 1, seat, parts, -1)
         while part < parts:
             made = do(source, room, padding, operands, seat, part % cut[0], part // cut[0], made)
-            part = next_part(board, 1, seat, parts)
+            part = next_part(board, 1, seat, parts, part)
 
-    @njit(cache=True, nogil=True, error_model="numpy")
-    def run(words: Any, seats: Any, source: Any, room: Any, padding: Any, cut: Any, operands: Any) -> None:
-        board, lines, parts = words.ctypes.data, room.shape[0] * room.shape[1], cut[0] * cut[1]
-        if seats > 1 and take(board):
-            pads = min(lines, PADS * seats) if cut[1] > 1 else 0
-            told = (lent(source), lent(room), padding, pads, cut, operands)
-            put_up(board, work, told)
-            open_work(board, seats, (pads, parts))
-            work(board, 0, told)
-            close_work(board)
-        else:
-            if cut[1] > 1:
-                pad(source, room, padding, 0, lines)
-            made = 0
-            for part in range(parts):
-                made = do(lent(source), lent(room), padding, operands, 0, part % cut[0], part // cut[0], made)
+    return kept_in_cache(work, "work", *key)
 
-    return run
+
+@kept
+@njit(cache=True, nogil=True)
+def pads_of(room: Any, seats: Any, cut: Any) -> Any:
+    """Parts in which a room is padded before any part of a layer is done."""
+    return min(room.shape[0] * room.shape[1], PADS * seats) if cut[1] > 1 else 0

@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from accelsim.arithmetic.kernels.tiles import ADDRESS, pointer
+from accelsim.arithmetic.kernels.tiles import ADDRESS, kept, pointer
 
 #: Bytes from word to word of a board: what processors fetch at once, lines in pairs.
 APART = 128
@@ -36,6 +36,7 @@ def new_board() -> NDArray[np.int64]:
     return np.zeros((AWAKE + MOST_SEATS * APART) // 8, np.int64)
 
 
+@kept
 @intrinsic
 def seen(typing_context: Any, address: Any) -> Any:
     """The word at an address, after all that its writer wrote before."""
@@ -46,6 +47,7 @@ def seen(typing_context: Any, address: Any) -> Any:
     return types.intp(types.intp), generate
 
 
+@kept
 @intrinsic
 def shown(typing_context: Any, address: Any, value: Any) -> Any:
     """Writes a word, after all that was written before."""
@@ -57,6 +59,7 @@ def shown(typing_context: Any, address: Any, value: Any) -> Any:
     return types.void(types.intp, types.intp), generate
 
 
+@kept
 @intrinsic
 def raised(typing_context: Any, address: Any, value: Any) -> Any:
     """What a word was before `value` was added to it."""
@@ -67,6 +70,7 @@ def raised(typing_context: Any, address: Any, value: Any) -> Any:
     return types.intp(types.intp, types.intp), generate
 
 
+@kept
 @intrinsic
 def swapped(typing_context: Any, address: Any, value: Any) -> Any:
     """What a word was before `value` took its place."""
@@ -77,6 +81,7 @@ def swapped(typing_context: Any, address: Any, value: Any) -> Any:
     return types.intp(types.intp, types.intp), generate
 
 
+@kept
 @intrinsic
 def pause(typing_context: Any) -> Any:
     """Leaves the processor's units to others for a moment."""
@@ -89,6 +94,7 @@ def pause(typing_context: Any) -> Any:
     return types.void(), generate
 
 
+@kept
 @intrinsic
 def ticks(typing_context: Any) -> Any:
     """The processor's clock."""
@@ -100,6 +106,7 @@ def ticks(typing_context: Any) -> Any:
     return types.intp(), generate
 
 
+@kept
 @intrinsic
 def lent(typing_context: Any, array: Any) -> Any:
     """The array without its owner, whom the caller knows to stay: threads that count references wait for each other."""
@@ -113,6 +120,7 @@ def lent(typing_context: Any, array: Any) -> Any:
     return array(array), generate
 
 
+@kept
 @intrinsic
 def put_up(typing_context: Any, board: Any, work: Any, operands: Any) -> Any:
     """Writes on the board what calls work(board, seat, operands), with operands where only this caller's frame has them.
@@ -140,6 +148,7 @@ def put_up(typing_context: Any, board: Any, work: Any, operands: Any) -> Any:
     return types.void(types.intp, work, operands), generate
 
 
+@kept
 @intrinsic
 def join_in(typing_context: Any, board: Any, seat: Any) -> Any:
     """Calls what is up on the board."""
@@ -156,9 +165,17 @@ def join_in(typing_context: Any, board: Any, seat: Any) -> Any:
     return types.void(types.intp, types.intp), generate
 
 
+@kept
 @njit(cache=True, nogil=True, error_model="numpy")
-def next_part(board: Any, stage: Any, seat: Any, parts: Any) -> Any:
-    """A part of a stage that nobody has taken, of the seat's own share while there is one; `parts` if there is none."""
+def next_part(board: Any, stage: Any, seat: Any, parts: Any, done: Any) -> Any:
+    """A part of a stage that nobody has taken, of the seat's own share while there is one; `parts` if there is none.
+
+    `done` is the part that the caller was given before, -1 if none. Without a board, parts follow each other.
+    """
+    if board == 0:
+        return done + 1
+    if done >= 0:
+        raised(board + stage * STAGE + DONE, 1)
     seats = seen(board + SEATS)
     for other in range(seats):
         owner = (seat + other) % seats
@@ -171,24 +188,23 @@ def next_part(board: Any, stage: Any, seat: Any, parts: Any) -> Any:
     return parts
 
 
-@njit(cache=True, nogil=True)
-def part_done(board: Any, stage: Any) -> None:
-    raised(board + stage * STAGE + DONE, 1)
-
-
+@kept
 @njit(cache=True, nogil=True)
 def wait_for(board: Any, stage: Any, parts: Any) -> None:
     """Until all parts of a stage are done."""
-    while seen(board + stage * STAGE + DONE) < parts:
+    while board != 0 and seen(board + stage * STAGE + DONE) < parts:
         pause()
 
 
+@kept
 @njit(cache=True, nogil=True)
-def take(board: Any) -> bool:
-    """Whether the board was free; it is the caller's now."""
-    return swapped(board + TAKEN, 1) == 0
+def taken(words: Any) -> Any:
+    """The board, which is the caller's now; 0 where it is another's."""
+    board = np.int64(words.ctypes.data)
+    return board if swapped(board + TAKEN, 1) == 0 else np.int64(0)
 
 
+@kept
 @njit(cache=True, nogil=True, error_model="numpy")
 def open_work(board: Any, seats: Any, stages: Any) -> None:
     """Lets helpers in to what is put up, which has so many parts in each of its stages."""
@@ -200,6 +216,7 @@ def open_work(board: Any, seats: Any, stages: Any) -> None:
     shown(board + UP, raised(board + LAST, 1) + 1)
 
 
+@kept
 @njit(cache=True, nogil=True)
 def close_work(board: Any) -> None:
     """Lets nobody in, waits for those inside and gives the board back."""
@@ -209,6 +226,7 @@ def close_work(board: Any) -> None:
     shown(board + TAKEN, 0)
 
 
+@kept
 @njit(cache=True, nogil=True)
 def help_out(words: Any, seat: Any, patience: Any) -> None:
     """Helps with whatever is put up until nothing was for `patience` ticks, or the team is over."""

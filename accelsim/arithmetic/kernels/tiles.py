@@ -70,6 +70,11 @@ def kept_in_cache(made: Any, *key: Any) -> Any:
     return made
 
 
+def kept(made: Any) -> Any:
+    """The same for functions of a module, by their names, which are found within functions that are made."""
+    return kept_in_cache(made, made.__name__)
+
+
 def pointer(builder: Any, address: Any, kind: Any) -> Any:
     return builder.inttoptr(address, kind.as_pointer())
 

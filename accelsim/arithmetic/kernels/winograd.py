@@ -19,13 +19,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from accelsim.arithmetic.kernels.parts import in_parts, pad_on
-from accelsim.arithmetic.kernels.team import lent
+from accelsim.arithmetic.kernels.parts import Padding, in_parts, pad, pad_on, pads_of
+from accelsim.arithmetic.kernels.team import close_work, lent, open_work, put_up, taken
 from accelsim.arithmetic.kernels.tiles import (
     ADDRESS,
     BYTE,
     WORD,
     Form,
+    kept,
     kept_in_cache,
     load,
     pointer,
@@ -91,6 +92,7 @@ def transformed(weights: Values) -> Values:
     return made
 
 
+@kept
 @njit(cache=True, nogil=True)
 def portable_transform(matrix: Values, grid: Values, out: Values) -> None:
     """What the transforms compute: `matrix` times `grid` (n, n, channels) times `matrix` transposed."""
@@ -125,6 +127,7 @@ def _on_both_sides(builder: Any, matrix: Matrix, columns: list[list[Any]]) -> li
     return [_combined(builder, matrix, [half[row] for half in halves]) for row in range(len(matrix))]
 
 
+@kept
 @intrinsic
 def fetch(typing_context: Any, address: Any) -> Any:
     """Asks for a line of memory before it is needed."""
@@ -202,6 +205,7 @@ def gathering(lanes: int, whole: bool) -> Any:
     return kept_in_cache(gather, "gather", lanes, whole)
 
 
+@kept
 @njit(cache=True, nogil=True)
 def inside(square: Values, out: Values, squares: Squares, top: int, left: int, start: int) -> None:
     """Copies what of a square (4, lanes) lies in `out` (points, channels), from the channel `start`."""
@@ -285,9 +289,7 @@ def driver(form: Form, whole: bool) -> Driver:
     kept_in_cache(run, "winograd", form.instruction, whole)
 
     @njit(cache=True, nogil=True, error_model="numpy")
-    def do(
-        source: Any, room: Any, padding: Any, operands: Any, seat: Any, x: Any, y: Any, made: Any
-    ) -> Any:
+    def do(source: Any, room: Any, padding: Any, operands: Any, seat: Any, x: Any, y: Any, made: Any) -> Any:
         inputs, sums, squares, weights, out, limits = operands
         (by_points, by_blocks), blocks = squares.cut, weights.words.shape[0]
         first, last = x * squares.number // by_points, (x + 1) * squares.number // by_points
@@ -300,15 +302,40 @@ def driver(form: Form, whole: bool) -> Driver:
         )  # fmt: skip
         return made
 
-    share = in_parts(do)
+    work = in_parts(do, "winograd", form.instruction, whole)
 
     @njit(cache=True, nogil=True)
-    def drive(
-        words: Any, seats: Any, source: Any, room: Any, work: Any, out: Any, padding: Any, squares: Any, weights: Any,
-        limits: Any,
+    def alone(
+        source: Any, room: Any, scratch: Any, out: Any, padding: Any, squares: Any, weights: Any, limits: Any
+    ) -> None:
+        pad(source, room, padding, 0, room.shape[0] * room.shape[1])
+        inputs, sums, blocks = scratch.inputs[0], scratch.sums[0], weights.words.shape[0]
+        run(room, inputs, sums, squares, weights, out, *limits, 0, squares.number, 0, blocks)
+
+    @njit(cache=True, nogil=True)
+    def together(
+        words: Any, seats: Any, source: Any, room: Any, scratch: Any, out: Any, padding: Any, squares: Any,
+        weights: Any, limits: Any,
     ) -> None:  # fmt: skip
-        told = Weights(lent(weights.words), lent(weights.bias), lent(weights.scale))
-        operands = (lent(work.inputs), lent(work.sums), squares, told, lent(out), limits)
-        share(words, seats, source, room, padding, squares.cut, operands)
+        own = Weights(lent(weights.words), lent(weights.bias), lent(weights.scale))
+        operands = (lent(scratch.inputs), lent(scratch.sums), squares, own, lent(out), limits)
+        pads = pads_of(room, seats, squares.cut)
+        told = (lent(source), lent(room), padding, pads, squares.cut, operands)
+        board = taken(words)
+        if board:
+            put_up(board, work, told)
+            open_work(board, seats, (pads, squares.cut[0] * squares.cut[1]))
+        work(board, np.int64(0), told)
+        if board:
+            close_work(board)
+
+    def drive(
+        words: Values, seats: int, source: Values, room: Values, scratch: Scratch, out: Values, padding: Padding,
+        squares: Squares, weights: Weights, limits: tuple[Any, Any, Any],
+    ) -> None:  # fmt: skip
+        if seats > 1:
+            together(words, seats, source, room, scratch, out, padding, squares, weights, limits)
+        else:
+            alone(source, room, scratch, out, padding, squares, weights, limits)
 
     return drive

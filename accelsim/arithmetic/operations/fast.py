@@ -36,6 +36,8 @@ SLACK = 256
 LINE = 64
 #: Bytes of windows of 16-bit values that meet all weights while they are in a cache, and least tiles they make.
 TOGETHER_BYTES, LEAST_TOGETHER = 128 << 10, 8
+#: Products of the least part of a layer that is worth a thread's while, and parts for each thread at most.
+LEAST_PRODUCTS, LEAST_CHANNEL_PRODUCTS, MOST_PARTS = 1 << 20, 1 << 18, 8
 #: Shapes of a layer that are remembered; streaming has a few a layer.
 MOST_SHAPES = 64
 
@@ -84,6 +86,7 @@ class Shape:
     rooms: Rooms | None
     out: tuple[int, int]
     made: tuple[int, ...]
+    seats: int
     #: Fields of its `Padding` and its `Plan`.
     operands: tuple[tuple[Any, ...], tuple[Any, ...]]
 
@@ -143,7 +146,7 @@ class Blocked:
         out = np.empty(shape.out, self.kind)
         source = self.raw(values).reshape(shape.source)
         room = shape.rooms.taken() if shape.rooms else NO_ROOM
-        self._driver(TEAM.board, TEAM.seats(self.threads), source, room, out, *shape.operands)
+        self._driver(TEAM.board, TEAM.seats(shape.seats), source, room, out, *shape.operands)
         if shape.rooms:
             shape.rooms.back(room)
         return self.read(out, shape.made)
@@ -233,19 +236,29 @@ class Blocked:
         together = min(tiles, TOGETHER_BYTES // (rows * steps * 4 * len(segments) or 1)) if self.size == 2 else tiles
         side_by_side = not isinstance(layer, Convolution) or layer.dilation[-1:] in ((), (1,))
         packed = self.packed if side_by_side else self.packed_by_tap
+        cut = self._cut(max(len(points), rows), tiles, self.size * values.size, packed)
         plan = Plan(
             points, segments, *packed, self.limits, steps, max(together, LEAST_TOGETHER), self.zero,
-            int(segments.max()), self._cut(tiles, packed),
+            int(segments.max()), cut,
         )  # fmt: skip
         rooms = self.rooms((*padded, inputs)) if copies else None
-        return Shape((*below, values.shape[-1]), rooms, (len(points), self.stored), (*spatial, self.channels), (tuple(self.padding(before)), tuple(plan)))
+        return Shape(
+            (*below, values.shape[-1]), rooms, (len(points), self.stored), (*spatial, self.channels),
+            min(self.threads, prod(cut)), (tuple(self.padding(before)), tuple(plan)),
+        )  # fmt: skip
 
-    def _cut(self, tiles: int, packed: Packed) -> tuple[int, int]:
-        """Parts by points and by blocks."""
-        import os
-        if "CUT" in os.environ:
-            return eval(os.environ["CUT"])
-        return min(tiles, 4 * self.threads), 1
+    def _cut(self, points: int, tiles: int, source: int, packed: Packed) -> tuple[int, int]:
+        """Parts by points and by blocks: whichever a thread reads less for, where they share out evenly."""
+        threads, blocks = self.threads, len(packed.blocks)
+        least = LEAST_CHANNEL_PRODUCTS if self.depthwise else LEAST_PRODUCTS
+        wanted = min(points * self.weights.size // least, MOST_PARTS * threads)
+        if threads == 1 or wanted < 2:
+            return 1, 1
+        parts = ceil_div(wanted, threads) * threads
+        heavy = packed.words.nbytes > 2 * source and blocks % threads == 0
+        if blocks >= 2 * threads and (heavy or tiles < 4 * threads):
+            return 1, min(blocks, parts)
+        return min(tiles, parts), 1
 
     def _segments(self, strides: Ints, dilation: tuple[int, int, int]) -> tuple[Ints, int]:
         _, depth, height, width, inputs, _ = self.weights.shape

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class Squared:
         source, room = own.raw(values).reshape(1, *values.shape), shape.rooms.taken()
         out = np.empty((height * width, own.stored), own.kind)
         work = self._kept.pop() if self._kept else self._scratch(values.shape[-1])
-        seats = TEAM.seats(own.threads)
+        seats = TEAM.seats(min(own.threads, prod(shape.squares.cut)))
         self._driver(TEAM.board, seats, source, room, work, out, shape.padding, shape.squares, self._weights, self._limits)
         self._kept.append(work)
         shape.rooms.back(room)

@@ -1,4 +1,4 @@
-"""Threads that help with layers: started when first asked for, watchful for a moment after, then asleep."""
+"""Threads that help with layers: started when first wanted, watchful for a moment after each, then asleep."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from accelsim.arithmetic.kernels.team import APART, AWAKE, MOST_SEATS, OVER, help_out, new_board
 
-#: Ticks of the processor's clock, about a millisecond, that a helper watches for more to do.
+#: Ticks of the processor's clock, about a millisecond, for which a helper watches; to wake it takes tens of microseconds.
 PATIENCE = 3_000_000
 
 
@@ -19,10 +19,13 @@ class Helper:
     """A thread with a seat at a board."""
 
     def __init__(self, board: NDArray[np.int64], seat: int) -> None:
-        self.wanted = Event()
-        self.board, self.seat = board, seat
-        self.thread = Thread(target=self._serve, daemon=True)
+        self.board, self.seat, self.wanted = board, seat, Event()
+        # One that does not end by itself does not keep the process from ending.
+        self.thread = Thread(target=self._serve, name=f"accelsim-{seat}", daemon=True)
         self.thread.start()
+
+    def watches(self) -> bool:
+        return bool(self.board[(AWAKE + self.seat * APART) // 8])
 
     def _serve(self) -> None:
         while not self.board[OVER // 8]:
@@ -32,42 +35,51 @@ class Helper:
 
 
 class Team:
-    def __init__(self) -> None:
+    """Helpers of a process, `most` threads with the one that calls; the board belongs to one caller at a time."""
+
+    def __init__(self, most: int) -> None:
+        self.most = min(most, MOST_SEATS)
         self.forget()
 
     def forget(self) -> None:
-        """As if no helper had been there, which is so in a copy of the process."""
+        """Starts anew: a copy of the process has none of its threads, and a board as it was in the midst of things."""
         self.board = new_board()
-        self.helpers: list[Helper] = []
-        self._lock = Lock()
+        self._helpers: list[Helper] = []
+        self._starting = Lock()
 
     def seats(self, threads: int) -> int:
-        """Seats for so many threads or the processors there are; helpers that sleep are woken."""
+        """Seats for so many threads, or as many as there can be, whose helpers are there or on their way."""
         if threads == 1:
             return 1
-        seats = min(threads, MOST, MOST_SEATS)
-        for seat in range(1, seats):
-            if not self.board[(AWAKE + seat * APART) // 8]:
-                self._wake(seat)
+        seats = min(threads, self.most)
+        if len(self._helpers) < seats - 1:
+            self._start(seats - 1)
+        for helper in self._helpers[: seats - 1]:
+            if not helper.watches():
+                helper.wanted.set()
         return seats
 
-    def _wake(self, seat: int) -> None:
-        if seat > len(self.helpers):
-            with self._lock:
-                help_out(self.board, 0, 0)
-                while seat > len(self.helpers):
-                    self.helpers.append(Helper(self.board, len(self.helpers) + 1))
-        self.helpers[seat - 1].wanted.set()
+    def _start(self, number: int) -> None:
+        with self._starting:
+            # Compiled by one thread, before several want it.
+            help_out(self.board, 0, 0)
+            while len(self._helpers) < number:
+                self._helpers.append(Helper(self.board, len(self._helpers) + 1))
 
     def end(self) -> None:
+        """Sends all helpers home."""
         self.board[OVER // 8] = 1
-        for helper in self.helpers:
+        for helper in self._helpers:
             helper.wanted.set()
             helper.thread.join()
 
 
-MOST = os.cpu_count() or 1
-TEAM = Team()
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+TEAM = Team(processors())
 atexit.register(TEAM.end)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=TEAM.forget)
