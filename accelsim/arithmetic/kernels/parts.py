@@ -54,12 +54,14 @@ def pad(source: Any, room: Any, padding: Any, first: Any, last: Any) -> None:
             for k in range(inner.size):
                 middle[k] = np.int64(inner[k] ^ flip) + shift
             continue
-        middle[:] = filling
+        # Each value is written once: another thread may be reading the line, and finds it as it will be.
         for x in range(width):
             for k in range(channels):
                 value = np.int64(source[iz, iy, x, k] ^ flip) + shift
                 for copy in range(repeats):
                     middle[x * stored + k * repeats + copy] = value
+            for k in range(channels * repeats, stored):
+                middle[x * stored + k] = filling
 
 
 @kept

@@ -14,7 +14,7 @@ from accelsim.arithmetic.kernels import winograd
 from accelsim.arithmetic.kernels.parts import Padding
 from accelsim.arithmetic.kernels.tiles import PAIRS_256
 from accelsim.arithmetic.kernels.winograd import PRODUCTS, ROWS, VECTORS, Scratch, Squares, Weights, transformed
-from accelsim.arithmetic.operations.fast import Blocked, Ints, Rooms
+from accelsim.arithmetic.operations.fast import LEAST_PRODUCTS, Blocked, Ints, Rooms
 from accelsim.arithmetic.operations.team import TEAM
 from accelsim.network.layers import Convolution, Layer
 from accelsim.network.tensor import Tensor
@@ -74,11 +74,12 @@ class Squared:
         return self._shapes[key]
 
     def _cut(self, number: int) -> tuple[int, int]:
+        """Parts by squares and by blocks: by squares where there are enough of them to be taken together."""
         threads, blocks = self.windows.threads, len(self._weights.words)
+        if threads == 1 or number * 4 * self.windows.weights.size < 2 * LEAST_PRODUCTS:
+            return 1, 1
         groups = ceil_div(number, self._together)
-        if groups < threads <= blocks:
-            return 1, blocks
-        return ceil_div(groups, threads) * threads, 1
+        return (1, blocks) if groups < threads <= blocks else (ceil_div(groups, threads) * threads, 1)
 
     @cached_property
     def _together(self) -> int:
