@@ -15,8 +15,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from accelsim.arithmetic.kernels.parts import Padding, in_parts, pad, pad_on, pads_of
-from accelsim.arithmetic.kernels.team import close_work, lent, open_work, put_up, taken
+from accelsim.arithmetic.kernels.parts import Padding, in_parts, pad, pad_on, pads_of, served
+from accelsim.arithmetic.kernels.team import close_work, join_in, lent, open_work, put_up, taken
 from accelsim.arithmetic.kernels.tiles import DEPTHWISE_ROWS, Form, depthwise_tile_of, kept_in_cache, tile_of
 
 Values = NDArray[Any]
@@ -25,6 +25,7 @@ Values = NDArray[Any]
 ROWS = {16: 7, 8: 6}
 #: Vectors of output channels in a tile, by the lanes of a vector.
 WIDTHS = {16: (4, 2, 1), 8: (2, 1, 1)}
+
 
 class Plan(NamedTuple):
     """What a layer is told that stays from call to call.
@@ -180,7 +181,7 @@ def _shared(run: Callable[..., None], rows_of: int, width: int, *key: Any) -> Dr
         run(at, plan, out, spare, 0, (out.shape[0] + rows - 1) // rows, 0, plan.blocks.shape[0])
 
     @njit(cache=True, nogil=True)
-    def together(words: Any, seats: Any, source: Any, room: Any, out: Any, numbers: Any, arrays: Any) -> None:
+    def together(words: Any, seats: Any, source: Any, room: Any, out: Any, numbers: Any, arrays: Any) -> bool:
         padding, own = Padding(*numbers), Plan(*arrays)
         plan = Plan(
             lent(own.points), lent(own.segments), lent(own.words), lent(own.blocks), lent(own.bias), lent(own.scale),
@@ -194,18 +195,20 @@ def _shared(run: Callable[..., None], rows_of: int, width: int, *key: Any) -> Dr
         if board:
             put_up(board, work, told)
             open_work(board, seats, (pads, plan.cut[0] * plan.cut[1]))
-        work(board, np.int64(0), told)
-        if board:
-            close_work(board)
+            join_in(board, 0)
+            well = close_work(board)
+        else:
+            well = True
+            work(board, np.int64(0), told)
         # Named last, so that it stays until here.
-        spare[:1] = 0
+        return well and spare.size >= 0
 
     def drive(
         words: Values, seats: int, source: Values, room: Values, out: Values, padding: tuple[Any, ...],
         plan: tuple[Any, ...],
     ) -> None:  # fmt: skip
         if seats > 1:
-            together(words, seats, source, room, out, padding, plan)
+            served(together(words, seats, source, room, out, padding, plan))
         else:
             alone(source, room, out, padding, plan)
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from accelsim.arithmetic.kernels.team import next_part, wait_for
+from accelsim.arithmetic.kernels.team import next_part, part_done, wait_for
 from accelsim.arithmetic.kernels.tiles import kept, kept_in_cache
 
 #: Parts of a padded copy that each thread makes where every part of the layer needs all of it.
@@ -34,7 +34,10 @@ class Padding(NamedTuple):
 @kept
 @njit(cache=True, nogil=True)
 def pad(source: Any, room: Any, padding: Any, first: Any, last: Any) -> None:
-    """Fills lines `first` to `last` of the room (D, H, W, C), counted over depth and height, with values (d, h, w, c)."""
+    """Fills lines `first` to `last` of the room (D, H, W, C), counted over depth and height.
+
+    `source` are the values (d, h, w, c).
+    """
     flip, shift, filling = padding.flip, np.int64(padding.shift), padding.filling
     depth, height, width, channels = source.shape
     stored, repeats = room.shape[3], padding.repeats
@@ -92,6 +95,7 @@ def in_parts(do: Callable[..., Any], *key: Any) -> Callable[..., None]:
         part = next_part(board, 0, seat, pads, -1)
         while part < pads:
             pad(source, room, padding, part * lines // pads, (part + 1) * lines // pads)
+            part_done(board, 0)
             part = next_part(board, 0, seat, pads, part)
         wait_for(board, 0, pads)
         made = np.int64(0)
@@ -100,7 +104,8 @@ def in_parts(do: Callable[..., Any], *key: Any) -> Callable[..., None]:
             made = do(source, room, padding, operands, seat, part % cut[0], part // cut[0], made)
             part = next_part(board, 1, seat, parts, part)
 
-    return kept_in_cache(work, "work", *key)
+    made: Callable[..., None] = kept_in_cache(work, "work", *key)
+    return made
 
 
 @kept
@@ -108,3 +113,9 @@ def in_parts(do: Callable[..., Any], *key: Any) -> Callable[..., None]:
 def pads_of(room: Any, seats: Any, cut: Any) -> Any:
     """Parts in which a room is padded before any part of a layer is done."""
     return min(room.shape[0] * room.shape[1], PADS * seats) if cut[1] > 1 else 0
+
+
+def served(well: bool) -> None:
+    """Raises for a thread that could not: what parts ask of others is memory."""
+    if not well:
+        raise MemoryError("a thread had no memory for its part of a layer")

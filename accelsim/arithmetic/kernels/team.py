@@ -1,9 +1,9 @@
 """Work in parts that several threads take, written as LLVM instructions.
 
-A board is an array of words, each in a cache line of its own, through which the threads of a team speak. The thread that
-calls has seat 0; it puts up the work, does parts of it until none is left, takes the work down and waits for whoever
-is still inside. Others watch the board and help. Every part is done once and whoever comes may do it, so that a helper
-that sleeps, or that a copy of the process does not have, costs time and nothing else.
+A board is an array of words, each in cache lines of its own, through which the threads of a team speak. The one that
+calls has seat 0: it puts up the work, does parts of it until none is left, takes the work down and waits for whoever is
+still inside. Others watch the board and help. Every part is done once, by whoever comes, so that a helper that sleeps,
+or that a copy of the process does not have, costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from accelsim.arithmetic.kernels.tiles import ADDRESS, kept, pointer
 #: Bytes from word to word of a board: what processors fetch at once, lines in pairs.
 APART = 128
 #: Words of a board: whether a caller has it, number of the work that is up (or 0) and of the last, its function and
-#: operands, seats it has, helpers at it, whether the team is over.
-TAKEN, UP, LAST, FUNCTION, OPERANDS, SEATS, INSIDE, OVER = range(0, 8 * APART, APART)
+#: operands, seats it has, helpers at it, whether it failed on anyone, whether the team is over.
+TAKEN, UP, LAST, FUNCTION, OPERANDS, SEATS, INSIDE, FAILED, OVER = range(0, 9 * APART, APART)
 #: Seats of a board and stages of a work, at most. For each stage there are parts that are done and every seat's next.
 MOST_SEATS, STAGES = 64, 2
-DONE, NEXT, STAGE = 8 * APART, 9 * APART, (1 + MOST_SEATS) * APART
+DONE, NEXT, STAGE = 9 * APART, 10 * APART, (1 + MOST_SEATS) * APART
 #: For each seat, whether its helper watches.
-AWAKE = 8 * APART + STAGES * STAGE
+AWAKE = 9 * APART + STAGES * STAGE
 
 
 def new_board() -> NDArray[np.int64]:
@@ -123,10 +123,7 @@ def lent(typing_context: Any, array: Any) -> Any:
 @kept
 @intrinsic
 def put_up(typing_context: Any, board: Any, work: Any, operands: Any) -> Any:
-    """Writes on the board what calls work(board, seat, operands), with operands where only this caller's frame has them.
-
-    Work raises nothing: it allocates nothing and divides by nothing that may be 0.
-    """
+    """Writes on the board what calls work(board, seat, operands), which stay in this caller's frame."""
     called = work.get_call_type(typing_context, (types.intp, types.intp, operands), {})
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -138,7 +135,9 @@ def put_up(typing_context: Any, board: Any, work: Any, operands: Any) -> Any:
         value = inner.load(inner.inttoptr(function.args[2], slot.type))
         overload = work.dispatcher.overloads[called.args]
         context.add_linking_libs([overload.library])
-        context.call_internal_no_propagate(inner, overload.fndesc, called, [*function.args[:2], value])
+        status, _ = context.call_internal_no_propagate(inner, overload.fndesc, called, [*function.args[:2], value])
+        with cgutils.if_unlikely(inner, status.is_error):
+            inner.store(ADDRESS(1), pointer(inner, inner.add(function.args[0], ADDRESS(FAILED)), ADDRESS))
         inner.ret_void()
         for word, made in ((FUNCTION, function), (OPERANDS, slot)):
             place = pointer(builder, builder.add(arguments[0], ADDRESS(word)), ADDRESS)
@@ -151,7 +150,7 @@ def put_up(typing_context: Any, board: Any, work: Any, operands: Any) -> Any:
 @kept
 @intrinsic
 def join_in(typing_context: Any, board: Any, seat: Any) -> Any:
-    """Calls what is up on the board."""
+    """Does what is up on the board; an error is noted there."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         words = [
@@ -167,15 +166,13 @@ def join_in(typing_context: Any, board: Any, seat: Any) -> Any:
 
 @kept
 @njit(cache=True, nogil=True, error_model="numpy")
-def next_part(board: Any, stage: Any, seat: Any, parts: Any, done: Any) -> Any:
+def next_part(board: Any, stage: Any, seat: Any, parts: Any, before: Any) -> Any:
     """A part of a stage that nobody has taken, of the seat's own share while there is one; `parts` if there is none.
 
-    `done` is the part that the caller was given before, -1 if none. Without a board, parts follow each other.
+    Without a board, parts follow each other; `before` is the last that was given.
     """
     if board == 0:
-        return done + 1
-    if done >= 0:
-        raised(board + stage * STAGE + DONE, 1)
+        return before + 1
     seats = seen(board + SEATS)
     for other in range(seats):
         owner = (seat + other) % seats
@@ -190,9 +187,16 @@ def next_part(board: Any, stage: Any, seat: Any, parts: Any, done: Any) -> Any:
 
 @kept
 @njit(cache=True, nogil=True)
+def part_done(board: Any, stage: Any) -> None:
+    if board != 0:
+        raised(board + stage * STAGE + DONE, 1)
+
+
+@kept
+@njit(cache=True, nogil=True)
 def wait_for(board: Any, stage: Any, parts: Any) -> None:
-    """Until all parts of a stage are done."""
-    while board != 0 and seen(board + stage * STAGE + DONE) < parts:
+    """Until all parts of a stage are done, or one has failed."""
+    while board != 0 and seen(board + stage * STAGE + DONE) < parts and seen(board + FAILED) == 0:
         pause()
 
 
@@ -213,17 +217,20 @@ def open_work(board: Any, seats: Any, stages: Any) -> None:
         for seat in range(seats):
             shown(board + stage * STAGE + NEXT + seat * APART, seat * stages[stage] // seats)
     shown(board + SEATS, seats)
+    shown(board + FAILED, 0)
     shown(board + UP, raised(board + LAST, 1) + 1)
 
 
 @kept
 @njit(cache=True, nogil=True)
-def close_work(board: Any) -> None:
-    """Lets nobody in, waits for those inside and gives the board back."""
+def close_work(board: Any) -> bool:
+    """Lets nobody in, waits for those inside and gives the board back; whether all went well."""
     shown(board + UP, 0)
     while seen(board + INSIDE) > 0:
         pause()
+    well: bool = seen(board + FAILED) == 0
     shown(board + TAKEN, 0)
+    return well
 
 
 @kept

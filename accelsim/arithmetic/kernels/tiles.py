@@ -72,7 +72,8 @@ def kept_in_cache(made: Any, *key: Any) -> Any:
 
 def kept(made: Any) -> Any:
     """The same for functions of a module, by their names, which are found within functions that are made."""
-    return kept_in_cache(made, made.__name__)
+    interpreted = not hasattr(made, "_set_uuid")
+    return made if interpreted else kept_in_cache(made, made.__name__)
 
 
 def pointer(builder: Any, address: Any, kind: Any) -> Any:

@@ -19,8 +19,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from accelsim.arithmetic.kernels.parts import Padding, in_parts, pad, pad_on, pads_of
-from accelsim.arithmetic.kernels.team import close_work, lent, open_work, put_up, taken
+from accelsim.arithmetic.kernels.parts import Padding, in_parts, pad, pad_on, pads_of, served
+from accelsim.arithmetic.kernels.team import close_work, join_in, lent, open_work, put_up, taken
 from accelsim.arithmetic.kernels.tiles import (
     ADDRESS,
     BYTE,
@@ -316,7 +316,7 @@ def driver(form: Form, whole: bool) -> Driver:
     def together(
         words: Any, seats: Any, source: Any, room: Any, scratch: Any, out: Any, padding: Any, squares: Any,
         weights: Any, limits: Any,
-    ) -> None:  # fmt: skip
+    ) -> bool:  # fmt: skip
         own = Weights(lent(weights.words), lent(weights.bias), lent(weights.scale))
         operands = (lent(scratch.inputs), lent(scratch.sums), squares, own, lent(out), limits)
         pads = pads_of(room, seats, squares.cut)
@@ -325,16 +325,19 @@ def driver(form: Form, whole: bool) -> Driver:
         if board:
             put_up(board, work, told)
             open_work(board, seats, (pads, squares.cut[0] * squares.cut[1]))
-        work(board, np.int64(0), told)
-        if board:
-            close_work(board)
+            join_in(board, 0)
+            well: bool = close_work(board)
+        else:
+            well = True
+            work(board, np.int64(0), told)
+        return well
 
     def drive(
         words: Values, seats: int, source: Values, room: Values, scratch: Scratch, out: Values, padding: Padding,
         squares: Squares, weights: Weights, limits: tuple[Any, Any, Any],
     ) -> None:  # fmt: skip
         if seats > 1:
-            together(words, seats, source, room, scratch, out, padding, squares, weights, limits)
+            served(together(words, seats, source, room, scratch, out, padding, squares, weights, limits))
         else:
             alone(source, room, scratch, out, padding, squares, weights, limits)
 

@@ -175,8 +175,7 @@ class Blocked:
     @cached_property
     def type(self) -> np.dtype[Any]:
         """What they are read as."""
-        finished = self.output is not None and self.multiplier is not None
-        return self.output.type.dtype if finished else self.kind
+        return self.kind if self.output is None or self.multiplier is None else self.output.type.dtype
 
     @cached_property
     def _driver(self) -> Callable[..., None]:

@@ -59,7 +59,9 @@ class Squared:
         out = np.empty((height * width, own.stored), own.kind)
         work = self._kept.pop() if self._kept else self._scratch(values.shape[-1])
         seats = TEAM.seats(min(own.threads, prod(shape.squares.cut)))
-        self._driver(TEAM.board, seats, source, room, work, out, shape.padding, shape.squares, self._weights, self._limits)
+        self._driver(
+            TEAM.board, seats, source, room, work, out, shape.padding, shape.squares, self._weights, self._limits
+        )
         self._kept.append(work)
         shape.rooms.back(room)
         return own.read(out, (height, width, own.channels))
@@ -70,7 +72,9 @@ class Squared:
             rows, columns = ceil_div(height, 2), ceil_div(width, 2)
             rooms = self.windows.rooms((1, 2 * rows + 2, 2 * columns + 2, given[-1]))
             squares = Squares(height, width, columns, rows * columns, self._together, self._cut(rows * columns))
-            self._shapes[key] = Shape(rooms, self.windows.padding((0, layer.padding[0][0], layer.padding[1][0])), squares)
+            self._shapes[key] = Shape(
+                rooms, self.windows.padding((0, layer.padding[0][0], layer.padding[1][0])), squares
+            )
         return self._shapes[key]
 
     def _cut(self, number: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from accelsim.arithmetic.kernels.team import APART, AWAKE, MOST_SEATS, OVER, help_out, new_board
 
-#: Ticks of the processor's clock, about a millisecond, for which a helper watches; to wake it takes tens of microseconds.
+#: Ticks of the clock, about a millisecond, for which a helper watches: to wake it takes tens of microseconds.
 PATIENCE = 3_000_000
 
 

@@ -7,7 +7,9 @@ from numba import njit
 from accelsim.arithmetic.kernels import team
 from accelsim.arithmetic.operations.processor import PORTABLE, instructions
 
-pytestmark = pytest.mark.skipif(instructions() is PORTABLE, reason="boards are words of memory, written by instructions")
+pytestmark = pytest.mark.skipif(
+    instructions() is PORTABLE, reason="boards are words of memory, written by instructions"
+)
 
 
 @njit

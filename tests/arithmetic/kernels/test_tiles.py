@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from accelsim.arithmetic.kernels import blocked, parts
+from accelsim.arithmetic.kernels.team import new_board
 from accelsim.arithmetic.kernels.tiles import (
     PAIRS_256,
     PAIRS_512,
@@ -13,7 +14,6 @@ from accelsim.arithmetic.kernels.tiles import (
     portable_depthwise_tile,
     portable_tile,
 )
-from accelsim.arithmetic.kernels.team import new_board
 from accelsim.arithmetic.operations.fast import NO_ROOM
 from accelsim.arithmetic.operations.processor import AVX2, AVX512, AVX512_VNNI, instructions
 

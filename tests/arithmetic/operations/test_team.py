@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.arithmetic.execute import execute
-from accelsim.arithmetic.formats import IntegerType
 from accelsim.arithmetic.kernels.team import APART, AWAKE, INSIDE, TAKEN, UP, new_board
 from accelsim.arithmetic.operations import fast, squares, team
 from accelsim.arithmetic.operations.processor import AVX2, AVX512_VNNI, PORTABLE, instructions
