@@ -192,16 +192,12 @@ def _shared(run: Callable[..., None], rows_of: int, width: int, *key: Any) -> Dr
         pads = pads_of(room, seats, plan.cut)
         told = (lent(source), lent(room), padding, pads, plan.cut, (at, lent(out), lent(spare), plan))
         board = taken(words)
-        if board:
-            put_up(board, work, told)
-            open_work(board, seats, (pads, plan.cut[0] * plan.cut[1]))
-            join_in(board, 0)
-            well = close_work(board)
-        else:
-            well = True
-            work(board, np.int64(0), told)
+        address = board.ctypes.data
+        put_up(address, work, told)
+        open_work(address, seats, (pads, plan.cut[0] * plan.cut[1]))
+        join_in(address, 0)
         # Named last, so that it stays until here.
-        return well and spare.size >= 0
+        return close_work(board) and spare.size >= 0
 
     def drive(
         words: Values, seats: int, source: Values, room: Values, out: Values, padding: tuple[Any, ...],

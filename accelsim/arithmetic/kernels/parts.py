@@ -84,7 +84,7 @@ def in_parts(do: Callable[..., Any], *key: Any) -> Callable[..., None]:
     `cut` is the number of parts by points and by blocks of output channels. A part is done by do(source, room, padding,
     operands, seat, x, y, made), which pads what it needs and returns where that ended (as `made` of the next), unless
     all is padded before, in `pads` parts. Arrays among what is told are `lent`; `key` is what the cache on disk knows
-    `do` by. Without a board, one thread does it all.
+    `do` by.
     """
     kept_in_cache(do, "do", *key)
 
@@ -92,17 +92,16 @@ def in_parts(do: Callable[..., Any], *key: Any) -> Callable[..., None]:
     def work(board: Any, seat: Any, told: Any) -> None:
         source, room, padding, pads, cut, operands = told
         lines, parts = room.shape[0] * room.shape[1], cut[0] * cut[1]
-        part = next_part(board, 0, seat, pads, -1)
+        part = next_part(board, 0, seat, pads)
         while part < pads:
             pad(source, room, padding, part * lines // pads, (part + 1) * lines // pads)
             part_done(board, 0)
-            part = next_part(board, 0, seat, pads, part)
+            part = next_part(board, 0, seat, pads)
         wait_for(board, 0, pads)
-        made = np.int64(0)
-        part = next_part(board, 1, seat, parts, -1)
+        part, made = next_part(board, 1, seat, parts), np.int64(0)
         while part < parts:
             made = do(source, room, padding, operands, seat, part % cut[0], part // cut[0], made)
-            part = next_part(board, 1, seat, parts, part)
+            part = next_part(board, 1, seat, parts)
 
     made: Callable[..., None] = kept_in_cache(work, "work", *key)
     return made

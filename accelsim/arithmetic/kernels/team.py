@@ -166,13 +166,8 @@ def join_in(typing_context: Any, board: Any, seat: Any) -> Any:
 
 @kept
 @njit(cache=True, nogil=True, error_model="numpy")
-def next_part(board: Any, stage: Any, seat: Any, parts: Any, before: Any) -> Any:
-    """A part of a stage that nobody has taken, of the seat's own share while there is one; `parts` if there is none.
-
-    Without a board, parts follow each other; `before` is the last that was given.
-    """
-    if board == 0:
-        return before + 1
+def next_part(board: Any, stage: Any, seat: Any, parts: Any) -> Any:
+    """A part of a stage that nobody has taken, of the seat's own share while there is one; `parts` if there is none."""
     seats = seen(board + SEATS)
     for other in range(seats):
         owner = (seat + other) % seats
@@ -188,24 +183,22 @@ def next_part(board: Any, stage: Any, seat: Any, parts: Any, before: Any) -> Any
 @kept
 @njit(cache=True, nogil=True)
 def part_done(board: Any, stage: Any) -> None:
-    if board != 0:
-        raised(board + stage * STAGE + DONE, 1)
+    raised(board + stage * STAGE + DONE, 1)
 
 
 @kept
 @njit(cache=True, nogil=True)
 def wait_for(board: Any, stage: Any, parts: Any) -> None:
     """Until all parts of a stage are done, or one has failed."""
-    while board != 0 and seen(board + stage * STAGE + DONE) < parts and seen(board + FAILED) == 0:
+    while seen(board + stage * STAGE + DONE) < parts and seen(board + FAILED) == 0:
         pause()
 
 
 @kept
 @njit(cache=True, nogil=True)
 def taken(words: Any) -> Any:
-    """The board, which is the caller's now; 0 where it is another's."""
-    board = np.int64(words.ctypes.data)
-    return board if swapped(board + TAKEN, 1) == 0 else np.int64(0)
+    """The board, which is the caller's now; where it is another's, one that nobody watches."""
+    return words if swapped(words.ctypes.data + TAKEN, 1) == 0 else np.zeros_like(words)
 
 
 @kept
@@ -223,8 +216,9 @@ def open_work(board: Any, seats: Any, stages: Any) -> None:
 
 @kept
 @njit(cache=True, nogil=True)
-def close_work(board: Any) -> bool:
+def close_work(words: Any) -> bool:
     """Lets nobody in, waits for those inside and gives the board back; whether all went well."""
+    board = words.ctypes.data
     shown(board + UP, 0)
     while seen(board + INSIDE) > 0:
         pause()

@@ -322,14 +322,11 @@ def driver(form: Form, whole: bool) -> Driver:
         pads = pads_of(room, seats, squares.cut)
         told = (lent(source), lent(room), padding, pads, squares.cut, operands)
         board = taken(words)
-        if board:
-            put_up(board, work, told)
-            open_work(board, seats, (pads, squares.cut[0] * squares.cut[1]))
-            join_in(board, 0)
-            well: bool = close_work(board)
-        else:
-            well = True
-            work(board, np.int64(0), told)
+        address = board.ctypes.data
+        put_up(address, work, told)
+        open_work(address, seats, (pads, squares.cut[0] * squares.cut[1]))
+        join_in(address, 0)
+        well: bool = close_work(board)
         return well
 
     def drive(

@@ -20,13 +20,8 @@ def open_(words, seats, parts):
 
 
 @njit
-def take_part(words, stage, seat, parts, done):
-    return team.next_part(words.ctypes.data, stage, seat, parts, done)
-
-
-@njit
-def close(words):
-    team.close_work(words.ctypes.data)
+def take_part(words, stage, seat, parts):
+    return team.next_part(words.ctypes.data, stage, seat, parts)
 
 
 @pytest.mark.parametrize(("seats", "parts"), [(1, 5), (2, 7), (3, 2), (4, 16), (2, 0)])
@@ -34,39 +29,29 @@ def test_every_part_is_taken_once(seats, parts):
     rng = np.random.default_rng(parts)
     words = team.new_board()
     for _ in range(3):
-        assert team.taken(words)
+        assert team.taken(words) is words
         open_(words, seats, (0, parts))
-        last, given = [-1] * seats, []
-        while len(given) < parts:
-            seat = int(rng.integers(seats))
-            last[seat] = take_part(words, 1, seat, parts, last[seat])
-            given.append(last[seat])
+        given = [take_part(words, 1, int(rng.integers(seats)), parts) for _ in range(parts)]
         assert sorted(given) == list(range(parts))
-        assert all(take_part(words, 1, seat, parts, -1) == parts for seat in range(seats))
-        close(words)
+        assert all(take_part(words, 1, seat, parts) == parts for seat in range(seats))
+        team.close_work(words)
 
 
 def test_own_parts_come_first():
     words = team.new_board()
-    team.taken(words)
     open_(words, 2, (6, 0))
-    assert [take_part(words, 0, 1, 6, -1) for _ in range(6)] == [3, 4, 5, 0, 1, 2]
+    assert [take_part(words, 0, 1, 6) for _ in range(6)] == [3, 4, 5, 0, 1, 2]
 
 
 def test_a_board_is_one_callers_at_a_time():
     words = team.new_board()
-    assert team.taken(words) == words.ctypes.data
-    assert team.taken(words) == 0
-    close(words)
-    assert team.taken(words) == words.ctypes.data
-
-
-def test_without_a_board_parts_follow_each_other():
-    @njit
-    def alone(done):
-        return team.next_part(0, 1, 0, 9, done)
-
-    assert [alone(done) for done in (-1, 0, 7)] == [0, 1, 8]
+    assert team.taken(words) is words
+    words[team.LAST // 8] = 5
+    other = team.taken(words)
+    assert other is not words
+    assert not other.any()
+    team.close_work(words)
+    assert team.taken(words) is words
 
 
 def test_a_helper_leaves_when_nothing_comes_and_when_all_is_over():
@@ -84,7 +69,7 @@ LONG = 30_000_000_000
 @njit
 def meet(board, seat, marks):
     """Takes one part and waits for the other, which is somebody else's."""
-    part = team.next_part(board, 0, seat, 2, -1)
+    part = team.next_part(board, 0, seat, 2)
     marks[seat, part] = 1
     team.part_done(board, 0)
     since = team.ticks()
@@ -101,11 +86,11 @@ def fail(board, seat, marks):
 def called_together(work):
     @njit(nogil=True)
     def call(words, marks):
-        board = team.taken(words)
+        board = words.ctypes.data
         team.put_up(board, work, team.lent(marks))
         team.open_work(board, 2, (2, 0))
         team.join_in(board, 0)
-        return team.close_work(board)
+        return team.close_work(words)
 
     return call
 
