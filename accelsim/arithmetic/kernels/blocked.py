@@ -199,6 +199,9 @@ def _shared(run: Callable[..., None], rows_of: int, width: int, *key: Any) -> Dr
         # Named last, so that it stays until here.
         return close_work(board) and spare.size >= 0
 
+    kept_in_cache(alone, "alone", *key)
+    kept_in_cache(together, "together", *key)
+
     def drive(
         words: Values, seats: int, source: Values, room: Values, out: Values, padding: tuple[Any, ...],
         plan: tuple[Any, ...],

@@ -286,7 +286,8 @@ def driver(form: Form, whole: bool) -> Driver:
                     if x >= squares.width:
                         y, x = y + 2, 0
 
-    kept_in_cache(run, "winograd", form.instruction, whole)
+    key = "winograd", form.instruction, whole
+    kept_in_cache(run, *key)
 
     @njit(cache=True, nogil=True, error_model="numpy")
     def do(source: Any, room: Any, padding: Any, operands: Any, seat: Any, x: Any, y: Any, made: Any) -> Any:
@@ -302,7 +303,7 @@ def driver(form: Form, whole: bool) -> Driver:
         )  # fmt: skip
         return made
 
-    work = in_parts(do, "winograd", form.instruction, whole)
+    work = in_parts(do, *key)
 
     @njit(cache=True, nogil=True)
     def alone(
@@ -328,6 +329,9 @@ def driver(form: Form, whole: bool) -> Driver:
         join_in(address, 0)
         well: bool = close_work(board)
         return well
+
+    kept_in_cache(alone, "alone", *key)
+    kept_in_cache(together, "together", *key)
 
     def drive(
         words: Values, seats: int, source: Values, room: Values, scratch: Scratch, out: Values, padding: Padding,
