@@ -1,10 +1,12 @@
 """Tiles of instructions against the same in plain loops, and on numbers that overflow what lies between."""
 
+import inspect
+
 import numba
 import numpy as np
 import pytest
 
-from accelsim.arithmetic.kernels import blocked, parts
+from accelsim.arithmetic.kernels import blocked, parts, winograd
 from accelsim.arithmetic.kernels.team import new_board
 from accelsim.arithmetic.kernels.tiles import (
     PAIRS_256,
@@ -126,6 +128,21 @@ def test_the_plain_loops_are_a_matrix_product():
     portable_tile(source, np.array([0, 12]), np.array([0]), 3, 4, weights, np.arange(5), sums)
     expected = source.reshape(2, 12) @ weights[0].swapaxes(0, 1).reshape(5, 12).T + np.arange(5)
     assert np.array_equal(sums, expected)
+
+
+@needs_instructions
+def test_kernels_of_different_forms_have_different_names():
+    """Those of two processes on disk meet in a third, where the names of their functions are all that links them."""
+    drivers = [blocked.driver(form, whole) for form in FORMS for whole in (True, False)]
+    drivers += [blocked.depthwise_driver(forms, whole) for forms in FAMILIES for whole in (True, False)]
+    drivers += [winograd.driver(PAIRS_256, whole) for whole in (True, False)]
+    made = [inspect.getclosurevars(driver).nonlocals for driver in drivers]
+    names = [own[name].py_func.__qualname__ for own in made for name in ("alone", "together")]
+    inner = [inspect.getclosurevars(own["alone"].py_func).nonlocals["run"] for own in made]
+    work = [inspect.getclosurevars(own["together"].py_func).nonlocals["work"] for own in made]
+    done = [inspect.getclosurevars(own.py_func).nonlocals["do"] for own in work]
+    names += [own.py_func.__qualname__ for own in (*inner, *work, *done)]
+    assert len(set(names)) == len(names) == 5 * len(drivers)
 
 
 def test_interpreted_kernels_use_no_instructions():
