@@ -78,12 +78,14 @@ class Squared:
         return self._shapes[key]
 
     def _cut(self, number: int) -> tuple[int, int]:
-        """Parts by squares and by blocks: by squares where there are enough of them to be taken together."""
-        threads, blocks = self.windows.threads, len(self._weights.words)
+        """Parts by squares and by blocks; by blocks, which all transform all inputs, where weights outweigh those."""
+        threads, words = self.windows.threads, self._weights.words
+        inputs = int(self.windows.weights.shape[4])
         if threads == 1 or number * 4 * self.windows.weights.size < 2 * LEAST_PRODUCTS:
             return 1, 1
-        groups = ceil_div(number, self._together)
-        return (1, blocks) if groups < threads <= blocks else (ceil_div(groups, threads) * threads, 1)
+        if words.nbytes > 4 * PRODUCTS * inputs * number and len(words) >= threads:
+            return 1, min(len(words), 2 * threads)
+        return ceil_div(ceil_div(number, self._together), threads) * threads, 1
 
     @cached_property
     def _together(self) -> int:

@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from threading import Barrier, Thread
 
 import numpy as np
@@ -22,6 +25,7 @@ pytestmark = pytest.mark.skipif(
 )
 HELD = (AVX512_VNNI, AVX2) if instructions() is AVX512_VNNI else (instructions(),)
 SECONDS = 60
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -146,6 +150,19 @@ def test_helpers_sleep_when_nothing_comes(helpers):
     assert helper.thread.is_alive()
     helpers.end()
     assert not helper.thread.is_alive()
+
+
+ENDS_AT_WORK = """
+from threading import Thread
+from tests.arithmetic.operations.test_team import made, network
+inet, x = network((28, 28), 64, 128, (3, 3))
+made(inet, x, 2)
+Thread(target=lambda: [made(inet, x, 2) for _ in range(10**6)], daemon=True).start()
+"""
+
+
+def test_a_process_ends_while_helpers_work():
+    subprocess.run([sys.executable, "-c", ENDS_AT_WORK], check=True, timeout=2 * SECONDS, cwd=ROOT)
 
 
 def test_a_team_has_the_seats_there_are():
