@@ -152,6 +152,32 @@ def test_helpers_sleep_when_nothing_comes(helpers):
     assert not helper.thread.is_alive()
 
 
+@pytest.mark.skipif(len(team.allowed()) < 2 or team.processor() < 0, reason="nowhere else to go, or no way to tell")
+def test_a_helper_keeps_off_its_callers_processor(helpers):
+    inet, x = network((14, 14), 64, 128, (3, 3))
+    before = os.sched_getaffinity(0)
+    made(inet, x, 2)
+    (helper,) = helpers._helpers
+    try:
+        for own in sorted(before)[:2]:
+            helper._elsewhere = before - {own}
+            helper.wanted.set()
+            for _ in range(1000):
+                if os.sched_getaffinity(helper.thread.native_id) == before - {own}:
+                    break
+                helper.thread.join(0.01)
+            assert os.sched_getaffinity(helper.thread.native_id) == before - {own}
+        helper.wake()
+        assert len(helper._elsewhere) == len(before) - 1
+        os.sched_setaffinity(0, {own})
+        helper.wake()
+        assert helper._elsewhere == set()
+        team.move_to({max(before) + 10_000})
+        assert os.sched_getaffinity(0) == {own}
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 ENDS_AT_WORK = """
 from threading import Thread
 from tests.arithmetic.operations.test_team import made, network
