@@ -1,7 +1,8 @@
 """Whole layers out of tiles: every block of output channels, and in it every run of output points.
 
-A job is a block of output channels and a tile of points; a range of jobs can be given to each of several threads.
-Points are counted from the last when fewer than a tile is left, so that some are computed twice and none apart.
+A layer is cut into rectangles, some tiles of points by some blocks of output channels, which the threads of a team
+take; before, they take lines of the padded copy. Points are counted from the last when fewer than a tile is left, so
+that some are computed twice and none apart.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
+from accelsim.arithmetic.kernels.parts import Padding, in_parts, pad, pad_on, pads_of, served
+from accelsim.arithmetic.kernels.team import close_work, join_in, lent, open_work, put_up, taken
 from accelsim.arithmetic.kernels.tiles import DEPTHWISE_ROWS, Form, depthwise_tile_of, kept_in_cache, tile_of
 
 Values = NDArray[Any]
@@ -24,90 +27,32 @@ ROWS = {16: 7, 8: 6}
 WIDTHS = {16: (4, 2, 1), 8: (2, 1, 1)}
 
 
-class Packed(NamedTuple):
-    """Weights in words, block after block.
+class Plan(NamedTuple):
+    """What a layer is told that stays from call to call.
 
-    `blocks` holds (first channel, channels, vectors, first word, byte offset of its group's inputs); for depthwise
-    layers (first channel, channels, lanes, first word, first bias).
-    """
-
-    words: NDArray[np.int32]
-    blocks: NDArray[np.int64]
-    bias: NDArray[np.int32]
-    scale: NDArray[np.float32]
-
-
-class Geometry(NamedTuple):
-    """Byte offsets of every output point's window and of a window's segments; `steps` words in each segment.
-
+    `points` and `segments` are byte offsets of every output point's window and of a window's segments of `steps` words.
     `together` tiles of points meet every block before the next ones do; depthwise layers go tile by tile.
+
+    `words` are weights, block after block: `blocks` holds (first channel, channels, vectors, first word, byte offset of
+    its group's inputs); for depthwise layers (first channel, channels, lanes, first word, first bias). `limits` are
+    least and most of a requantised sum, `zero` its zero point; `cut` is parts by points and by blocks.
     """
 
     points: NDArray[np.int64]
     segments: NDArray[np.int64]
+    words: NDArray[np.int32]
+    blocks: NDArray[np.int64]
+    bias: NDArray[np.int32]
+    scale: NDArray[np.float32]
+    limits: NDArray[np.float32]
     steps: int
     together: int
+    zero: int
+    reach: int
+    cut: tuple[int, int]
 
 
-class Padding(NamedTuple):
-    """A copy still to be made: values (d, h, w, c) go into `room` (D, H, W, C) at (`front`, `top`, `left`).
-
-    They are exclusive-or'd with `flip`, moved by `shift`, repeated `repeats` times channel by channel and surrounded by
-    `filling`. A room of no lines asks for nothing.
-    """
-
-    source: Values
-    front: int
-    top: int
-    left: int
-    flip: Any
-    shift: Any
-    filling: Any
-    repeats: int
-    room: Values
-
-
-@njit(cache=True, nogil=True)
-def pad(padding: Any, first: Any, last: Any) -> None:
-    """Fills lines `first` to `last` of the room, counted over depth and height."""
-    source, room, flip, shift = padding.source, padding.room, padding.flip, np.int64(padding.shift)
-    depth, height, width, channels = source.shape
-    stored, repeats = room.shape[3], padding.repeats
-    left, right = padding.left * stored, (padding.left + width) * stored
-    for number in range(first, last):
-        z, y = number // room.shape[1], number % room.shape[1]
-        line = room[z, y].reshape(-1)
-        iz, iy = z - padding.front, y - padding.top
-        if iz < 0 or iz >= depth or iy < 0 or iy >= height:
-            line[:] = padding.filling
-            continue
-        line[:left] = padding.filling
-        line[right:] = padding.filling
-        middle = line[left:right]
-        if stored == channels:
-            inner = source[iz, iy].reshape(-1)
-            for k in range(inner.size):
-                middle[k] = np.int64(inner[k] ^ flip) + shift
-            continue
-        middle[:] = padding.filling
-        for x in range(width):
-            for k in range(channels):
-                value = np.int64(source[iz, iy, x, k] ^ flip) + shift
-                for copy in range(repeats):
-                    middle[x * stored + k * repeats + copy] = value
-
-
-@njit(cache=True, nogil=True)
-def pad_for(padding: Any, geometry: Any, first: Any, last: Any) -> None:
-    """Fills the lines that the windows of points `first` to `last` lie in."""
-    room = padding.room
-    lines, size = room.shape[0] * room.shape[1], room.shape[2] * room.shape[3] * room.itemsize
-    if lines and first < last:
-        end = geometry.points[last - 1] + geometry.segments.max()
-        pad(padding, geometry.points[first] // size, min(end // size + 1, lines))
-
-
-#: Runs a layer on a number of threads: (padding, source, geometry, packed, out, least, most, zero, jobs, threads).
+#: Runs a layer: (board, seats, source, room, out, padding, plan), the last two plain tuples.
 Driver = Callable[..., None]
 
 
@@ -119,53 +64,47 @@ def driver(form: Form, whole: bool) -> Driver:
     four, two, _ = WIDTHS[form.lanes]
     lanes, rows_of, size = form.lanes, ROWS[form.lanes], 4 if whole else 1
 
-    @njit(cache=True, nogil=True)
+    @njit(cache=True, nogil=True, error_model="numpy")
     def run(
-        source: Any, geometry: Any, packed: Any, out: Any, least: Any, most: Any, zero: Any, first: Any, last: Any
+        source: Any, plan: Any, out: Any, spare: Any, first: Any, last: Any, first_block: Any, last_block: Any
     ) -> None:
-        blocks, (points, channels) = packed.blocks, out.shape
+        blocks, (points, channels) = plan.blocks, out.shape
         rows = rows_of if points >= rows_of else 1
-        tiles, together = (points + rows - 1) // rows, geometry.together
-        spare = np.empty((rows, four * lanes), out.dtype)
-        begin = first // (together * blocks.shape[0]) * together
-        end = min(begin + together, tiles)
-        block, tile = divmod(first - begin * blocks.shape[0], max(end - begin, 1))
-        for _ in range(first, last):
-            # One by one: a row of an array is an object of its own, which is counted.
-            start, count, vectors = blocks[block, 0], blocks[block, 1], blocks[block, 2]
-            word, group = blocks[block, 3], blocks[block, 4]
-            point = min((begin + tile) * rows, points - rows)
-            direct = count == vectors * lanes
-            to = out.ctypes.data + (point * channels + start) * size if direct else spare.ctypes.data
-            stride = (channels if direct else four * lanes) * size
-            where, at = geometry.points.ctypes.data + 8 * point, source.ctypes.data + group
-            parts, many, steps = geometry.segments.ctypes.data, geometry.segments.size, geometry.steps
-            weights = packed.words.ctypes.data + 4 * word
-            bias, scale = packed.bias.ctypes.data + 4 * start, packed.scale.ctypes.data + 4 * start
-            if rows == rows_of:
-                if vectors == four:
-                    wide(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
-                elif vectors == two:
-                    middle(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
-                else:
-                    narrow(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
-            elif vectors == four:
-                wide_one(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
-            elif vectors == two:
-                middle_one(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
-            else:
-                narrow_one(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
-            if not direct:
-                for row in range(rows):
-                    for k in range(count):
-                        out[point + row, start + k] = spare[row, k]
-            tile += 1
-            if begin + tile == end:
-                block, tile = block + 1, 0
-                if block == blocks.shape[0]:
-                    block, begin, end = 0, end, min(end + together, tiles)
+        least, most, zero = plan.limits[0], plan.limits[1], np.int32(plan.zero)
+        parts, many, steps = plan.segments.ctypes.data, plan.segments.size, plan.steps
+        for begin in range(first, last, plan.together):
+            end = min(begin + plan.together, last)
+            for block in range(first_block, last_block):
+                # One by one: a row of an array is an object of its own, which is counted.
+                start, count, vectors = blocks[block, 0], blocks[block, 1], blocks[block, 2]
+                word, group = blocks[block, 3], blocks[block, 4]
+                direct = count == vectors * lanes
+                stride = (channels if direct else four * lanes) * size
+                at, weights = source + group, plan.words.ctypes.data + 4 * word
+                bias, scale = plan.bias.ctypes.data + 4 * start, plan.scale.ctypes.data + 4 * start
+                for tile in range(begin, end):
+                    point = min(tile * rows, points - rows)
+                    to = out.ctypes.data + (point * channels + start) * size if direct else spare.ctypes.data
+                    where = plan.points.ctypes.data + 8 * point
+                    if rows == rows_of:
+                        if vectors == four:
+                            wide(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
+                        elif vectors == two:
+                            middle(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
+                        else:
+                            narrow(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
+                    elif vectors == four:
+                        wide_one(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
+                    elif vectors == two:
+                        middle_one(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
+                    else:
+                        narrow_one(at, where, parts, many, steps, weights, bias, to, stride, scale, least, most, zero)
+                    if not direct:
+                        for row in range(rows):
+                            for k in range(count):
+                                out[point + row, start + k] = spare[row, k]
 
-    return _threaded(kept_in_cache(run, "driver", form.instruction, whole), 0)
+    return _shared(run, rows_of, four * lanes, "driver", form.instruction, whole)
 
 
 @cache
@@ -177,82 +116,99 @@ def depthwise_driver(forms: tuple[Form, ...], whole: bool) -> Driver:
     most_lanes, rows_of, size = forms[0].lanes, DEPTHWISE_ROWS, 4 if whole else 1
     depth, value_size = forms[0].depth, forms[0].bits // 8
 
-    @njit(cache=True, nogil=True)
+    @njit(cache=True, nogil=True, error_model="numpy")
     def run(
-        source: Any, geometry: Any, packed: Any, out: Any, least: Any, most: Any, zero: Any, first: Any, last: Any
+        source: Any, plan: Any, out: Any, spare: Any, first: Any, last: Any, first_block: Any, last_block: Any
     ) -> None:
-        blocks, (points, channels) = packed.blocks, out.shape
-        rows = rows_of if points >= rows_of else 1
-        tile, block = first // blocks.shape[0], first % blocks.shape[0]
-        for _ in range(first, last):
-            start, lanes, word, along = blocks[block, 0], blocks[block, 2], blocks[block, 3], blocks[block, 4]
+        blocks, (points, channels) = plan.blocks, out.shape
+        rows, stride = rows_of if points >= rows_of else 1, channels * size
+        least, most, zero = plan.limits[0], plan.limits[1], np.int32(plan.zero)
+        parts, many = plan.segments.ctypes.data, plan.segments.size // depth
+        for tile in range(first, last):
             point = min(tile * rows, points - rows)
-            to = out.ctypes.data + (point * channels + start) * size
-            stride = channels * size
-            where, at = geometry.points.ctypes.data + 8 * point, source.ctypes.data + start * value_size
-            parts, many = geometry.segments.ctypes.data, geometry.segments.size // depth
-            weights = packed.words.ctypes.data + 4 * word
-            bias, scale = packed.bias.ctypes.data + 4 * along, packed.scale.ctypes.data + 4 * along
-            if rows == rows_of:
-                if lanes == most_lanes:
-                    wide(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
+            where = plan.points.ctypes.data + 8 * point
+            for block in range(first_block, last_block):
+                start, lanes, word, along = blocks[block, 0], blocks[block, 2], blocks[block, 3], blocks[block, 4]
+                to = out.ctypes.data + (point * channels + start) * size
+                at, weights = source + start * value_size, plan.words.ctypes.data + 4 * word
+                bias, scale = plan.bias.ctypes.data + 4 * along, plan.scale.ctypes.data + 4 * along
+                if rows == rows_of:
+                    if lanes == most_lanes:
+                        wide(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
+                    elif 2 * lanes == most_lanes:
+                        middle(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
+                    else:
+                        narrow(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
+                elif lanes == most_lanes:
+                    wide_one(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
                 elif 2 * lanes == most_lanes:
-                    middle(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
+                    middle_one(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
                 else:
-                    narrow(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
-            elif lanes == most_lanes:
-                wide_one(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
-            elif 2 * lanes == most_lanes:
-                middle_one(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
-            else:
-                narrow_one(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
-            block += 1
-            if block == blocks.shape[0]:
-                tile, block = tile + 1, 0
+                    narrow_one(at, where, parts, many, 0, weights, bias, to, stride, scale, least, most, zero)
 
-    return _threaded(kept_in_cache(run, "depthwise driver", forms[0].instruction, whole), DEPTHWISE_ROWS)
+    return _shared(run, DEPTHWISE_ROWS, 0, "depthwise driver", forms[0].instruction, whole)
 
 
-def _threaded(run: Callable[..., None], rows: int) -> Driver:
-    """All jobs on one thread, or cut into as many ranges as there are threads.
+def _shared(run: Callable[..., None], rows_of: int, width: int, *key: Any) -> Driver:
+    """A layer in parts; a tile is `rows_of` points, `width` channels at most where they do not fill it."""
+    kept_in_cache(run, *key)
 
-    Where jobs go from point to point, `rows` a tile, a thread makes the part of the padded copy that its own points
-    lie in; lines that two of them need are written twice, with the same bytes. With `rows` 0 every job may need all, so
-    that the copy is made by all threads before the first.
-    """
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def do(source: Any, room: Any, padding: Any, operands: Any, seat: Any, x: Any, y: Any, made: Any) -> Any:
+        at, out, spare, plan = operands
+        points, blocks, (by_points, by_blocks) = out.shape[0], plan.blocks.shape[0], plan.cut
+        rows = rows_of if points >= rows_of else 1
+        tiles = (points + rows - 1) // rows
+        first, last = x * tiles // by_points, (x + 1) * tiles // by_points
+        if by_blocks == 1 and first < last and room.size > 0:
+            begin, end = plan.points[min(first * rows, points - rows)], plan.points[min(last * rows, points) - 1]
+            line = room.shape[2] * room.shape[3] * room.itemsize
+            lines = min((end + plan.reach) // line + 1, room.shape[0] * room.shape[1])
+            made = pad_on(source, room, padding, begin // line, lines, made)
+        run(at, plan, out, spare[seat], first, last, y * blocks // by_blocks, (y + 1) * blocks // by_blocks)
+        return made
+
+    work = in_parts(do, *key)
 
     @njit(cache=True, nogil=True)
-    def alone(
-        padding: Any, source: Any, geometry: Any, packed: Any, out: Any, least: Any, most: Any, zero: Any, jobs: Any
-    ) -> None:
-        pad(padding, 0, padding.room.shape[0] * padding.room.shape[1])
-        run(source, geometry, packed, out, least, most, zero, 0, jobs)
+    def alone(source: Any, room: Any, out: Any, numbers: Any, arrays: Any) -> None:
+        # Plain tuples cost half as much to hand over as named ones.
+        padding, plan = Padding(*numbers), Plan(*arrays)
+        at = room.ctypes.data if room.size > 0 else source.ctypes.data
+        rows = rows_of if out.shape[0] >= rows_of else 1
+        pad(source, room, padding, 0, room.shape[0] * room.shape[1])
+        spare = np.empty((rows, width), out.dtype)
+        run(at, plan, out, spare, 0, (out.shape[0] + rows - 1) // rows, 0, plan.blocks.shape[0])
 
-    @njit(cache=True, parallel=True, nogil=True)
-    def parallel(
-        padding: Any, source: Any, geometry: Any, packed: Any, out: Any, least: Any, most: Any, zero: Any, jobs: Any,
-        threads: Any,
-    ) -> None:  # fmt: skip
-        lines = padding.room.shape[0] * padding.room.shape[1]
-        if rows == 0 and lines > 0:
-            for part in prange(threads):
-                pad(padding, part * lines // threads, (part + 1) * lines // threads)
-        for part in prange(threads):
-            first, last = part * jobs // threads, (part + 1) * jobs // threads
-            if rows > 0 and first < last:
-                points, blocks = out.shape[0], packed.blocks.shape[0]
-                own = rows if points >= rows else 1
-                begin = min(first // blocks * own, points - own)
-                pad_for(padding, geometry, begin, min(((last - 1) // blocks + 1) * own, points))
-            run(source, geometry, packed, out, least, most, zero, first, last)
+    @njit(cache=True, nogil=True)
+    def together(words: Any, seats: Any, source: Any, room: Any, out: Any, numbers: Any, arrays: Any) -> bool:
+        padding, own = Padding(*numbers), Plan(*arrays)
+        plan = Plan(
+            lent(own.points), lent(own.segments), lent(own.words), lent(own.blocks), lent(own.bias), lent(own.scale),
+            lent(own.limits), own.steps, own.together, own.zero, own.reach, own.cut,
+        )  # fmt: skip
+        at = room.ctypes.data if room.size > 0 else source.ctypes.data
+        spare = np.empty((seats, rows_of, width), out.dtype)
+        pads = pads_of(room, seats, plan.cut)
+        told = (lent(source), lent(room), padding, pads, plan.cut, (at, lent(out), lent(spare), plan))
+        board = taken(words)
+        address = board.ctypes.data
+        put_up(address, work, told)
+        open_work(address, seats, (pads, plan.cut[0] * plan.cut[1]))
+        join_in(address, 0)
+        # Named last, so that it stays until here.
+        return close_work(board) and spare.size >= 0
+
+    kept_in_cache(alone, "alone", *key)
+    kept_in_cache(together, "together", *key)
 
     def drive(
-        padding: Padding, source: Values, geometry: Geometry, packed: Packed, out: Values, least: Any, most: Any,
-        zero: Any, jobs: int, threads: int,
+        words: Values, seats: int, source: Values, room: Values, out: Values, padding: tuple[Any, ...],
+        plan: tuple[Any, ...],
     ) -> None:  # fmt: skip
-        if threads > 1:
-            parallel(padding, source, geometry, packed, out, least, most, zero, jobs, threads)
+        if seats > 1:
+            served(together(words, seats, source, room, out, padding, plan))
         else:
-            alone(padding, source, geometry, packed, out, least, most, zero, jobs)
+            alone(source, room, out, padding, plan)
 
     return drive

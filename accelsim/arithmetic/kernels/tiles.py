@@ -64,10 +64,20 @@ def multiply_add(builder: Any, form: Form, total: Any, first: Any, second: Any) 
 def kept_in_cache(made: Any, *key: Any) -> Any:
     """`made`, known to numba's cache on disk by `key` and the text of this folder rather than by a random number.
 
-    Functions made here differ by what they enclose, which the cache tells apart by these names.
+    Functions made here differ by what they enclose, which the cache tells apart by these names. So does whoever links
+    them: processes count what they compile, each from 1, and what two of them left on disk may meet in a third.
     """
-    made._set_uuid(f"accelsim {SOURCE} {' '.join(map(str, key))}")
+    name = " ".join(map(str, key))
+    made._set_uuid(f"accelsim {SOURCE} {name}")
+    if hasattr(made, "py_func"):
+        made.py_func.__qualname__ = f"{made.py_func.__qualname__} {name}"
     return made
+
+
+def kept(made: Any) -> Any:
+    """The same for functions of a module, by their names, which are found within functions that are made."""
+    interpreted = not hasattr(made, "_set_uuid")
+    return made if interpreted else kept_in_cache(made, made.__name__)
 
 
 def pointer(builder: Any, address: Any, kind: Any) -> Any:

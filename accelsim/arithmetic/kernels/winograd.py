@@ -14,17 +14,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from accelsim.arithmetic.kernels.blocked import pad
+from accelsim.arithmetic.kernels.parts import Padding, in_parts, pad, pad_on, pads_of, served
+from accelsim.arithmetic.kernels.team import close_work, join_in, lent, open_work, put_up, taken
 from accelsim.arithmetic.kernels.tiles import (
     ADDRESS,
     BYTE,
     WORD,
     Form,
+    kept,
     kept_in_cache,
     load,
     pointer,
@@ -70,13 +72,17 @@ def scratch(inputs: int, together: int, lanes: int, threads: int) -> Scratch:
 
 
 class Squares(NamedTuple):
-    """A map (`height`, `width`) of outputs cut into squares, `columns` a row; `together` of them are in the cache."""
+    """A map (`height`, `width`) of outputs in squares, `columns` a row, of which `together` are in the cache.
+
+    `cut` is parts by squares and by blocks of output channels.
+    """
 
     height: int
     width: int
     columns: int
     number: int
     together: int
+    cut: tuple[int, int]
 
 
 def transformed(weights: Values) -> Values:
@@ -86,6 +92,7 @@ def transformed(weights: Values) -> Values:
     return made
 
 
+@kept
 @njit(cache=True, nogil=True)
 def portable_transform(matrix: Values, grid: Values, out: Values) -> None:
     """What the transforms compute: `matrix` times `grid` (n, n, channels) times `matrix` transposed."""
@@ -120,6 +127,7 @@ def _on_both_sides(builder: Any, matrix: Matrix, columns: list[list[Any]]) -> li
     return [_combined(builder, matrix, [half[row] for half in halves]) for row in range(len(matrix))]
 
 
+@kept
 @intrinsic
 def fetch(typing_context: Any, address: Any) -> Any:
     """Asks for a line of memory before it is needed."""
@@ -197,6 +205,7 @@ def gathering(lanes: int, whole: bool) -> Any:
     return kept_in_cache(gather, "gather", lanes, whole)
 
 
+@kept
 @njit(cache=True, nogil=True)
 def inside(square: Values, out: Values, squares: Squares, top: int, left: int, start: int) -> None:
     """Copies what of a square (4, lanes) lies in `out` (points, channels), from the channel `start`."""
@@ -207,7 +216,7 @@ def inside(square: Values, out: Values, squares: Squares, top: int, left: int, s
                 out[y * squares.width + x, start + n] = square[corner, n]
 
 
-#: Runs a layer: (padding, room, scratch, squares, weights, out, least, most, zero, threads).
+#: Runs a layer: (board, seats, source, room, scratch, out, padding, squares, weights, limits and zero point).
 Driver = Callable[..., None]
 
 
@@ -277,41 +286,60 @@ def driver(form: Form, whole: bool) -> Driver:
                     if x >= squares.width:
                         y, x = y + 2, 0
 
-    kept_in_cache(run, "winograd", form.instruction, whole)
+    key = "winograd", form.instruction, whole
+    kept_in_cache(run, *key)
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def do(source: Any, room: Any, padding: Any, operands: Any, seat: Any, x: Any, y: Any, made: Any) -> Any:
+        inputs, sums, squares, weights, out, limits = operands
+        (by_points, by_blocks), blocks = squares.cut, weights.words.shape[0]
+        first, last = x * squares.number // by_points, (x + 1) * squares.number // by_points
+        if by_blocks == 1 and first < last:
+            begin, end = first // squares.columns, (last - 1) // squares.columns
+            made = pad_on(source, room, padding, 2 * begin, 2 * end + 4, made)
+        run(
+            room, inputs[seat], sums[seat], squares, weights, out, *limits, first, last,
+            y * blocks // by_blocks, (y + 1) * blocks // by_blocks,
+        )  # fmt: skip
+        return made
+
+    work = in_parts(do, *key)
 
     @njit(cache=True, nogil=True)
     def alone(
-        padding: Any, room: Any, work: Any, squares: Any, weights: Any, out: Any, least: Any, most: Any, zero: Any
+        source: Any, room: Any, scratch: Any, out: Any, padding: Any, squares: Any, weights: Any, limits: Any
     ) -> None:
-        count, blocks = squares.number, weights.words.shape[0]
-        pad(padding, 0, room.shape[0] * room.shape[1])
-        run(room, work.inputs[0], work.sums[0], squares, weights, out, least, most, zero, 0, count, 0, blocks)
+        pad(source, room, padding, 0, room.shape[0] * room.shape[1])
+        inputs, sums, blocks = scratch.inputs[0], scratch.sums[0], weights.words.shape[0]
+        run(room, inputs, sums, squares, weights, out, *limits, 0, squares.number, 0, blocks)
 
-    @njit(cache=True, parallel=True, nogil=True)
-    def parallel(
-        padding: Any, room: Any, work: Any, squares: Any, weights: Any, out: Any, least: Any, most: Any, zero: Any,
-        threads: Any,
-    ) -> None:  # fmt: skip
-        lines, blocks = room.shape[0] * room.shape[1], weights.words.shape[0]
-        for part in prange(threads):
-            pad(padding, part * lines // threads, (part + 1) * lines // threads)
-        by_blocks = squares.number < squares.together * threads and blocks >= threads
-        for part in prange(threads):
-            inputs, sums = work.inputs[part], work.sums[part]
-            if by_blocks:
-                first, last = part * blocks // threads, (part + 1) * blocks // threads
-                run(room, inputs, sums, squares, weights, out, least, most, zero, 0, squares.number, first, last)
-            else:
-                first, last = part * squares.number // threads, (part + 1) * squares.number // threads
-                run(room, inputs, sums, squares, weights, out, least, most, zero, first, last, 0, blocks)
+    @njit(cache=True, nogil=True)
+    def together(
+        words: Any, seats: Any, source: Any, room: Any, scratch: Any, out: Any, padding: Any, squares: Any,
+        weights: Any, limits: Any,
+    ) -> bool:  # fmt: skip
+        own = Weights(lent(weights.words), lent(weights.bias), lent(weights.scale))
+        operands = (lent(scratch.inputs), lent(scratch.sums), squares, own, lent(out), limits)
+        pads = pads_of(room, seats, squares.cut)
+        told = (lent(source), lent(room), padding, pads, squares.cut, operands)
+        board = taken(words)
+        address = board.ctypes.data
+        put_up(address, work, told)
+        open_work(address, seats, (pads, squares.cut[0] * squares.cut[1]))
+        join_in(address, 0)
+        well: bool = close_work(board)
+        return well
+
+    kept_in_cache(alone, "alone", *key)
+    kept_in_cache(together, "together", *key)
 
     def drive(
-        padding: Any, room: Values, work: Scratch, squares: Squares, weights: Weights, out: Values, least: Any,
-        most: Any, zero: Any, threads: int,
+        words: Values, seats: int, source: Values, room: Values, scratch: Scratch, out: Values, padding: Padding,
+        squares: Squares, weights: Weights, limits: tuple[Any, Any, Any],
     ) -> None:  # fmt: skip
-        if threads > 1:
-            parallel(padding, room, work, squares, weights, out, least, most, zero, threads)
+        if seats > 1:
+            served(together(words, seats, source, room, scratch, out, padding, squares, weights, limits))
         else:
-            alone(padding, room, work, squares, weights, out, least, most, zero)
+            alone(source, room, scratch, out, padding, squares, weights, limits)
 
     return drive

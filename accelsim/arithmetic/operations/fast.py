@@ -10,18 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.arithmetic.formats import Array, Format
 from accelsim.arithmetic.kernels import blocked
-from accelsim.arithmetic.kernels.blocked import Geometry, Packed, Padding
+from accelsim.arithmetic.kernels.blocked import Plan
+from accelsim.arithmetic.kernels.parts import Padding
 from accelsim.arithmetic.kernels.tiles import DEPTHWISE_ROWS, Form, depthwise_order
 from accelsim.arithmetic.operations.place import Place
 from accelsim.arithmetic.operations.pooling import three
 from accelsim.arithmetic.operations.processor import Instructions, instructions
+from accelsim.arithmetic.operations.team import TEAM
 from accelsim.arithmetic.requantise import FloatMultiplier
 from accelsim.network.layers import Convolution, Dense, Layer
 from accelsim.network.tensor import Tensor
@@ -34,29 +36,59 @@ SLACK = 256
 LINE = 64
 #: Bytes of windows of 16-bit values that meet all weights while they are in a cache, and least tiles they make.
 TOGETHER_BYTES, LEAST_TOGETHER = 128 << 10, 8
+#: Products of the least part of a layer that is worth a thread's while, and parts for each thread at most.
+LEAST_PRODUCTS, LEAST_CHANNEL_PRODUCTS, MOST_PARTS = 1 << 20, 1 << 18, 8
 #: Shapes of a layer that are remembered; streaming has a few a layer.
 MOST_SHAPES = 64
 
-NO_BYTES = np.empty((0, 0, 0, 0), np.uint8)
 #: No copy to be made.
-NOTHING = Padding(NO_BYTES, 0, 0, 0, np.uint8(0), np.int32(0), np.uint8(0), 1, NO_BYTES)
+NO_ROOM = np.empty((0, 0, 0, 0), np.uint8)
 
 _KINDS: dict[int, np.dtype[Any]] = {8: np.dtype(np.int8), 16: np.dtype(np.int16)}
 _FLIPS: dict[int, type[np.unsignedinteger[Any]]] = {1: np.uint8, 2: np.uint16}
 
 
+class Packed(NamedTuple):
+    """Weights in words and what goes with them, as a `Plan` has them."""
+
+    words: NDArray[np.int32]
+    blocks: NDArray[np.int64]
+    bias: NDArray[np.int32]
+    scale: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """Padded copies of one shape. New memory costs as much as copying into it, so that they are used again."""
+
+    shape: tuple[int, ...]
+    kind: np.dtype[Any]
+    _kept: list[Array] = field(default_factory=list)
+
+    def taken(self) -> Array:
+        return self._kept.pop() if self._kept else self._made()
+
+    def back(self, room: Array) -> None:
+        self._kept.append(room)
+
+    def _made(self) -> Array:
+        size = prod(self.shape) * self.kind.itemsize
+        memory = np.empty(size + SLACK + LINE, np.uint8)
+        start = -memory.ctypes.data % LINE
+        return memory[start : start + size].view(self.kind).reshape(self.shape)
+
+
 @dataclass(frozen=True)
 class Shape:
-    """All that depends on the shape of the input: its padded copy, where windows lie, the output and its tiles."""
+    """All that depends on the shape of the input: its padded copy, if it has one, the output, and what tiles do."""
 
     source: tuple[int, int, int, int]
-    padded: tuple[int, int, int, int]
-    before: tuple[int, int, int]
-    copies: bool
-    geometry: Geometry
-    spatial: tuple[int, ...]
-    points: int
-    tiles: int
+    rooms: Rooms | None
+    out: tuple[int, int]
+    made: tuple[int, ...]
+    seats: int
+    #: Fields of its `Padding` and its `Plan`.
+    operands: tuple[tuple[Any, ...], tuple[Any, ...]]
 
 
 @dataclass
@@ -75,7 +107,6 @@ class Blocked:
     #: Output channels a depthwise layer has of every input channel.
     repeats: int = 1
     _shapes: dict[tuple[Layer, tuple[int, ...]], Shape] = field(default_factory=dict)
-    kept: list[NDArray[np.uint8]] = field(default_factory=list)
 
     @property
     def finished(self) -> bool:
@@ -112,16 +143,29 @@ class Blocked:
 
     def __call__(self, layer: Layer, values: Array) -> Array:
         shape = self._shape(layer, values)
-        out = np.empty((shape.points, self.stored), self.kind)
-        side_by_side = not isinstance(layer, Convolution) or layer.dilation[-1:] in ((), (1,))
-        packed = self.packed if side_by_side else self.packed_by_tap
-        padding, source = self._padding(np.ascontiguousarray(values, self.source.type.dtype), shape)
-        jobs = shape.tiles * len(packed.blocks)
-        self._driver(padding, source, shape.geometry, packed, out, *self.limits, jobs, self.threads)
-        if shape.copies:
-            self.kept.append(source)
+        out = np.empty(shape.out, self.kind)
+        source = self.raw(values).reshape(shape.source)
+        room = shape.rooms.taken() if shape.rooms else NO_ROOM
+        self._driver(TEAM.board, TEAM.seats(shape.seats), source, room, out, *shape.operands)
+        if shape.rooms:
+            shape.rooms.back(room)
+        return self.read(out, shape.made)
+
+    def raw(self, values: Array) -> Array:
+        """Values as bytes or halves without a sign."""
+        own, unsigned = self._raw
+        whole = np.ascontiguousarray(values, own)
+        return whole if own is unsigned else whole.view(unsigned)
+
+    @cached_property
+    def _raw(self) -> tuple[np.dtype[Any], np.dtype[Any]]:
+        own = self.source.type.dtype
+        return own, np.dtype(f"u{own.itemsize}") if self.source.type.signed else own
+
+    def read(self, out: Array, shape: tuple[int, ...]) -> Array:
+        """What tiles wrote as a map of the layer's channels."""
         made = out if self.stored == self.channels else np.ascontiguousarray(out[:, : self.channels])
-        return made.view(self.type).reshape(*shape.spatial, self.channels)
+        return (made if self.type is self.kind else made.view(self.type)).reshape(shape)
 
     @cached_property
     def kind(self) -> np.dtype[Any]:
@@ -141,38 +185,25 @@ class Blocked:
         return blocked.driver(self.form, whole)
 
     @cached_property
-    def limits(self) -> tuple[np.float32, np.float32, np.int32]:
-        """Least and greatest of a requantised sum, and the zero point that is added to it."""
+    def limits(self) -> NDArray[np.float32]:
+        """Least and greatest of a requantised sum, before the zero point is added to it."""
         if self.output is None or self.multiplier is None:
-            return np.float32(0), np.float32(0), np.int32(0)
-        zero = self.output.zero_point[0]
-        return np.float32(self.output.type.low - zero), np.float32(self.output.type.high - zero), np.int32(zero)
-
-    def _padding(self, values: Array, shape: Shape) -> tuple[Padding, Array]:
-        """What is still to be copied, and the bytes tiles read: a copy with its padding, or the map itself."""
-        if not shape.copies:
-            return NOTHING, values.view(np.uint8).reshape(-1)
-        return self.copied(values.reshape(shape.source), shape.before, shape.padded)
-
-    def copied(self, values: Array, before: tuple[int, int, int], padded: tuple[int, ...]) -> tuple[Padding, Array]:
-        """A copy still to be made of a map (d, h, w, c), at a place of a larger one, and the bytes it will be in.
-
-        They are to go back to `kept` when no longer used, since new memory costs as much as copying into it.
-        """
-        size = prod(padded) * self.size
-        buffer = self.kept.pop() if self.kept else np.empty(0, np.uint8)
-        if buffer.size < size + SLACK:
-            buffer = _aligned(size + SLACK)
-        room = buffer[:size].view(np.uint8 if self.size == 1 else np.int16).reshape(padded)
-        return Padding(values.view(f"u{values.itemsize}"), *before, *self._moves, self.repeats, room), buffer
+            return np.zeros(2, np.float32)
+        kind = self.output.type
+        return np.array([kind.low - self.zero, kind.high - self.zero], np.float32)
 
     @cached_property
-    def _moves(self) -> tuple[Any, Any, Any]:
-        """What values are exclusive-or'd with, what is added to them, and what surrounds them."""
+    def zero(self) -> int:
+        return 0 if self.output is None else self.output.zero_point[0]
+
+    def padding(self, before: tuple[int, int, int]) -> Padding:
+        """How values are copied to a place of a larger map."""
         flip = _FLIPS[self.source.type.dtype.itemsize](self.flip)
-        if self.size == 1:
-            return flip, np.int32(0), np.uint8(self.filling)
-        return flip, np.int32(-self.flip - self.source.zero_point[0]), np.int16(0)
+        shift = np.int32(0 if self.size == 1 else -self.flip - self.source.zero_point[0])
+        return Padding(*before, flip, shift, self.filling, self.repeats)
+
+    def rooms(self, padded: tuple[int, ...]) -> Rooms:
+        return Rooms(padded, np.dtype(np.uint8 if self.size == 1 else np.int16))
 
     def _shape(self, layer: Layer, values: Array) -> Shape:
         key = (layer, values.shape)
@@ -199,13 +230,34 @@ class Blocked:
         segments, steps = self._segments(strides, dilation)
         words = self.size * values.shape[-1] % 4 == 0 and self.size == 1
         copies = bool(any(before) or any(after) or self.flip or not words or self.depthwise)
-        width = (padded[0], padded[1], padded[2], inputs)
-        source = (*below, values.shape[-1])
         rows = DEPTHWISE_ROWS if self.depthwise else blocked.ROWS[self.form.lanes]
         tiles = ceil_div(len(points), rows) if len(points) >= rows else len(points)
         together = min(tiles, TOGETHER_BYTES // (rows * steps * 4 * len(segments) or 1)) if self.size == 2 else tiles
-        geometry = Geometry(points, segments, steps, max(together, LEAST_TOGETHER))
-        return Shape(source, width, before, copies, geometry, spatial, len(points), tiles)
+        side_by_side = not isinstance(layer, Convolution) or layer.dilation[-1:] in ((), (1,))
+        packed = self.packed if side_by_side else self.packed_by_tap
+        cut = self._cut(max(len(points), rows), tiles, self.size * values.size, packed)
+        plan = Plan(
+            points, segments, *packed, self.limits, steps, max(together, LEAST_TOGETHER), self.zero,
+            int(segments.max()), cut,
+        )  # fmt: skip
+        rooms = self.rooms((*padded, inputs)) if copies else None
+        return Shape(
+            (*below, values.shape[-1]), rooms, (len(points), self.stored), (*spatial, self.channels),
+            min(self.threads, prod(cut)), (tuple(self.padding(before)), tuple(plan)),
+        )  # fmt: skip
+
+    def _cut(self, points: int, tiles: int, source: int, packed: Packed) -> tuple[int, int]:
+        """Parts by points and by blocks: whichever a thread reads less for, where they share out evenly."""
+        threads, blocks = self.threads, len(packed.blocks)
+        least = LEAST_CHANNEL_PRODUCTS if self.depthwise else LEAST_PRODUCTS
+        wanted = min(points * self.weights.size // least, MOST_PARTS * threads)
+        if threads == 1 or wanted < 2:
+            return 1, 1
+        parts = ceil_div(wanted, threads) * threads
+        heavy = packed.words.nbytes > 2 * source and blocks % threads == 0
+        if blocks >= 2 * threads and (heavy or tiles < 4 * threads):
+            return 1, min(blocks, parts)
+        return min(tiles, parts), 1
 
     def _segments(self, strides: Ints, dilation: tuple[int, int, int]) -> tuple[Ints, int]:
         _, depth, height, width, inputs, _ = self.weights.shape
@@ -272,13 +324,6 @@ class Blocked:
         factors = np.ones(1, np.float32) if self.multiplier is None else self.multiplier.multiplier
         scale = np.pad(np.broadcast_to(factors, (self.channels,)), (0, self.stored - self.channels))[order]
         return np.concatenate([bias, np.zeros(SLACK, np.int32)]), np.concatenate([scale, np.zeros(SLACK, np.float32)])
-
-
-def _aligned(size: int) -> NDArray[np.uint8]:
-    """Memory that starts with a cache line."""
-    room = np.empty(size + LINE, np.uint8)
-    start = -room.ctypes.data % LINE
-    return room[start : start + size]
 
 
 def _blocks(outputs: int, lanes: int) -> list[tuple[int, int, int]]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
 from accelsim.arithmetic.formats import Array
 from accelsim.arithmetic.kernels import winograd
+from accelsim.arithmetic.kernels.parts import Padding
 from accelsim.arithmetic.kernels.tiles import PAIRS_256
 from accelsim.arithmetic.kernels.winograd import PRODUCTS, ROWS, VECTORS, Scratch, Squares, Weights, transformed
-from accelsim.arithmetic.operations.fast import Blocked, Ints
+from accelsim.arithmetic.operations.fast import LEAST_PRODUCTS, Blocked, Ints, Rooms
+from accelsim.arithmetic.operations.team import TEAM
 from accelsim.network.layers import Convolution, Layer
 from accelsim.network.tensor import Tensor
 from accelsim.units import ceil_div
@@ -23,6 +26,15 @@ LEAST_INPUTS, LEAST_OUTPUTS = 32, 16
 TOGETHER_BYTES, MOST_TOGETHER, LEAST_TOGETHER = 192 << 10, 64, 4
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What depends on the shape of the input."""
+
+    rooms: Rooms
+    padding: Padding
+    squares: Squares
+
+
 @dataclass
 class Squared:
     """A layer by squares of outputs; maps that are no wider or higher than one output go by way of `windows`."""
@@ -30,6 +42,7 @@ class Squared:
     windows: Blocked
     #: Memory to work in that is not in use.
     _kept: list[Scratch] = field(default_factory=list)
+    _shapes: dict[tuple[object, ...], Shape] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -41,22 +54,38 @@ class Squared:
         height, width = layer.output((Tensor(values.shape[-1], values.shape[:-1]),)).spatial
         if min(height, width) < 2:
             return own(layer, values)
-        squares = self._squares(height, width)
-        channels = values.shape[-1]
-        padded = (1, 2 * ceil_div(height, 2) + 2, 2 * squares.columns + 2, channels)
-        before = (0, layer.padding[0][0], layer.padding[1][0])
-        source = np.ascontiguousarray(values, own.source.type.dtype).reshape(1, *values.shape)
-        padding, copy = own.copied(source, before, padded)
+        shape = self._shape(layer, values.shape, height, width)
+        source, room = own.raw(values).reshape(1, *values.shape), shape.rooms.taken()
         out = np.empty((height * width, own.stored), own.kind)
-        work = self._kept.pop() if self._kept else self._scratch(channels)
-        self._driver(padding, padding.room, work, squares, self._weights, out, *own.limits, own.threads)
+        work = self._kept.pop() if self._kept else self._scratch(values.shape[-1])
+        seats = TEAM.seats(min(own.threads, prod(shape.squares.cut)))
+        self._driver(
+            TEAM.board, seats, source, room, work, out, shape.padding, shape.squares, self._weights, self._limits
+        )
         self._kept.append(work)
-        own.kept.append(copy)
-        return out.view(own.type).reshape(height, width, own.channels)
+        shape.rooms.back(room)
+        return own.read(out, (height, width, own.channels))
 
-    def _squares(self, height: int, width: int) -> Squares:
-        columns = ceil_div(width, 2)
-        return Squares(height, width, columns, ceil_div(height, 2) * columns, self._together)
+    def _shape(self, layer: Convolution, given: tuple[int, ...], height: int, width: int) -> Shape:
+        key = (layer.padding, given)
+        if key not in self._shapes:
+            rows, columns = ceil_div(height, 2), ceil_div(width, 2)
+            rooms = self.windows.rooms((1, 2 * rows + 2, 2 * columns + 2, given[-1]))
+            squares = Squares(height, width, columns, rows * columns, self._together, self._cut(rows * columns))
+            self._shapes[key] = Shape(
+                rooms, self.windows.padding((0, layer.padding[0][0], layer.padding[1][0])), squares
+            )
+        return self._shapes[key]
+
+    def _cut(self, number: int) -> tuple[int, int]:
+        """Parts by squares and by blocks; by blocks, which all transform all inputs, where weights outweigh those."""
+        threads, words = self.windows.threads, self._weights.words
+        inputs = int(self.windows.weights.shape[4])
+        if threads == 1 or number * 4 * self.windows.weights.size < 2 * LEAST_PRODUCTS:
+            return 1, 1
+        if words.nbytes > 4 * PRODUCTS * inputs * number and len(words) >= threads:
+            return 1, min(len(words), 2 * threads)
+        return ceil_div(ceil_div(number, self._together), threads) * threads, 1
 
     @cached_property
     def _together(self) -> int:
@@ -67,6 +96,11 @@ class Squared:
     def _scratch(self, inputs: int) -> Scratch:
         own = self.windows
         return winograd.scratch(inputs, self._together, own.form.lanes, max(own.threads, 1))
+
+    @cached_property
+    def _limits(self) -> tuple[np.float32, np.float32, np.int32]:
+        least, most = self.windows.limits
+        return least, most, np.int32(self.windows.zero)
 
     @cached_property
     def _driver(self) -> Callable[..., None]:

@@ -1,10 +1,13 @@
 """Tiles of instructions against the same in plain loops, and on numbers that overflow what lies between."""
 
+import inspect
+
 import numba
 import numpy as np
 import pytest
 
-from accelsim.arithmetic.kernels import blocked
+from accelsim.arithmetic.kernels import blocked, parts, winograd
+from accelsim.arithmetic.kernels.team import new_board
 from accelsim.arithmetic.kernels.tiles import (
     PAIRS_256,
     PAIRS_512,
@@ -13,7 +16,7 @@ from accelsim.arithmetic.kernels.tiles import (
     portable_depthwise_tile,
     portable_tile,
 )
-from accelsim.arithmetic.operations.fast import NOTHING as NO_COPY
+from accelsim.arithmetic.operations.fast import NO_ROOM
 from accelsim.arithmetic.operations.processor import AVX2, AVX512, AVX512_VNNI, instructions
 
 HELD = {AVX512_VNNI: (VNNI_512, PAIRS_512, PAIRS_256), AVX512: (PAIRS_512, PAIRS_256), AVX2: (PAIRS_256,)}
@@ -21,7 +24,18 @@ FORMS = HELD.get(instructions(), ())
 needs_instructions = pytest.mark.skipif(
     not FORMS, reason="kernels are interpreted, or this processor has no instructions for products of integers"
 )
-NOTHING = (np.float32(0), np.float32(0), np.int32(0))
+NO_PADDING = parts.Padding(0, 0, 0, np.uint8(0), np.int32(0), 0, 1)
+
+
+def run(driver, source, out, starts, offsets, steps, together, words, blocks, bias, cut=(1, 1), seats=1):
+    """A layer that copies nothing, with `seats` threads of which only one is there."""
+    size = source.itemsize
+    plan = blocked.Plan(
+        starts * size, offsets * size, words, blocks, np.concatenate([bias, np.zeros(64, np.int32)]),
+        np.zeros(256, np.float32), np.zeros(2, np.float32), steps, together, 0, int(offsets.max()) * size, cut,
+    )  # fmt: skip
+    given = source.view(np.uint8).reshape(1, 1, 1, -1)
+    driver(new_board(), seats, given, NO_ROOM, out, tuple(NO_PADDING), tuple(plan))
 
 
 def operands(form, rng, points, segments, steps, channels, extreme):
@@ -51,19 +65,14 @@ def test_sums_are_those_of_plain_loops(form, points, extreme):
         source, weights, bias, starts, offsets = operands(form, rng, points, segments, steps, channels, extreme)
         expected = np.empty((points, channels), np.int64)
         portable_tile(source, starts, offsets, steps, weights.shape[-1], weights, bias, expected)
-        size = source.itemsize
-        geometry = blocked.Geometry(starts * size, offsets * size, steps, 2)
         words = np.ascontiguousarray(weights).reshape(-1).view(np.int32)
         blocks = np.array([[0, channels, vectors, 0, 0]])
-        packed = blocked.Packed(
-            words, blocks, np.concatenate([bias, np.zeros(64, np.int32)]), np.zeros(256, np.float32)
-        )
-        out = np.empty((points, channels), np.int32)
-        rows = blocked.ROWS[form.lanes]
-        jobs = -(-points // rows) if points >= rows else points
-        blocked.driver(form, True)(NO_COPY, source.view(np.uint8), geometry, packed, out, *NOTHING, jobs, 1)
-        # Both keep the low 32 bits of what may not fit them.
-        assert np.array_equal(out, expected.astype(np.int32))
+        for seats, cut in ((1, (1, 1)), (2, (min(points, 3), 1))):
+            out = np.empty((points, channels), np.int32)
+            driver = blocked.driver(form, True)
+            run(driver, source, out, starts, offsets, steps, 2, words, blocks, bias, cut, seats)
+            # Both keep the low 32 bits of what may not fit them.
+            assert np.array_equal(out, expected.astype(np.int32))
 
 
 FAMILIES = [forms for forms in (instructions().byte_channels, instructions().pair_channels) if forms]
@@ -86,13 +95,9 @@ def test_depthwise_sums_are_those_of_plain_loops(forms, points, extreme):
         assert sorted(order) == list(range(channels))
         runs = weights.reshape(taps // form.depth, form.depth, channels)[:, :, order].swapaxes(1, 2)
         words = np.ascontiguousarray(runs).reshape(-1).view(np.int32)
-        room = np.concatenate([bias[order], np.zeros(64, np.int32)])
-        packed = blocked.Packed(words, np.array([[0, channels, form.lanes, 0, 0]]), room, np.zeros(256, np.float32))
         out = np.empty((points, channels), np.int32)
-        jobs = -(-points // 4) if points >= 4 else points
-        geometry = blocked.Geometry(starts * source.itemsize, offsets * source.itemsize, 0, 1)
-        run = blocked.depthwise_driver(forms, True)
-        run(NO_COPY, source.view(np.uint8), geometry, packed, out, *NOTHING, jobs, 1)
+        driver, blocks = blocked.depthwise_driver(forms, True), np.array([[0, channels, form.lanes, 0, 0]])
+        run(driver, source, out, starts, offsets, 0, 1, words, blocks, bias[order])
         # Both keep the low 32 bits of what may not fit them.
         assert np.array_equal(out, expected.astype(np.int32))
 
@@ -103,13 +108,13 @@ def test_a_padded_copy_is_that_of_the_lines_asked_for(kind, repeats):
     rng = np.random.default_rng(1)
     source = rng.integers(0, 256, (2, 3, 4, 5)).astype(np.uint8)
     around = ((1, 0), (2, 1), (1, 2), (0, 0))
-    flip, shift, filling = np.uint8(128), np.int32(0 if kind is np.uint8 else -300), kind(9)
+    flip, shift = np.uint8(128), np.int32(0 if kind is np.uint8 else -300)
     moved = ((source ^ flip).astype(np.int64) + shift).astype(kind)
     stored = 5 if repeats == 1 else 16
     whole = np.pad(np.repeat(moved, repeats, axis=-1), around, constant_values=9).reshape(3 * 6, 7, -1)
     for first, last in ((0, 18), (3, 11), (17, 18), (5, 5)):
         room = np.full((3, 6, 7, stored), 77, kind)
-        blocked.pad(blocked.Padding(source, 1, 2, 1, flip, shift, filling, repeats, room), first, last)
+        parts.pad(source, room, parts.Padding(1, 2, 1, flip, shift, 9, repeats), first, last)
         expected = np.full((18, 7, stored), 77, kind)
         expected[first:last, ..., : 5 * repeats] = whole[first:last]
         expected[first:last, ..., 5 * repeats :] = 9
@@ -123,6 +128,21 @@ def test_the_plain_loops_are_a_matrix_product():
     portable_tile(source, np.array([0, 12]), np.array([0]), 3, 4, weights, np.arange(5), sums)
     expected = source.reshape(2, 12) @ weights[0].swapaxes(0, 1).reshape(5, 12).T + np.arange(5)
     assert np.array_equal(sums, expected)
+
+
+@needs_instructions
+def test_kernels_of_different_forms_have_different_names():
+    """Those of two processes on disk meet in a third, where the names of their functions are all that links them."""
+    drivers = [blocked.driver(form, whole) for form in FORMS for whole in (True, False)]
+    drivers += [blocked.depthwise_driver(forms, whole) for forms in FAMILIES for whole in (True, False)]
+    drivers += [winograd.driver(PAIRS_256, whole) for whole in (True, False)]
+    made = [inspect.getclosurevars(driver).nonlocals for driver in drivers]
+    names = [own[name].py_func.__qualname__ for own in made for name in ("alone", "together")]
+    inner = [inspect.getclosurevars(own["alone"].py_func).nonlocals["run"] for own in made]
+    work = [inspect.getclosurevars(own["together"].py_func).nonlocals["work"] for own in made]
+    done = [inspect.getclosurevars(own.py_func).nonlocals["do"] for own in work]
+    names += [own.py_func.__qualname__ for own in (*inner, *work, *done)]
+    assert len(set(names)) == len(names) == 5 * len(drivers)
 
 
 def test_interpreted_kernels_use_no_instructions():

@@ -74,7 +74,7 @@ def test_sums_are_transformed_back_as_by_plain_loops():
 
 def test_what_lies_in_a_map_is_copied_from_a_square():
     square = np.arange(4 * 16, dtype=np.int32).reshape(4, 16)
-    squares = winograd.Squares(3, 3, 2, 4, 4)
+    squares = winograd.Squares(3, 3, 2, 4, 4, (1, 1))
     out = np.full((9, 20), -1, np.int32)
     winograd.inside(square, out, squares, 2, 2, 16)
     expected = np.full((9, 20), -1, np.int32)
