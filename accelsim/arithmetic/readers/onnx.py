@@ -97,7 +97,8 @@ class _IntegerReading(_Reading):
     """`held` says which values of the file are no real numbers, of what format where that is known yet.
 
     `roundings` are the layers that round, `weight_formats` those of arrays, `constants` those of constant operands,
-    whose integers are put in place when all patterns have been recognised. `biases` are those stored with a scale.
+    whose integers are put in place when all patterns have been recognised. `biases` are those stored with a scale,
+    `repeated` the layers whose weights have the same scales in every group.
     """
 
     held: dict[str, Stored | None] = field(default_factory=dict)
@@ -105,6 +106,7 @@ class _IntegerReading(_Reading):
     weight_formats: dict[str, Format] = field(default_factory=dict)
     constants: dict[str, Format] = field(default_factory=dict)
     biases: dict[str, Quantised] = field(default_factory=dict)
+    repeated: set[str] = field(default_factory=set)
 
     def integer_network(self, given: Any) -> IntegerNetwork:
         for entry in self.model.graph.input:
@@ -126,10 +128,11 @@ class _IntegerReading(_Reading):
         """Biases that become others once the scale of the sums they start is known.
 
         One stored with another scale becomes real. A real one of a layer whose output is rounded becomes integer, as
-        ONNX Runtime does it (its weight and bias quantisation); QONNX files keep theirs.
+        ONNX Runtime does it (its weight and bias quantisation), which wants one scale or one a number of the bias;
+        QONNX files keep theirs.
         """
         rounds = any(node.op_type == "DequantizeLinear" for node in self.model.graph.node)
-        settled = {}
+        settled, rounded = {}, made.formats.keys() - self.repeated
         for node in made.network.nodes:
             units, stored = _units(made, node), self.biases.get(node.name)
             bias = made.arrays(node).get("bias")
@@ -137,8 +140,8 @@ class _IntegerReading(_Reading):
                 continue
             if stored is not None and stored.format is not None:
                 if units is None or not np.allclose(stored.format.scales, units, rtol=BIAS_SCALE_TOLERANCE, atol=0):
-                    settled[f"{node.name}.bias"] = stored.array.reshape(-1)
-            elif units is not None and rounds and bias.dtype.kind == "f" and node.name in made.formats:
+                    settled[f"{node.name}.bias"] = np.broadcast_to(stored.array.reshape(-1), bias.shape)
+            elif units is not None and rounds and bias.dtype.kind == "f" and node.name in rounded:
                 settled[f"{node.name}.bias"] = _in_units(bias, units)
         return settled
 
@@ -219,13 +222,16 @@ class _IntegerReading(_Reading):
         assert isinstance(weight, Quantised)
         kind = weight.format
         assert kind is not None
+        axis = _output_axis(op, weight.integers.ndim)
         plain: list[Value | None] = [inputs[0], Weight(weight.integers), *inputs[2:]]
         if len(plain) > 2:
-            plain[2] = self._bias(inputs[2])
+            plain[2] = _in_sums(inputs[2], weight.integers.shape[axis] if op.kind == "Gemm" else None)
         scaled = any(op.real(name, 1.0) != 1.0 for name in ("alpha", "beta")) if op.kind == "Gemm" else False
-        axis = _output_axis(op, weight.integers.ndim)
         if scaled or (kind.channels > 1 and weight.axis != axis):
             return super()._known(op, inputs)
+        groups = op.integer("group", 1) if op.kind == "ConvTranspose" and kind.channels > 1 else 1
+        # Files of transposed convolutions state the scales of one group's output channels for those of all.
+        kind = replace(kind, scale=kind.scale * groups, zero_point=kind.zero_point * groups)
         before = set(self.build.nodes)
         results = super()._known(op, plain)
         for name in set(self.build.nodes) - before:
@@ -233,15 +239,12 @@ class _IntegerReading(_Reading):
                 self.weight_formats[f"{name}.weight"] = kind
                 if len(inputs) > 2 and isinstance(inputs[2], Quantised):
                     self.biases[name] = inputs[2]
+                if groups > 1:
+                    self.repeated.add(name)
             elif isinstance(self.build.nodes[name].layer, Constant):
-                self.build.parameters[f"{name}.value"] = _real_of(self.build.parameters[f"{name}.value"], kind)
+                key = f"{name}.value"
+                self.build.parameters[key] = _real_of(self.build.parameters[key], kind)
         return results
-
-    def _bias(self, bias: Value | None) -> Value | None:
-        """A stored int32 bias as it is: its scale is that of the sums, which files repeat or leave out."""
-        if isinstance(bias, Quantised) and bias.integers.dtype == np.int32:
-            return Weight(bias.integers)
-        return bias
 
     def take(self, name: str, value: Value, kind: Stored) -> View:
         """Numbers read with the format that the reader of them states."""
@@ -278,6 +281,20 @@ class _IntegerReading(_Reading):
         return [rounded]
 
 
+def _in_sums(bias: Value | None, columns: int | None) -> Value | None:
+    """A stored int32 bias as it is: its scale is that of the sums, which files repeat or leave out.
+
+    What is added to a matrix of so many `columns` and is no row of it stays what it stands for.
+    """
+    if not isinstance(bias, Quantised) or bias.integers.dtype != np.int32:
+        return bias
+    if bias.format is not None and not bias.format.symmetric:
+        return bias
+    if columns is None or (bias.integers.size == columns and bias.shape[-1:] == (columns,)):
+        return Weight(bias.integers)
+    return Weight(np.full(columns, bias.integers.item(), np.int32)) if bias.integers.size == 1 else bias
+
+
 def _units(made: IntegerNetwork, node: Node) -> Array | None:
     """What one of a weighted layer's sums stands for, by channel; None where operands are real."""
     source = made.formats.get(node.inputs[0]) if node.inputs else None
@@ -296,6 +313,9 @@ def _in_units(bias: Array, units: Array) -> Array:
 
 
 def _real_of(array: Array, kind: Format) -> Array:
+    """What an operand of a product stands for; an addend beside it is real already."""
+    if array.dtype.kind not in "iu":
+        return array
     if kind.channels > 1:
         raise NotReadable("weights of a product of two activations with a scale a channel")
     return kind.real(array)
@@ -488,11 +508,39 @@ def matmul_integer(read: _IntegerReading, op: Operator, inputs: Values) -> list[
 
 def qgemm(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
     axis = 0 if op.integer("transB", 0) else 1
-    pair = [operand(read, op, inputs, Sourced(0, 1, 2)), operand(read, op, inputs, Sourced(3, 4, 5), axis)]
-    made = read.weighted(replace(op, kind="Gemm", domain=""), [*pair, optional(inputs, 6)], None)
+    first, second = operand(read, op, inputs, Sourced(0, 1, 2)), operand(read, op, inputs, Sourced(3, 4, 5), axis)
+    bias = _bias_of_qgemm(inputs, op.real("alpha", 1.0))
+    plain = replace(op, kind="Gemm", domain="")
+    if isinstance(second, Quantised):
+        plain, second = _without_alpha(plain, second)
+        made = read.weighted(plain, [first, second, bias], None)
+    else:
+        made = read._known(plain, [first, second, bias])
     if optional(inputs, 7) is None:
         return made
     return read.give(op.outputs[0], made[0], result_format(inputs, 7, 8))
+
+
+def _bias_of_qgemm(inputs: Values, alpha: float) -> Value | None:
+    """What is added to the sums before alpha and the scales of the operands are multiplied with them."""
+    bias, first, second = optional(inputs, 6), constant(inputs, 1, "a scale"), constant(inputs, 4, "a scale")
+    if not isinstance(bias, Weight) or first is None or second is None:
+        return bias
+    units = np.asarray(np.float32(alpha) * first * second)
+    if units.size > 1 and bias.array.size > 1 and bias.shape[-1] not in (1, units.size):
+        raise InputError(f"a bias of shape {list(bias.shape)} for {units.size} columns")
+    reals = bias.array.astype(np.float32) * (units.reshape(-1) if units.size > 1 else units.reshape(()))
+    return Quantised(reals, bias.stored, bias.array)
+
+
+def _without_alpha(op: Operator, weight: Quantised) -> tuple[Operator, Quantised]:
+    """A factor of all sums as one of the weights' scales, which are positive; others stay."""
+    alpha, kind = np.float32(op.real("alpha", 1.0)), weight.format
+    if kind is None or alpha <= 0:
+        return op, weight
+    scaled = replace(kind, scale=tuple(float(s) for s in alpha * kind.scales))
+    rest = {key: value for key, value in op.attributes.items() if key != "alpha"}
+    return replace(op, attributes=rest), replace(weight, array=weight.array * alpha, format=scaled)
 
 
 def _elementwise(kind: str) -> Special:

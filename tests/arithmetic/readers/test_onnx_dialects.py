@@ -130,6 +130,125 @@ def test_a_bias_keeps_its_own_scale(factor, tmp_path):
     assert made.ravel().tolist() == (sums * 0.125).tolist()
 
 
+@pytest.mark.parametrize("factor", [1, 3])
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1), (2,), (1, 2)])
+def test_a_bias_may_be_one_number_for_all(shape, factor, tmp_path):
+    path = tmp_path / "net.onnx"
+    model = with_bias_scale(factor)
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == "b")
+    bias.CopyFrom(numpy_helper.from_array(np.full(shape, 6, np.int32), "b"))
+    path.write_bytes(model.SerializeToString())
+    made = acs.execute(acs.load_integer_network(path), np.array([[1.5]], np.float32))["y"]
+    assert made.ravel().tolist() == ((np.array([3 * 2, 3 * -3]) + 6 * factor) * 0.125).tolist()
+
+
+def gemm(kind, bias, alpha=1.0, channels=False, constant=True):
+    """QGemm, or Gemm between roundings, of a 3 x 12 matrix; the other one constant, or the same matrix again."""
+    rng = np.random.default_rng(0)
+    columns = 7 if constant else 3
+    scale = rng.uniform(0.005, 0.02, columns if channels else ()).astype(np.float32)
+    stored = {
+        "xs": np.float32(0.03), "xz": np.uint8(120), "w": rng.integers(-127, 128, (columns, 12)).astype(np.int8),
+        "ws": scale, "wz": np.zeros(scale.shape, np.int8), "b": bias, "bs": np.float32(0.03) * scale,
+        "ys": np.float32(0.2), "yz": np.uint8(100),
+    }  # fmt: skip
+    second = ["w", "ws", "wz"] if constant else ["xq", "xs", "xz"]
+    nodes = [helper.make_node("QuantizeLinear", ["x", "xs", "xz"], ["xq"])]
+    if kind == "QGemm":
+        operands = ["xq", "xs", "xz", *second, "b", "ys", "yz"]
+        nodes.append(helper.make_node(kind, operands, ["yq"], "", domain="com.microsoft", alpha=alpha, transB=1))
+    else:
+        nodes += [
+            helper.make_node("DequantizeLinear", ["xq", "xs", "xz"], ["xr"]),
+            helper.make_node("DequantizeLinear", second, ["wr"], axis=0),
+            helper.make_node("DequantizeLinear", ["b", "bs"], ["br"]),
+            helper.make_node("Gemm", ["xr", "wr", "br"], ["sum"], alpha=alpha, transB=1),
+            helper.make_node("QuantizeLinear", ["sum", "ys", "yz"], ["yq"]),
+        ]
+    nodes.append(helper.make_node("DequantizeLinear", ["yq", "ys", "yz"], ["y"]))
+    graph = helper.make_graph(
+        nodes, "net", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 12])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [3, columns])],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in stored.items()],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9)
+
+
+def equal_to_the_runtime(model, path, x, plain=False):
+    path.write_bytes(model.SerializeToString())
+    (expected,) = runtime(path, plain=plain).run(None, {"x": x})
+    inet = acs.load_integer_network(path)
+    (made,) = acs.execute(inet, x).values()
+    assert np.array_equal(made, expected)
+    return inet
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (1, 7), (3, 7)])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("Gemm", {}), ("QGemm", {}), ("QGemm", {"alpha": 0.5}), ("QGemm", {"alpha": 2.7, "channels": True}),
+        ("QGemm", {"alpha": -1.0}),
+    ],
+)  # fmt: skip
+def test_what_is_added_to_a_matrix(kind, options, shape, plain, tmp_path):
+    rng = np.random.default_rng(2)
+    model = gemm(kind, rng.integers(-3000, 3000, shape).astype(np.int32), **options)
+    x = rng.normal(size=(3, 12)).astype(np.float32)
+    inet = equal_to_the_runtime(model, tmp_path / "net.onnx", x, plain)
+    assert options.get("alpha", 1) < 0 or len(shape) > 1 or not inet.real_nodes
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (3, 3)])
+def test_qgemm_of_two_activations(shape, tmp_path):
+    rng = np.random.default_rng(3)
+    model = gemm("QGemm", rng.integers(-3000, 3000, shape).astype(np.int32), constant=False)
+    equal_to_the_runtime(model, tmp_path / "net.onnx", rng.normal(size=(3, 12)).astype(np.float32))
+
+
+def test_a_bias_that_is_no_row_is_told(tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(gemm("QGemm", np.ones((3, 5), np.int32), channels=True).SerializeToString())
+    with pytest.raises(InputError, match=r"bias of shape \[3, 5\] for 7 columns"):
+        acs.load_integer_network(path)
+
+
+@pytest.mark.parametrize("rounded", [True, False])
+@pytest.mark.parametrize(("inputs", "outputs", "groups"), [(6, 8, 1), (6, 6, 1), (6, 8, 2), (8, 8, 2)])
+def test_transposed_convolutions_with_a_scale_a_channel(inputs, outputs, groups, rounded, tmp_path):
+    """Of rounded and of real operands, in groups that share their scales."""
+    rng = np.random.default_rng(4)
+    each = outputs // groups
+    stored = {
+        "xs": np.float32(0.03), "xz": np.uint8(128), "w": rng.integers(-127, 128, (inputs, each, 3, 3)).astype(np.int8),
+        "ws": rng.uniform(0.001, 0.02, each).astype(np.float32), "wz": rng.integers(-9, 9, each).astype(np.int8),
+        "b": rng.normal(size=outputs).astype(np.float32), "ys": np.float32(0.1), "yz": np.uint8(128),
+    }  # fmt: skip
+    roundings = [
+        helper.make_node("QuantizeLinear", ["x", "xs", "xz"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "xs", "xz"], ["xr"]),
+    ]
+    nodes = [
+        *(roundings if rounded else [helper.make_node("Relu", ["x"], ["xr"])]),
+        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["wr"], axis=1),
+        helper.make_node("ConvTranspose", ["xr", "wr", "b"], ["sum"], group=groups, strides=[2, 2]),
+        helper.make_node("QuantizeLinear", ["sum", "ys", "yz"], ["yq"]),
+        helper.make_node("DequantizeLinear", ["yq", "ys", "yz"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "net", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, inputs, 5, 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, outputs, 11, 13])],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in stored.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    inet = equal_to_the_runtime(model, tmp_path / "net.onnx", rng.normal(size=(1, inputs, 5, 6)).astype(np.float32))
+    figures = acs.statistics(inet, images(1, shape=(1, inputs, 5, 6)))["sum"]
+    shifted = stored["w"].astype(int) - stored["wz"].reshape(1, -1, 1, 1)
+    assert figures.weight_zero_density == pytest.approx((shifted == 0).mean())
+
+
 @pytest.mark.parametrize(("real", "kept"), [(0.3, 2), (-0.0625, 0), (0.1875, 2), (1e30, 1e30)])
 def test_a_real_bias_is_a_whole_number_of_units_where_32_bits_hold_it(real, kept, tmp_path):
     model = with_bias_scale(1)
