@@ -93,6 +93,8 @@ def combination(place: Place) -> Operation | None:
     kernel = (BY_FIXED if place.fixed else BY_FLOAT).get(place.layer.operation)
     if not place.in_integers or len(place.sources) != 2 or kernel is None:
         return None
+    if not place.fixed and not _combined_as_bytes(place):
+        return None
     run, output = kernel(place), place.output
     assert output is not None
 
@@ -111,6 +113,14 @@ def combination(place: Place) -> Operation | None:
         return out.reshape(shape)
 
     return combine
+
+
+def _combined_as_bytes(place: Place) -> bool:
+    """Whether ONNX Runtime combines such integers as they are; others it takes for the real numbers they stand for."""
+    assert isinstance(place.layer, Combine)
+    types = {kind.type for kind in (*place.sources, place.output) if kind is not None}
+    one = len(types) == 1 or place.layer.operation == "multiply"
+    return one and all(kind.bits <= 8 for kind in types)
 
 
 def _is_repeated(operand: Array, shape: tuple[int, ...]) -> bool:

@@ -92,7 +92,7 @@ def _real_form(place: Place) -> Operation:
 
     def run(layer: Layer, operands: Sequence[Array]) -> Array:
         reals = place.reals(operands)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             made = floating.compute(layer, reals, arrays, output_of(layer, operands))
         return place.written(made)
 

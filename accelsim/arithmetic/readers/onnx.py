@@ -259,7 +259,7 @@ class _IntegerReading(_Reading):
             self.roundings[value.node] = self.held[value.node] = self.held[name] = kind
             self._settle(value.node, kind)
         elif type(known) is not type(kind) or not same_scales(known, kind):
-            raise NotReadable(f"{name} is {known.label} where it is made and {kind.label} where it is read")
+            raise NotReadable(f"{name} is {_told(known)} where it is made and {_told(kind)} where it is read")
         elif kind.channels > 1 and value.node not in self.roundings:
             raise NotReadable(f"{name} was moved since it was rounded, which its {kind.channels} scales were not")
         return value
@@ -279,6 +279,11 @@ class _IntegerReading(_Reading):
             self.roundings[rounded.node] = kind
         self.held[name] = kind
         return [rounded]
+
+
+def _told(kind: Stored) -> str:
+    zero = int(kind.zeros.flat[0])
+    return f"{kind.label} with zero point {zero}" if zero else kind.label
 
 
 def _in_sums(bias: Value | None, columns: int | None) -> Value | None:
@@ -328,10 +333,16 @@ def _output_axis(op: Operator, rank: int) -> int:
 
 
 def format_of(scale: Array | None, zero: Array | None, kind: NumberType | None) -> Format:
-    """A format of integers from arrays of the file; without a zero point it is 0, unsigned unless `kind` says more."""
+    """A format of integers from arrays of the file; without a zero point it is 0, unsigned unless `kind` says more.
+
+    Raises `InputError` for a zero point of another type than `kind`.
+    """
     if scale is None:
         raise InputError("a scale is missing")
-    kind = (UINT8 if kind is None else kind) if zero is None else type_of(zero, "rounding to")
+    own = None if zero is None else type_of(zero, "rounding to")
+    if own is not None and kind not in (None, own):
+        raise InputError(f"a zero point of type {own.label} for {kind.label}")
+    kind = own or kind or UINT8
     if not isinstance(kind, IntegerType):
         raise NotReadable(f"on numbers of {kind.label}")
     scale = scale.reshape(-1)
@@ -404,8 +415,7 @@ def dequantise_linear(read: _IntegerReading, op: Operator, inputs: Values) -> li
     if isinstance(value, Weight):
         return [_dequantised(op, inputs, value)]
     assert isinstance(value, View)
-    known = read.held.get(op.inputs[0])
-    kind = known.type if known is not None else _input_type(read, value.node)
+    kind = _held_type(read, op.inputs[0], value)
     view, stored = placed(read.build, value, encoding_of(op, inputs, value.shape, kind))
     return [read.take(op.inputs[0], view, stored)]
 
@@ -464,12 +474,27 @@ def operand(read: _IntegerReading, op: Operator, inputs: Values, at: Sourced, ax
     if isinstance(value, Weight):
         return constant_of(value, scale, zero, axis)
     name = op.inputs[at.value]
+    assert isinstance(value, View)
+    return read.take(name, value, format_of(scale, zero, _held_type(read, name, value)))
+
+
+def _held_type(read: _IntegerReading, name: str, value: View) -> NumberType:
     known = read.held.get(name)
-    return read.take(name, value, format_of(scale, zero, known.type if known else _input_type(read, name)))
+    return known.type if known is not None else _input_type(read, value.node)
 
 
-def result_format(inputs: Values, scale: int, zero: int, like: IntegerType | None = None) -> Format:
-    return format_of(constant(inputs, scale, "a scale"), constant(inputs, zero, "a zero point"), like)
+def result_format(inputs: Values, scale: int, zero: int, like: NumberType | None = None) -> Format:
+    """The format of a result, which is `like` its operand where a zero point does not say its type."""
+    own = constant(inputs, zero, "a zero point")
+    return format_of(constant(inputs, scale, "a scale"), own, like if own is None else None)
+
+
+def _operand_type(read: _IntegerReading, op: Operator, inputs: Values, position: int) -> NumberType:
+    value = present(inputs, position)
+    if isinstance(value, Weight):
+        return type_of(value.array, "constants of type")
+    assert isinstance(value, View)
+    return _held_type(read, op.inputs[position], value)
 
 
 def qlinear_conv(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
@@ -547,7 +572,8 @@ def _elementwise(kind: str) -> Special:
     def special(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
         pair: list[Value | None] = [operand(read, op, inputs, Sourced(k, k + 1, k + 2)) for k in (0, 3)]
         made = read._known(replace(op, kind=kind, domain=""), pair)
-        return read.give(op.outputs[0], made[0], result_format(inputs, 6, 7))
+        like = _operand_type(read, op, inputs, 0)
+        return read.give(op.outputs[0], made[0], result_format(inputs, 6, 7, like))
 
     return special
 
@@ -561,7 +587,8 @@ def _unary(kind: str) -> Special:
         if kind != "Softmax":
             plain = replace(plain, opset=max(read.versions.get("", 17), 7))
         made = read._known(plain, [source])
-        return read.give(op.outputs[0], made[0], result_format(inputs, 3, 4))
+        like = _operand_type(read, op, inputs, 0)
+        return read.give(op.outputs[0], made[0], result_format(inputs, 3, 4, like))
 
     return special
 

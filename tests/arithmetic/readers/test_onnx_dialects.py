@@ -215,6 +215,79 @@ def test_a_bias_that_is_no_row_is_told(tmp_path):
         acs.load_integer_network(path)
 
 
+def combined(kind, types):
+    """Add or Mul of two roundings of the input to the first two types, rounded to the third."""
+    zeros = {np.uint8: 120, np.int8: 7, np.uint16: 30000, np.int16: 7}
+    stored = {f"s{k}": np.float32(scale) for k, scale in enumerate((0.03, 0.05, 0.07))}
+    stored |= {f"z{k}": own(zeros[own]) for k, own in enumerate(types)}
+    nodes = [helper.make_node("Relu", ["x"], ["x1"])]
+    for k, (source, made) in enumerate([("x", "a"), ("x1", "b"), ("c", "y")]):
+        if made == "y":
+            nodes.append(helper.make_node(kind, ["a", "b"], ["c"]))
+        nodes.append(helper.make_node("QuantizeLinear", [source, f"s{k}", f"z{k}"], [f"{made}q"]))
+        nodes.append(helper.make_node("DequantizeLinear", [f"{made}q", f"s{k}", f"z{k}"], [made]))
+    graph = helper.make_graph(
+        nodes, "net", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4, 6, 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4, 6, 6])],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in stored.items()],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+@pytest.mark.parametrize("kind", ["Add", "Mul"])
+@pytest.mark.parametrize(
+    "types",
+    [
+        (np.uint8, np.int8, np.uint8), (np.int8, np.uint16, np.int8), (np.int16, np.uint8, np.int16),
+        (np.uint16, np.uint16, np.uint16), (np.int16, np.int16, np.uint8),
+    ],
+    ids=lambda types: "-".join(own.__name__ for own in types),
+)  # fmt: skip
+def test_sums_and_products_of_several_types(kind, types, tmp_path):
+    x = images(1, shape=(1, 4, 6, 6)) * 2
+    equal_to_the_runtime(combined(kind, types), tmp_path / "net.onnx", x)
+
+
+def qlinear(kind, inputs, **stored):
+    """One operator of ONNX Runtime's own on signed bytes, as far as its zero points go."""
+    stored = {"s": np.float32(0.03), "z": np.int8(5), "t": np.float32(0.05), "u": np.uint8(5), **stored}
+    domain = "" if kind in ("ConvInteger", "QLinearConv") else "com.microsoft"
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["xt"], perm=[0, 1, 3, 2]),
+        helper.make_node(kind, inputs, ["y"], "y", domain=domain),
+    ]
+    graph = helper.make_graph(
+        nodes, "net", [helper.make_tensor_value_info("x", TensorProto.INT8, [1, 4, 6, 5])],
+        [helper.make_tensor_value_info("y", TensorProto.INT8, None)],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in stored.items()],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9)
+
+
+@pytest.mark.parametrize("kind", ["QLinearAdd", "QLinearMul"])
+def test_a_result_without_a_zero_point_is_of_its_operands_type(kind, tmp_path):
+    x = np.random.default_rng(6).integers(-128, 128, (1, 4, 6, 5)).astype(np.int8)
+    equal_to_the_runtime(qlinear(kind, ["xt", "s", "z", "xt", "s", "z", "t"]), tmp_path / "net.onnx", x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "words"),
+    [
+        ("QLinearAdd", ["xt", "s", "u", "xt", "s", "u", "t", "u"], "type uint8 for int8"),
+        ("QLinearAdd", ["xt", "s", "z", "xt", "s", "u", "t", "z"], "type uint8 for int8"),
+        ("QLinearSigmoid", ["xt", "s", "u", "t", "z"], "type uint8 for int8"),
+        ("ConvInteger", ["xt", "w", "u"], "type uint8 for int8"),
+        ("QLinearConv", ["xt", "s", "z", "w", "s", "u", "t", "z"], "type uint8 for int8"),
+    ],
+)
+def test_zero_points_of_another_type_are_told(kind, inputs, words, tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(qlinear(kind, inputs, w=np.full((3, 4, 1, 1), -9, np.int8)).SerializeToString())
+    with pytest.raises(InputError, match=rf"net\.onnx: y \(.*{kind}\): a zero point of {words}"):
+        acs.load_integer_network(path)
+
+
 @pytest.mark.parametrize("rounded", [True, False])
 @pytest.mark.parametrize(("inputs", "outputs", "groups"), [(6, 8, 1), (6, 6, 1), (6, 8, 2), (8, 8, 2)])
 def test_transposed_convolutions_with_a_scale_a_channel(inputs, outputs, groups, rounded, tmp_path):
