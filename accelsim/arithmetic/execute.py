@@ -29,7 +29,8 @@ def execute(
 ) -> dict[str, Array]:
     """Outputs by name, as the file declares them, for `x`: the only input's array, or arrays by input name.
 
-    Numbers of types that NumPy has not come in the smallest one that holds them all, such as int8 or float16.
+    Numbers of types that NumPy has not come in the smallest one that holds them all, such as int8 or float16; constants
+    that a file gives out are integers of up to 32 bits as they are stored, or in single precision.
     An array has the declared shape and type, or along the first axis several frames where that is 1 and no axis of
     the tensor; outputs then have as many. Raises `InputError` for arrays of another shape or type, values outside
     an input's format, NaN, and sums that overflow an accumulator that refuses to.
@@ -186,4 +187,4 @@ def handed_over(inet: IntegerNetwork, port: Port, values: Array) -> Array:
     rest = [axis for axis in range(len(port.shape)) if axis not in (*port.spatial_axes, *port.channel_axes)]
     order = (*rest, *port.spatial_axes, *port.channel_axes)
     split = values.reshape([port.shape[axis] for axis in order])
-    return np.ascontiguousarray(split.transpose(np.argsort(order)))
+    return np.asarray(split.transpose(np.argsort(order)), order="C")

@@ -34,7 +34,7 @@ from accelsim.arithmetic.readers.scales import (
     unpacked,
 )
 from accelsim.errors import InputError
-from accelsim.network.graph import Network, Node, network, without_weights
+from accelsim.network.graph import Network, Node, Port, network, without_weights
 from accelsim.network.layers import Constant, Input, Weighted
 from accelsim.network.readers.onnx.builder import Unknown, Value, Weight
 from accelsim.network.readers.onnx.elementwise import applied
@@ -158,6 +158,19 @@ class _IntegerReading(_Reading):
         self.roundings = {name: kind for name, kind in self.roundings.items() if name in present_nodes}
         return network(net.name, net.nodes, net.outputs, net.inputs, arrays)
 
+    def _output(self, name: str, value: Value) -> Port | None:
+        if isinstance(value, Weight):
+            self._hold_constant(name, value.array)
+        return super()._output(name, value)
+
+    def _hold_constant(self, name: str, array: Array) -> None:
+        """An output that is constant is given out as it is stored, where single precision carries it so far."""
+        kind = TYPES.get(array.dtype.name)
+        if array.dtype.kind in "iu" and (array.astype(np.float32).astype(np.float64) != array).any():
+            raise InputError(f"{self.path}: output {name} is a constant of {array.dtype} beyond single precision")
+        if isinstance(kind, IntegerType):
+            self.held[name] = Format(kind)
+
     def _converted(self, op: Operator, inputs: list[Value | None], scope: Scope) -> list[Value]:
         special = SPECIAL.get(op.kind)
         if special is not None and op.kind not in OPERATORS:
@@ -270,7 +283,9 @@ class _IntegerReading(_Reading):
             self.build.inputs[source] = replace(self.build.inputs[source], free=False)
 
     def give(self, name: str, value: Value, kind: Stored) -> list[Value]:
-        """The numbers that a value is rounded to."""
+        """The numbers that a value is rounded to; of constants they are constants."""
+        if isinstance(value, Weight):
+            return [Weight(unpacked(kind.nearest(value.array), kind.type))]
         assert isinstance(value, View)
         if value.node in self.roundings and self.roundings[value.node] == kind:
             rounded = value

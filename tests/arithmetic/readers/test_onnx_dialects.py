@@ -271,6 +271,41 @@ def test_a_result_without_a_zero_point_is_of_its_operands_type(kind, tmp_path):
     equal_to_the_runtime(qlinear(kind, ["xt", "s", "z", "xt", "s", "z", "t"]), tmp_path / "net.onnx", x)
 
 
+def test_operators_of_constants_give_constants(tmp_path):
+    """As in exports that compute their padding, all of which the tool quantises."""
+    made = {"c": np.array([[[[3]], [[-9]], [[4]], [[100]]]], np.int8)}
+    model = qlinear("QLinearAdd", ["sum", "t", "z", "xt", "s", "z", "t", "z"], **made)
+    first = helper.make_node("QLinearMul", ["c", "s", "z", "c", "s", "z", "t", "z"], ["sum"], domain="com.microsoft")
+    model.graph.node.insert(0, first)
+    x = np.random.default_rng(7).integers(-128, 128, (1, 4, 6, 5)).astype(np.int8)
+    equal_to_the_runtime(model, tmp_path / "net.onnx", x)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [np.int8([[-9, 100]]), np.uint8(7), np.int32([5, -70000]), np.float32(0.5), np.float32([[0.1]])],
+    ids=lambda array: f"{array.dtype}{list(array.shape)}",
+)
+def test_a_constant_is_given_out_as_it_is_stored(stored, tmp_path):
+    model = qlinear("QLinearAdd", ["xt", "s", "z", "xt", "s", "z", "t", "z"], kept=stored)
+    kind = helper.np_dtype_to_tensor_dtype(stored.dtype)
+    model.graph.output.append(helper.make_tensor_value_info("kept", kind, stored.shape))
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    made = acs.execute(acs.load_integer_network(path), np.zeros((1, 4, 6, 5), np.int8))["kept"]
+    assert (made.dtype, made.shape) == (stored.dtype, stored.shape)
+    assert np.array_equal(made, stored)
+
+
+def test_a_constant_beyond_single_precision_is_told(tmp_path):
+    model = qlinear("QLinearAdd", ["xt", "s", "z", "xt", "s", "z", "t", "z"], kept=np.int32([2**24 + 1]))
+    model.graph.output.append(helper.make_tensor_value_info("kept", TensorProto.INT32, [1]))
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="output kept is a constant of int32 beyond single precision"):
+        acs.load_integer_network(path)
+
+
 @pytest.mark.parametrize(
     ("kind", "inputs", "words"),
     [
