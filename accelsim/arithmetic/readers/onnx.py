@@ -193,11 +193,14 @@ class _IntegerReading(_Reading):
         return results
 
     def _in_integers(self, op: Operator, inputs: list[Value | None], integers: Sequence[str]) -> list[Value | None]:
-        """The inputs of an operator that keeps integers; what it pads with is no real number then."""
+        """The inputs of an operator that keeps integers; what it pads with, 0 or another, is no real number then."""
         kind = self.held[integers[0]] if integers else None
-        if op.kind != "Pad" or kind is None or len(inputs) < 3 or not isinstance(inputs[2], Weight):
+        value = optional(inputs, 2)
+        if op.kind != "Pad" or kind is None or not isinstance(value, Weight | None):
             return inputs
-        return [*inputs[:2], Weight(kind.real(np.atleast_1d(inputs[2].array))), *inputs[3:]]
+        filling = np.zeros(1, np.int64) if value is None else np.atleast_1d(value.array)
+        given: list[Value | None] = [*inputs, None, None]
+        return [*given[:2], Weight(kind.real(filling)), *inputs[3:]]
 
     def _keep(self, op: Operator, integers: Sequence[str]) -> None:
         kinds = {self.held[name] for name in integers}

@@ -271,6 +271,37 @@ def test_a_result_without_a_zero_point_is_of_its_operands_type(kind, tmp_path):
     equal_to_the_runtime(qlinear(kind, ["xt", "s", "z", "xt", "s", "z", "t"]), tmp_path / "net.onnx", x)
 
 
+@pytest.mark.parametrize("filling", [None, 9])
+def test_padding_of_integers_is_an_integer(filling, tmp_path):
+    """Left out it is 0, which is no real 0."""
+    weight = np.random.default_rng(8).integers(-99, 99, (3, 4, 2, 2)).astype(np.int8)
+    stored = {"p": np.array([0, 0, 1, 2, 0, 0, 0, 1]), "v": np.uint8(filling or 0)}
+    model = qlinear("QLinearConv", ["xp", "s", "u", "w", "s", "z", "t", "u"], w=weight, **stored)
+    model.graph.node[0].input[0] = "xq"
+    model.graph.node.insert(0, helper.make_node("QuantizeLinear", ["x", "s", "u"], ["xq"]))
+    model.graph.node.insert(2, helper.make_node("Pad", ["xt", "p"] + ["v"] * (filling is not None), ["xp"]))
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.UINT8
+    inet = equal_to_the_runtime(model, tmp_path / "net.onnx", images(1, shape=(1, 4, 6, 5)))
+    assert inet.real_nodes == ()
+
+
+def test_padding_is_rounded_once(tmp_path):
+    """To the numbers behind it, not to those in front as well."""
+    model = combined("Add", (np.uint8, np.uint8, np.uint8))
+    kept = [node for node in model.graph.node if not {"b", "bq"} & {*node.input, *node.output}]
+    pad = helper.make_node("Pad", ["a", "p", "v"], ["c"])
+    del model.graph.node[:]
+    model.graph.node.extend([*kept[:3], pad, *kept[3:]])
+    stored = {"p": np.array([0, 0, 1, 2, 0, 0, 0, 1]), "v": np.float32(0.7)}
+    model.graph.initializer.extend(numpy_helper.from_array(np.asarray(own), name) for name, own in stored.items())
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4, 7, 9]))
+    # A second scale, between two numbers of which 0.7 is.
+    scale = next(tensor for tensor in model.graph.initializer if tensor.name == "s2")
+    scale.CopyFrom(numpy_helper.from_array(np.array(0.02, np.float32), "s2"))
+    equal_to_the_runtime(model, tmp_path / "net.onnx", images(1, shape=(1, 4, 6, 6)))
+
+
 def test_operators_of_constants_give_constants(tmp_path):
     """As in exports that compute their padding, all of which the tool quantises."""
     made = {"c": np.array([[[[3]], [[-9]], [[4]], [[100]]]], np.int8)}
