@@ -302,6 +302,38 @@ def test_padding_is_rounded_once(tmp_path):
     equal_to_the_runtime(model, tmp_path / "net.onnx", images(1, shape=(1, 4, 6, 6)))
 
 
+def activated(kind, **stored):
+    """Bytes, what they stand for, and an activation of that; rounded again where `stored` has a scale for it."""
+    stored = {"s": np.float32(0.05), "z": np.uint8(128), **stored}
+    nodes = [
+        helper.make_node("DequantizeLinear", ["x", "s", "z"], ["real"]),
+        helper.make_node(kind, ["real"], ["y"]),
+        *([helper.make_node("QuantizeLinear", ["y", "t", "z"], ["yq"])] if "t" in stored else []),
+    ]
+    number = TensorProto.UINT8 if "t" in stored else TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes, "net", [helper.make_tensor_value_info("x", TensorProto.UINT8, [1, 256])],
+        [helper.make_tensor_value_info("yq" if "t" in stored else "y", number, [1, 256])],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in stored.items()],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+@pytest.mark.parametrize("scale", [0.0003, 0.01, 0.05, 0.11, 0.2])
+@pytest.mark.parametrize("kind", ["Tanh", "Sigmoid"])
+def test_functions_have_the_last_bits_of_the_runtimes(kind, scale, tmp_path):
+    x = np.arange(256, dtype=np.uint8)[None]
+    equal_to_the_runtime(activated(kind, s=np.float32(scale)), tmp_path / "net.onnx", x)
+
+
+@pytest.mark.parametrize("steps", [100, 120, 125])
+def test_a_tangent_ends_between_two_integers(steps, tmp_path):
+    """With the scale that the tool gives to all from -1 to 1, the last bit at 9, its end, decides."""
+    x = np.arange(256, dtype=np.uint8)[None]
+    model = activated("Tanh", s=np.float32(9 / steps), t=np.float32(2 / 255))
+    equal_to_the_runtime(model, tmp_path / "net.onnx", x)
+
+
 def test_operators_of_constants_give_constants(tmp_path):
     """As in exports that compute their padding, all of which the tool quantises."""
     made = {"c": np.array([[[[3]], [[-9]], [[4]], [[100]]]], np.int8)}
