@@ -48,7 +48,10 @@ def execute(
 
 def _streamed(inet: IntegerNetwork, design: Design) -> Callable[[Arrays], dict[str, Array]]:
     from accelsim.arithmetic.stream import run_streaming
+    from accelsim.mapping.design import Design
 
+    if not isinstance(design, Design):
+        raise InputError(f"streaming = {design!r} is no design; map_network makes one")
     return lambda frame: run_streaming(inet, design, frame)
 
 
@@ -112,9 +115,10 @@ def checked_feeds(inet: IntegerNetwork, x: Array | Arrays) -> dict[str, Array]:
                 f"{inet.name}: {len(ports)} inputs; give arrays by name: {', '.join(p.name for p in ports)}"
             )
         x = {ports[0].name: x}
-    wanted = {port.name for port in ports}
-    problems = [f"{inet.name}: input '{name}' is missing" for name in sorted(wanted - set(x))]
-    problems += [f"{inet.name}: no input '{name}'; inputs are {', '.join(wanted)}" for name in sorted(set(x) - wanted)]
+    wanted = [port.name for port in ports]
+    problems = [f"{inet.name}: input '{name}' is missing" for name in wanted if name not in x]
+    others = (name for name in x if name not in wanted)
+    problems += [f"{inet.name}: no input '{name}'; inputs are {', '.join(wanted)}" for name in others]
     problems += [problem for port in ports if port.name in x for problem in _shape_problems(inet, port, x[port.name])]
     if not problems and len({len(np.asarray(x[p.name])) for p in ports if has_frames(p)}) > 1:
         problems.append(f"{inet.name}: inputs have different numbers of frames")

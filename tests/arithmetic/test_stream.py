@@ -138,6 +138,11 @@ def test_a_design_of_another_network():
         acs.execute(inet, frames(1), streaming=other)
 
 
+def test_what_is_no_design():
+    with pytest.raises(InputError, match="streaming = 3 is no design; map_network makes one"):
+        acs.execute(acs.quantise(small(), frames()), frames(1), streaming=3)
+
+
 def test_buffers_counted_in_pixels():
     inet = acs.quantise(small(), frames())
     design = acs.size_buffers(acs.map_network(inet.network, MACHINES["shared"]), "pixel")
