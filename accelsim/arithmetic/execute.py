@@ -29,7 +29,8 @@ def execute(
 ) -> dict[str, Array]:
     """Outputs by name, as the file declares them, for `x`: the only input's array, or arrays by input name.
 
-    Numbers of types that NumPy has not come in the smallest one that holds them all, such as int8 or float16.
+    Numbers of types that NumPy has not come in the smallest one that holds them all, such as int8 or float16; constants
+    that a file gives out are integers of up to 32 bits as they are stored, or in single precision.
     An array has the declared shape and type, or along the first axis several frames where that is 1 and no axis of
     the tensor; outputs then have as many. Raises `InputError` for arrays of another shape or type, values outside
     an input's format, NaN, and sums that overflow an accumulator that refuses to.
@@ -47,7 +48,10 @@ def execute(
 
 def _streamed(inet: IntegerNetwork, design: Design) -> Callable[[Arrays], dict[str, Array]]:
     from accelsim.arithmetic.stream import run_streaming
+    from accelsim.mapping.design import Design
 
+    if not isinstance(design, Design):
+        raise InputError(f"streaming = {design!r} is no design; map_network makes one")
     return lambda frame: run_streaming(inet, design, frame)
 
 
@@ -111,9 +115,10 @@ def checked_feeds(inet: IntegerNetwork, x: Array | Arrays) -> dict[str, Array]:
                 f"{inet.name}: {len(ports)} inputs; give arrays by name: {', '.join(p.name for p in ports)}"
             )
         x = {ports[0].name: x}
-    wanted = {port.name for port in ports}
-    problems = [f"{inet.name}: input '{name}' is missing" for name in sorted(wanted - set(x))]
-    problems += [f"{inet.name}: no input '{name}'; inputs are {', '.join(wanted)}" for name in sorted(set(x) - wanted)]
+    wanted = [port.name for port in ports]
+    problems = [f"{inet.name}: input '{name}' is missing" for name in wanted if name not in x]
+    others = (name for name in x if name not in wanted)
+    problems += [f"{inet.name}: no input '{name}'; inputs are {', '.join(wanted)}" for name in others]
     problems += [problem for port in ports if port.name in x for problem in _shape_problems(inet, port, x[port.name])]
     if not problems and len({len(np.asarray(x[p.name])) for p in ports if has_frames(p)}) > 1:
         problems.append(f"{inet.name}: inputs have different numbers of frames")
@@ -186,4 +191,4 @@ def handed_over(inet: IntegerNetwork, port: Port, values: Array) -> Array:
     rest = [axis for axis in range(len(port.shape)) if axis not in (*port.spatial_axes, *port.channel_axes)]
     order = (*rest, *port.spatial_axes, *port.channel_axes)
     split = values.reshape([port.shape[axis] for axis in order])
-    return np.ascontiguousarray(split.transpose(np.argsort(order)))
+    return np.asarray(split.transpose(np.argsort(order)), order="C")

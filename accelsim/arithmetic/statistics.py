@@ -15,7 +15,7 @@ from accelsim.arithmetic.encodings import Stored
 from accelsim.arithmetic.execute import Arrays, Program, checked_feeds, each_frame, program_of
 from accelsim.arithmetic.formats import Array, Format
 from accelsim.arithmetic.network import IntegerNetwork
-from accelsim.arithmetic.operations.place import as_real
+from accelsim.arithmetic.operations.place import as_real, by_output
 from accelsim.errors import InputError
 from accelsim.network.graph import Node
 from accelsim.network.layers import Convolution, Dense, Layer, Product, TransposedConvolution, Weighted
@@ -106,12 +106,9 @@ def _of_weights(inet: IntegerNetwork, node: Node) -> tuple[float | None, float |
 def shifted_weights(inet: IntegerNetwork, node: Node) -> Array:
     """A layer's weights without their zero points, in the shape they are stored."""
     weight, kind = inet.network.parameters[f"{node.name}.weight"], inet.weight_formats.get(f"{node.name}.weight")
-    if kind is None or kind.channels == 1 or not isinstance(node.layer, TransposedConvolution):
-        rows = weight if kind is None else weight.astype(np.int64).reshape(weight.shape[0], -1) - kind.zeros[:, None]
-        return rows.reshape(weight.shape)
-    zeros = kind.zeros.reshape(node.layer.groups, 1, weight.shape[1], 1)
-    grouped = weight.astype(np.int64).reshape(node.layer.groups, -1, weight.shape[1], prod(weight.shape[2:]))
-    return (grouped - zeros).reshape(weight.shape)
+    if kind is None:
+        return weight
+    return np.asarray(weight.astype(np.int64) - by_output(node.layer, kind.zeros, "weight", weight.shape))
 
 
 @singledispatch

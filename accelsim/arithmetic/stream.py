@@ -275,7 +275,8 @@ class _Pipeline:
         """A row of a layer from rows of its operands."""
         net, operation = self._inet.network, self._program.operations[node.name]
         inputs, output = net.sources(node), net.tensors[node.name]
-        real = not all(isinstance(self._inet.formats.get(name), Format) for name in (*node.inputs, node.name))
+        integers = all(isinstance(self._inet.formats.get(name), Format) for name in (*node.inputs, node.name))
+        real = not integers or node.name in self._inet.real_nodes
         plan, place = row_plan(node.layer, inputs, output, real), place_of(self._inet, node)
 
         def make(token: int, fetch: Fetch) -> Array:

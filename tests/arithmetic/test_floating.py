@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from accelsim.arithmetic.calibrate import RealProgram
+from accelsim.arithmetic.execute import execute
 from accelsim.errors import NotModelled
 from accelsim.network import layers as kinds
 from accelsim.network.graph import Node, network
+from tests.arithmetic.layers import one_layer, plain
 from tests.network.naive_layers import random_weights, run
 
 TWO = ((1, 2), (0, 1))
@@ -68,3 +70,9 @@ def test_combination(operation):
 def test_what_is_not_executed_is_told(layer):
     with pytest.raises(NotModelled, match="not executed"):
         checked(layer, np.ones((7, 6, 4), np.float32))
+
+
+def test_a_node_that_is_not_executed_is_named():
+    inet = one_layer(kinds.Resize((9, 5), "cubic", "half_pixel"), [(plain(8), 7, 6, 4)], plain(8))
+    with pytest.raises(NotModelled, match="one: y: resizing with mode cubic is not executed"):
+        execute(inet, np.zeros(inet.network.inputs[0].shape, np.int8))

@@ -204,3 +204,13 @@ def test_a_network_without_weights():
 def test_recipes_that_are_none(arguments):
     with pytest.raises(InputError):
         acs.Recipe(**arguments)
+
+
+def test_inputs_by_other_names_are_told_in_order():
+    inet = acs.quantise(small(), frames())
+    (port,) = inet.network.inputs
+    given = {1: frames(1), "else": frames(1)}
+    with pytest.raises(InputError) as caught:
+        acs.execute(inet, given)
+    others = [f"{inet.name}: no input '{name}'; inputs are {port.name}" for name in given]
+    assert str(caught.value).splitlines() == [f"{inet.name}: input '{port.name}' is missing", *others]

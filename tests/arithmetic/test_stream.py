@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import accelsim as acs
+from accelsim.arithmetic.formats import Format, IntegerType
 from accelsim.errors import InputError, NotModelled
 from accelsim.network.graph import Node, network
-from accelsim.network.layers import Activation, Convolution, Input
+from accelsim.network.layers import Activation, Convolution, Dense, Input
+from tests.arithmetic.layers import one_layer
 from tests.arithmetic.models import FAMILIES, images, quantised
 from tests.arithmetic.test_quantise import frames, small
 from tests.materials import material
@@ -136,6 +138,11 @@ def test_a_design_of_another_network():
         acs.execute(inet, frames(1), streaming=other)
 
 
+def test_what_is_no_design():
+    with pytest.raises(InputError, match="streaming = 3 is no design; map_network makes one"):
+        acs.execute(acs.quantise(small(), frames()), frames(1), streaming=3)
+
+
 def test_buffers_counted_in_pixels():
     inet = acs.quantise(small(), frames())
     design = acs.size_buffers(acs.map_network(inet.network, MACHINES["shared"]), "pixel")
@@ -168,3 +175,15 @@ def test_virtual_maps_are_the_stored_ones_bit_for_bit():
         assert any(stage.name == "conv.channel_pool" for stage in stages) is not virtual
         for fork in MACHINES:
             checked(inet, x[:1], machine.model_copy(update={"fork": fork}))
+
+
+def test_rows_of_integers_times_real_weights():
+    """The order of real sums depends on how many rows a product has."""
+    rng = np.random.default_rng(5)
+    kind = Format(IntegerType(16), (1e-4,))
+    inet = one_layer(Dense(24), [(kind, 9, 40)], kind, {"weight": rng.normal(size=(24, 40)).astype(np.float32)})
+    x = rng.integers(-20000, 20000, (9, 40)).astype(np.int16)
+    design = acs.map_network(inet.network, MACHINES["shared"])
+    (port,) = inet.network.inputs
+    x = np.ascontiguousarray(x.T).reshape(port.shape)
+    assert same(acs.execute(inet, x, streaming=design), acs.execute(inet, x))

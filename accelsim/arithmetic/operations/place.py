@@ -13,7 +13,7 @@ from accelsim.arithmetic.formats import Accumulator, Array, Format, Reals
 from accelsim.arithmetic.network import IntegerNetwork, Requantiser
 from accelsim.errors import InputError
 from accelsim.network.graph import Node
-from accelsim.network.layers import Layer
+from accelsim.network.layers import Layer, TransposedConvolution
 from accelsim.network.tensor import Tensor
 
 #: From a layer of the prepared kind (its padding may be another, for a part of the map) and its operands to its output.
@@ -82,9 +82,20 @@ class Place:
         kind = self.array_formats.get(key)
         if kind is None:
             return array.astype(np.float32)
-        axes = (-1,) + (1,) * (array.ndim - 1)
-        shape = axes if kind.channels > 1 and key != "value" else (-1,) if kind.channels > 1 else ()
-        return (array - kind.zeros.reshape(shape)).astype(np.float32) * kind.scales.reshape(shape)
+        zeros, scales = (by_output(self.layer, values, key, array.shape) for values in (kind.zeros, kind.scales))
+        return (array - zeros).astype(np.float32) * scales
+
+
+def by_output(layer: Layer, values: Array, key: str, shape: tuple[int, ...]) -> Array:
+    """`values`, one or one an output channel, in a shape that goes with the array `key` of a layer, of `shape`."""
+    if values.size == 1:
+        return values.reshape(())
+    if key == "value":
+        return values
+    if isinstance(layer, TransposedConvolution):
+        each = values.reshape(layer.groups, -1).repeat(shape[0] // layer.groups, axis=0)
+        return each.reshape(*each.shape, *(1,) * (len(shape) - 2))
+    return values.reshape(-1, *(1,) * (len(shape) - 1))
 
 
 def as_real(values: Array, kind: Stored | None) -> Reals:

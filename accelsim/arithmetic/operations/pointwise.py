@@ -13,6 +13,7 @@ from accelsim.arithmetic.moving import combined_operands
 from accelsim.arithmetic.operations.hard_swish import hard_swish_table
 from accelsim.arithmetic.operations.place import Operation, Place, as_real, output_of
 from accelsim.arithmetic.operations.processor import fuses
+from accelsim.arithmetic.rational import applied_as_the_runtime
 from accelsim.arithmetic.requantise import fixed_point
 from accelsim.errors import InputError
 from accelsim.network.layers import Activation, Combine, Layer
@@ -30,7 +31,8 @@ def table(activation: Activation, source: Format, output: Format, rounding: str 
     Raises `InputError` where the function has no value at one of them.
     """
     integers = np.arange(source.type.low, source.type.high + 1)
-    reals = floating.applied(activation, as_real(integers, source))
+    apply = applied_as_the_runtime if rounding == "even" else floating.applied
+    reals = apply(activation, as_real(integers, source))
     try:
         return output.nearest(reals, rounding)
     except InputError:
@@ -68,7 +70,7 @@ def _fixed_table(own: Activation, source: Format, output: Format) -> Array | Non
 def activation(place: Place) -> Operation | None:
     source, output = place.sources[0], place.output
     if not place.in_integers or source is None or output is None or source.type.bits > WIDEST_TENSOR_BITS:
-        return None
+        return None if place.fixed else _real_activation(place)
     assert isinstance(place.layer, Activation)
     try:
         values = _fixed_table(place.layer, source, output) if place.fixed else None
@@ -88,10 +90,20 @@ def activation(place: Place) -> Operation | None:
     return look_up
 
 
+def _real_activation(place: Place) -> Operation:
+    def apply(layer: Layer, operands: Sequence[Array]) -> Array:
+        assert isinstance(layer, Activation)
+        return place.written(applied_as_the_runtime(layer, place.reals(operands)[0]))
+
+    return apply
+
+
 def combination(place: Place) -> Operation | None:
     assert isinstance(place.layer, Combine)
     kernel = (BY_FIXED if place.fixed else BY_FLOAT).get(place.layer.operation)
     if not place.in_integers or len(place.sources) != 2 or kernel is None:
+        return None
+    if not place.fixed and not _combined_as_bytes(place):
         return None
     run, output = kernel(place), place.output
     assert output is not None
@@ -111,6 +123,14 @@ def combination(place: Place) -> Operation | None:
         return out.reshape(shape)
 
     return combine
+
+
+def _combined_as_bytes(place: Place) -> bool:
+    """Whether ONNX Runtime combines such integers as they are; others it takes for the real numbers they stand for."""
+    assert isinstance(place.layer, Combine)
+    types = {kind.type for kind in (*place.sources, place.output) if kind is not None}
+    one = len(types) == 1 or place.layer.operation == "multiply"
+    return one and all(kind.bits <= 8 for kind in types)
 
 
 def _is_repeated(operand: Array, shape: tuple[int, ...]) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from accelsim.arithmetic import floating
+from accelsim.arithmetic.encodings import Stored
 from accelsim.arithmetic.formats import Array
 from accelsim.arithmetic.moving import moved
 from accelsim.arithmetic.operations.place import Operation, Place, output_of, rescaled
@@ -15,6 +16,7 @@ from accelsim.arithmetic.operations.pooling import pool, reduction
 from accelsim.arithmetic.operations.resizing import interpolated_in_fixed_point
 from accelsim.arithmetic.operations.softmax import softmax
 from accelsim.arithmetic.operations.weighted import matrix_product, weighted
+from accelsim.errors import NotModelled
 from accelsim.network import layers as kinds
 from accelsim.network.layers import Layer
 
@@ -48,6 +50,8 @@ def _moving(place: Place) -> Operation | None:
         return _joining_rescaled(place)
     if source.channels > 1:
         return None
+    if isinstance(place.layer, kinds.Pad) and place.result is not None:
+        return _padding(place, source, place.result)
     filling = place.stored(np.array([getattr(place.layer, "value", 0.0)], np.float32), source)[0]
 
     def move(layer: Layer, operands: Sequence[Array]) -> Array:
@@ -56,6 +60,19 @@ def _moving(place: Place) -> Operation | None:
         return rescaled(place, made, source)
 
     return move
+
+
+def _padding(place: Place, source: Stored, result: Stored) -> Operation:
+    """What is padded with is rounded once, to the output's numbers, and no number of the operand's."""
+    assert isinstance(place.layer, kinds.Pad)
+    filling = place.stored(np.array([place.layer.value], np.float32), result)[0]
+
+    def pad(layer: Layer, operands: Sequence[Array]) -> Array:
+        made = moved(layer, [rescaled(place, operands[0], source)], output_of(layer, operands), filling)
+        assert made is not None
+        return made
+
+    return pad
 
 
 def _joining_rescaled(place: Place) -> Operation | None:
@@ -92,8 +109,11 @@ def _real_form(place: Place) -> Operation:
 
     def run(layer: Layer, operands: Sequence[Array]) -> Array:
         reals = place.reals(operands)
-        with np.errstate(over="ignore", invalid="ignore"):
-            made = floating.compute(layer, reals, arrays, output_of(layer, operands))
+        try:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                made = floating.compute(layer, reals, arrays, output_of(layer, operands))
+        except NotModelled as error:
+            raise NotModelled(f"{place.name}: {error}") from None
         return place.written(made)
 
     return run

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from accelsim.arithmetic.encodings import Stored
 from accelsim.arithmetic.formats import Format
 from accelsim.arithmetic.network import IntegerNetwork, Requantiser, integer_network
@@ -93,12 +95,22 @@ def _pass_down(net: Network, held: dict[str, Stored]) -> None:
     """Layers that only move elements have the format of what they read; so have maxima of integers."""
     for node in net.nodes:
         kinds = {held.get(source) for source in node.inputs}
-        if node.name not in held and node.inputs and keeps_format(node.layer) and len(kinds) == 1 and None not in kinds:
+        if node.name not in held and len(kinds) == 1 and None not in kinds:
             (only,) = kinds
             assert only is not None
+            if not keeps_format(node.layer) and not _pads_with_one_of(node.layer, only):
+                continue
             # A number times its scale may be infinite, which is no number of most types.
             if only.channels == 1 and (isinstance(only, Format) or not isinstance(node.layer, Pool | Reduce)):
                 held[node.name] = only
+
+
+def _pads_with_one_of(layer: Layer, kind: Stored) -> bool:
+    """Whether a layer pads with a number of the format."""
+    if not isinstance(layer, Pad) or not isinstance(kind, Format):
+        return False
+    value = np.array([layer.value], np.float32)
+    return np.array_equal(kind.real(kind.nearest(value)), value)
 
 
 def _pass_up(net: Network, held: dict[str, Stored]) -> None:

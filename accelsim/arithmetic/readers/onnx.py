@@ -34,7 +34,7 @@ from accelsim.arithmetic.readers.scales import (
     unpacked,
 )
 from accelsim.errors import InputError
-from accelsim.network.graph import Network, Node, network, without_weights
+from accelsim.network.graph import Network, Node, Port, network, without_weights
 from accelsim.network.layers import Constant, Input, Weighted
 from accelsim.network.readers.onnx.builder import Unknown, Value, Weight
 from accelsim.network.readers.onnx.elementwise import applied
@@ -97,7 +97,8 @@ class _IntegerReading(_Reading):
     """`held` says which values of the file are no real numbers, of what format where that is known yet.
 
     `roundings` are the layers that round, `weight_formats` those of arrays, `constants` those of constant operands,
-    whose integers are put in place when all patterns have been recognised. `biases` are those stored with a scale.
+    whose integers are put in place when all patterns have been recognised. `biases` are those stored with a scale,
+    `repeated` the layers whose weights have the same scales in every group.
     """
 
     held: dict[str, Stored | None] = field(default_factory=dict)
@@ -105,6 +106,7 @@ class _IntegerReading(_Reading):
     weight_formats: dict[str, Format] = field(default_factory=dict)
     constants: dict[str, Format] = field(default_factory=dict)
     biases: dict[str, Quantised] = field(default_factory=dict)
+    repeated: set[str] = field(default_factory=set)
 
     def integer_network(self, given: Any) -> IntegerNetwork:
         for entry in self.model.graph.input:
@@ -126,10 +128,11 @@ class _IntegerReading(_Reading):
         """Biases that become others once the scale of the sums they start is known.
 
         One stored with another scale becomes real. A real one of a layer whose output is rounded becomes integer, as
-        ONNX Runtime does it (its weight and bias quantisation); QONNX files keep theirs.
+        ONNX Runtime does it (its weight and bias quantisation), which wants one scale or one a number of the bias;
+        QONNX files keep theirs.
         """
         rounds = any(node.op_type == "DequantizeLinear" for node in self.model.graph.node)
-        settled = {}
+        settled, rounded = {}, made.formats.keys() - self.repeated
         for node in made.network.nodes:
             units, stored = _units(made, node), self.biases.get(node.name)
             bias = made.arrays(node).get("bias")
@@ -137,8 +140,8 @@ class _IntegerReading(_Reading):
                 continue
             if stored is not None and stored.format is not None:
                 if units is None or not np.allclose(stored.format.scales, units, rtol=BIAS_SCALE_TOLERANCE, atol=0):
-                    settled[f"{node.name}.bias"] = stored.array.reshape(-1)
-            elif units is not None and rounds and bias.dtype.kind == "f" and node.name in made.formats:
+                    settled[f"{node.name}.bias"] = np.broadcast_to(stored.array.reshape(-1), bias.shape)
+            elif units is not None and rounds and bias.dtype.kind == "f" and node.name in rounded:
                 settled[f"{node.name}.bias"] = _in_units(bias, units)
         return settled
 
@@ -154,6 +157,19 @@ class _IntegerReading(_Reading):
         present_nodes = net.by_name
         self.roundings = {name: kind for name, kind in self.roundings.items() if name in present_nodes}
         return network(net.name, net.nodes, net.outputs, net.inputs, arrays)
+
+    def _output(self, name: str, value: Value) -> Port | None:
+        if isinstance(value, Weight):
+            self._hold_constant(name, value.array)
+        return super()._output(name, value)
+
+    def _hold_constant(self, name: str, array: Array) -> None:
+        """An output that is constant is given out as it is stored, where single precision carries it so far."""
+        kind = TYPES.get(array.dtype.name)
+        if array.dtype.kind in "iu" and (array.astype(np.float32).astype(np.float64) != array).any():
+            raise InputError(f"{self.path}: output {name} is a constant of {array.dtype} beyond single precision")
+        if isinstance(kind, IntegerType):
+            self.held[name] = Format(kind)
 
     def _converted(self, op: Operator, inputs: list[Value | None], scope: Scope) -> list[Value]:
         special = SPECIAL.get(op.kind)
@@ -177,11 +193,14 @@ class _IntegerReading(_Reading):
         return results
 
     def _in_integers(self, op: Operator, inputs: list[Value | None], integers: Sequence[str]) -> list[Value | None]:
-        """The inputs of an operator that keeps integers; what it pads with is no real number then."""
+        """The inputs of an operator that keeps integers; what it pads with, 0 or another, is no real number then."""
         kind = self.held[integers[0]] if integers else None
-        if op.kind != "Pad" or kind is None or len(inputs) < 3 or not isinstance(inputs[2], Weight):
+        value = optional(inputs, 2)
+        if op.kind != "Pad" or kind is None or not isinstance(value, Weight | None):
             return inputs
-        return [*inputs[:2], Weight(kind.real(np.atleast_1d(inputs[2].array))), *inputs[3:]]
+        filling = np.zeros(1, np.int64) if value is None else np.atleast_1d(value.array)
+        given: list[Value | None] = [*inputs, None, None]
+        return [*given[:2], Weight(kind.real(filling)), *inputs[3:]]
 
     def _keep(self, op: Operator, integers: Sequence[str]) -> None:
         kinds = {self.held[name] for name in integers}
@@ -219,13 +238,16 @@ class _IntegerReading(_Reading):
         assert isinstance(weight, Quantised)
         kind = weight.format
         assert kind is not None
+        axis = _output_axis(op, weight.integers.ndim)
         plain: list[Value | None] = [inputs[0], Weight(weight.integers), *inputs[2:]]
         if len(plain) > 2:
-            plain[2] = self._bias(inputs[2])
+            plain[2] = _in_sums(inputs[2], weight.integers.shape[axis] if op.kind == "Gemm" else None)
         scaled = any(op.real(name, 1.0) != 1.0 for name in ("alpha", "beta")) if op.kind == "Gemm" else False
-        axis = _output_axis(op, weight.integers.ndim)
         if scaled or (kind.channels > 1 and weight.axis != axis):
             return super()._known(op, inputs)
+        groups = op.integer("group", 1) if op.kind == "ConvTranspose" and kind.channels > 1 else 1
+        # Files of transposed convolutions state the scales of one group's output channels for those of all.
+        kind = replace(kind, scale=kind.scale * groups, zero_point=kind.zero_point * groups)
         before = set(self.build.nodes)
         results = super()._known(op, plain)
         for name in set(self.build.nodes) - before:
@@ -233,15 +255,12 @@ class _IntegerReading(_Reading):
                 self.weight_formats[f"{name}.weight"] = kind
                 if len(inputs) > 2 and isinstance(inputs[2], Quantised):
                     self.biases[name] = inputs[2]
+                if groups > 1:
+                    self.repeated.add(name)
             elif isinstance(self.build.nodes[name].layer, Constant):
-                self.build.parameters[f"{name}.value"] = _real_of(self.build.parameters[f"{name}.value"], kind)
+                key = f"{name}.value"
+                self.build.parameters[key] = _real_of(self.build.parameters[key], kind)
         return results
-
-    def _bias(self, bias: Value | None) -> Value | None:
-        """A stored int32 bias as it is: its scale is that of the sums, which files repeat or leave out."""
-        if isinstance(bias, Quantised) and bias.integers.dtype == np.int32:
-            return Weight(bias.integers)
-        return bias
 
     def take(self, name: str, value: Value, kind: Stored) -> View:
         """Numbers read with the format that the reader of them states."""
@@ -256,7 +275,7 @@ class _IntegerReading(_Reading):
             self.roundings[value.node] = self.held[value.node] = self.held[name] = kind
             self._settle(value.node, kind)
         elif type(known) is not type(kind) or not same_scales(known, kind):
-            raise NotReadable(f"{name} is {known.label} where it is made and {kind.label} where it is read")
+            raise NotReadable(f"{name} is {_told(known)} where it is made and {_told(kind)} where it is read")
         elif kind.channels > 1 and value.node not in self.roundings:
             raise NotReadable(f"{name} was moved since it was rounded, which its {kind.channels} scales were not")
         return value
@@ -267,7 +286,9 @@ class _IntegerReading(_Reading):
             self.build.inputs[source] = replace(self.build.inputs[source], free=False)
 
     def give(self, name: str, value: Value, kind: Stored) -> list[Value]:
-        """The numbers that a value is rounded to."""
+        """The numbers that a value is rounded to; of constants they are constants."""
+        if isinstance(value, Weight):
+            return [Weight(unpacked(kind.nearest(value.array), kind.type))]
         assert isinstance(value, View)
         if value.node in self.roundings and self.roundings[value.node] == kind:
             rounded = value
@@ -276,6 +297,25 @@ class _IntegerReading(_Reading):
             self.roundings[rounded.node] = kind
         self.held[name] = kind
         return [rounded]
+
+
+def _told(kind: Stored) -> str:
+    zero = int(kind.zeros.flat[0])
+    return f"{kind.label} with zero point {zero}" if zero else kind.label
+
+
+def _in_sums(bias: Value | None, columns: int | None) -> Value | None:
+    """A stored int32 bias as it is: its scale is that of the sums, which files repeat or leave out.
+
+    What is added to a matrix of so many `columns` and is no row of it stays what it stands for.
+    """
+    if not isinstance(bias, Quantised) or bias.integers.dtype != np.int32:
+        return bias
+    if bias.format is not None and not bias.format.symmetric:
+        return bias
+    if columns is None or (bias.integers.size == columns and bias.shape[-1:] == (columns,)):
+        return Weight(bias.integers)
+    return Weight(np.full(columns, bias.integers.item(), np.int32)) if bias.integers.size == 1 else bias
 
 
 def _units(made: IntegerNetwork, node: Node) -> Array | None:
@@ -296,6 +336,9 @@ def _in_units(bias: Array, units: Array) -> Array:
 
 
 def _real_of(array: Array, kind: Format) -> Array:
+    """What an operand of a product stands for; an addend beside it is real already."""
+    if array.dtype.kind not in "iu":
+        return array
     if kind.channels > 1:
         raise NotReadable("weights of a product of two activations with a scale a channel")
     return kind.real(array)
@@ -308,10 +351,16 @@ def _output_axis(op: Operator, rank: int) -> int:
 
 
 def format_of(scale: Array | None, zero: Array | None, kind: NumberType | None) -> Format:
-    """A format of integers from arrays of the file; without a zero point it is 0, unsigned unless `kind` says more."""
+    """A format of integers from arrays of the file; without a zero point it is 0, unsigned unless `kind` says more.
+
+    Raises `InputError` for a zero point of another type than `kind`.
+    """
     if scale is None:
         raise InputError("a scale is missing")
-    kind = (UINT8 if kind is None else kind) if zero is None else type_of(zero, "rounding to")
+    own = None if zero is None else type_of(zero, "rounding to")
+    if own is not None and kind not in (None, own):
+        raise InputError(f"a zero point of type {own.label} for {kind.label}")
+    kind = own or kind or UINT8
     if not isinstance(kind, IntegerType):
         raise NotReadable(f"on numbers of {kind.label}")
     scale = scale.reshape(-1)
@@ -384,8 +433,7 @@ def dequantise_linear(read: _IntegerReading, op: Operator, inputs: Values) -> li
     if isinstance(value, Weight):
         return [_dequantised(op, inputs, value)]
     assert isinstance(value, View)
-    known = read.held.get(op.inputs[0])
-    kind = known.type if known is not None else _input_type(read, value.node)
+    kind = _held_type(read, op.inputs[0], value)
     view, stored = placed(read.build, value, encoding_of(op, inputs, value.shape, kind))
     return [read.take(op.inputs[0], view, stored)]
 
@@ -444,12 +492,27 @@ def operand(read: _IntegerReading, op: Operator, inputs: Values, at: Sourced, ax
     if isinstance(value, Weight):
         return constant_of(value, scale, zero, axis)
     name = op.inputs[at.value]
+    assert isinstance(value, View)
+    return read.take(name, value, format_of(scale, zero, _held_type(read, name, value)))
+
+
+def _held_type(read: _IntegerReading, name: str, value: View) -> NumberType:
     known = read.held.get(name)
-    return read.take(name, value, format_of(scale, zero, known.type if known else _input_type(read, name)))
+    return known.type if known is not None else _input_type(read, value.node)
 
 
-def result_format(inputs: Values, scale: int, zero: int, like: IntegerType | None = None) -> Format:
-    return format_of(constant(inputs, scale, "a scale"), constant(inputs, zero, "a zero point"), like)
+def result_format(inputs: Values, scale: int, zero: int, like: NumberType | None = None) -> Format:
+    """The format of a result, which is `like` its operand where a zero point does not say its type."""
+    own = constant(inputs, zero, "a zero point")
+    return format_of(constant(inputs, scale, "a scale"), own, like if own is None else None)
+
+
+def _operand_type(read: _IntegerReading, op: Operator, inputs: Values, position: int) -> NumberType:
+    value = present(inputs, position)
+    if isinstance(value, Weight):
+        return type_of(value.array, "constants of type")
+    assert isinstance(value, View)
+    return _held_type(read, op.inputs[position], value)
 
 
 def qlinear_conv(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
@@ -488,18 +551,47 @@ def matmul_integer(read: _IntegerReading, op: Operator, inputs: Values) -> list[
 
 def qgemm(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
     axis = 0 if op.integer("transB", 0) else 1
-    pair = [operand(read, op, inputs, Sourced(0, 1, 2)), operand(read, op, inputs, Sourced(3, 4, 5), axis)]
-    made = read.weighted(replace(op, kind="Gemm", domain=""), [*pair, optional(inputs, 6)], None)
+    first, second = operand(read, op, inputs, Sourced(0, 1, 2)), operand(read, op, inputs, Sourced(3, 4, 5), axis)
+    bias = _bias_of_qgemm(inputs, op.real("alpha", 1.0))
+    plain = replace(op, kind="Gemm", domain="")
+    if isinstance(second, Quantised):
+        plain, second = _without_alpha(plain, second)
+        made = read.weighted(plain, [first, second, bias], None)
+    else:
+        made = read._known(plain, [first, second, bias])
     if optional(inputs, 7) is None:
         return made
     return read.give(op.outputs[0], made[0], result_format(inputs, 7, 8))
+
+
+def _bias_of_qgemm(inputs: Values, alpha: float) -> Value | None:
+    """What is added to the sums before alpha and the scales of the operands are multiplied with them."""
+    bias, first, second = optional(inputs, 6), constant(inputs, 1, "a scale"), constant(inputs, 4, "a scale")
+    if not isinstance(bias, Weight) or first is None or second is None:
+        return bias
+    units = np.asarray(np.float32(alpha) * first * second)
+    if units.size > 1 and bias.array.size > 1 and bias.shape[-1] not in (1, units.size):
+        raise InputError(f"a bias of shape {list(bias.shape)} for {units.size} columns")
+    reals = bias.array.astype(np.float32) * (units.reshape(-1) if units.size > 1 else units.reshape(()))
+    return Quantised(reals, bias.stored, bias.array)
+
+
+def _without_alpha(op: Operator, weight: Quantised) -> tuple[Operator, Quantised]:
+    """A factor of all sums as one of the weights' scales, which are positive; others stay."""
+    alpha, kind = np.float32(op.real("alpha", 1.0)), weight.format
+    if kind is None or alpha <= 0:
+        return op, weight
+    scaled = replace(kind, scale=tuple(float(s) for s in alpha * kind.scales))
+    rest = {key: value for key, value in op.attributes.items() if key != "alpha"}
+    return replace(op, attributes=rest), replace(weight, array=weight.array * alpha, format=scaled)
 
 
 def _elementwise(kind: str) -> Special:
     def special(read: _IntegerReading, op: Operator, inputs: Values) -> list[Value]:
         pair: list[Value | None] = [operand(read, op, inputs, Sourced(k, k + 1, k + 2)) for k in (0, 3)]
         made = read._known(replace(op, kind=kind, domain=""), pair)
-        return read.give(op.outputs[0], made[0], result_format(inputs, 6, 7))
+        like = _operand_type(read, op, inputs, 0)
+        return read.give(op.outputs[0], made[0], result_format(inputs, 6, 7, like))
 
     return special
 
@@ -513,7 +605,8 @@ def _unary(kind: str) -> Special:
         if kind != "Softmax":
             plain = replace(plain, opset=max(read.versions.get("", 17), 7))
         made = read._known(plain, [source])
-        return read.give(op.outputs[0], made[0], result_format(inputs, 3, 4))
+        like = _operand_type(read, op, inputs, 0)
+        return read.give(op.outputs[0], made[0], result_format(inputs, 3, 4, like))
 
     return special
 
