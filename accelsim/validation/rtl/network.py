@@ -232,6 +232,9 @@ def _queued(made: _Raising, placed: Placed, block: Fifo, held: _Held) -> _Held:
 
 
 def _forked(made: _Raising, placed: Placed, block: Fork | Tap, held: _Held) -> _Held:
+    if held.room and not made.by_word:
+        # what waits before a fork waits for all of its branches, whichever has room
+        held = _handed_on(made, placed.name, held)
     return held._replace(forked=True)
 
 
