@@ -258,6 +258,8 @@ def _check_pixels(placed: Placed, held: _Held) -> None:
 
 
 def _queued(made: _Raising, placed: Placed, block: Fifo, held: _Held) -> _Held:
+    if block.depth == 1 and not made.by_word:
+        raise NotModelled(f"{placed.name} is a queue of 1 word, which takes one every other cycle; use granularity word")
     if held.width < made.given[made.stage[held.node]] and not made.by_word:
         # it holds parts of words as they are given
         held = _handed_on(made, placed.name, held)
@@ -273,17 +275,18 @@ def _forked(made: _Raising, placed: Placed, block: Fork | Tap, held: _Held) -> _
 
 
 def _activated(made: _Raising, placed: Placed, block: Threshold, held: _Held) -> _Held:
-    """Thresholds, as part of the stage before where no one else takes what that gives."""
-    if held.node == "image" or held.forked:
-        if made.by_word:
-            raise NotModelled(f"{placed.name} is no layer")
+    """Thresholds, as part of the stage before, or, where others take what that gives, as a queue."""
+    if made.by_word and (held.node == "image" or held.forked):
+        raise NotModelled(f"{placed.name} is no layer")
+    if held.node == "image" and not held.forked:
         held = _handed_on(made, placed.name, held)
-    else:
+    elif not held.forked:
         made.nodes.append(Node(placed.name, Activation("relu"), (held.node,)))
         made.stage[placed.name] = made.stage[held.node]
+        held = held._replace(node=placed.name)
     constants = made.constants.threshold
     words = block.bits + constants.inside_words
-    result = held._replace(node=placed.name, room=held.room + words * held.width)
+    result = held._replace(room=held.room + words * held.width)
     return _later(made, result, block.bits + constants.latency_cycles)
 
 
