@@ -1,8 +1,8 @@
 """Whether what tokens say of a chain hangs on the last pixel of room before its joins, which they do not know to the word.
 
-One fork of the source, and one join that takes what it gives, is known: a queue beside layers. Of others they know how
-many words all branches hold but for parts of a pixel, and not how far gaps between results fill in a pipeline that
-stands still. Where a pixel more or less would decide, that is said instead.
+A fork of the source and a join at the end that takes what it gives are known: a queue beside layers. Of others they
+know how many words all branches hold but for parts of a pixel, and not how far gaps between results fill in a pipeline
+that stands still. Where a pixel more or less would decide, that is said instead.
 """
 
 from __future__ import annotations
@@ -33,21 +33,24 @@ def undecided(design: Design, granularity: Granularity, frames: int, ends: Ints 
     joins = [stage for stage in design.stages if len(stage.group.operands) > 1]
     if not joins or _is_known(design, joins):
         return None
-    more = _ends(_with_pixels(design, joins, 1), granularity, frames)
     held_back = any(_ways_through_layers(design, join) > 1 for join in joins)
+    if held_back and granularity == "row":
+        return NotModelled(f"{_names(joins)}: which of several ways through layers is full is not told by rows")
+    more = _ends(_with_pixels(design, joins, 1), granularity, frames)
     if held_back and (ends is None) != (more is None):
         return _stands_still(joins)
     if ends is None or more is None:
         return None
-    if held_back and _ends(_with_pixels(design, joins, -1), granularity, frames) is None:
+    less = _ends(_with_pixels(design, joins, -1), granularity, frames) if held_back else ends
+    if less is None:
         return _stands_still(joins)
-    if not _is_near(ends, more):
-        return NotTimed(f"a pixel of room before {_names(joins)} changes when frames end; use granularity word")
+    if not (_is_near(ends, more) and _is_near(ends, less)):
+        return NotTimed(f"a pixel of room before {_names(joins)} changes when frames end; use a finer granularity")
     return None
 
 
 def _is_known(design: Design, joins: Sequence[Stage]) -> bool:
-    """Whether one fork of the source and one join are all there is beside layers in a row."""
+    """Whether a fork of the source, and a join at the end, are all there is beside layers in a row."""
     forks = [stage for stage in design.stages if len(readers_of(design, stage.name)) > 1]
     if len(forks) != 1 or len(joins) != 1 or len(joins[0].group.operands) != 2:
         return False
@@ -55,6 +58,7 @@ def _is_known(design: Design, joins: Sequence[Stage]) -> bool:
     return (
         isinstance(forks[0].group.node.layer, Input)
         and forks[0].name in entering
+        and joins[0].name in design.output_stages
         and not any(_sends_groups(stage) for stage in design.stages)
     )
 
@@ -104,7 +108,7 @@ def _is_near(ends: Ints, others: Ints) -> bool:
 
 def _stands_still(joins: Sequence[Stage]) -> NotModelled:
     return NotModelled(
-        f"a pixel of room before {_names(joins)} decides whether it stands still for ever; use granularity word"
+        f"a pixel of room before {_names(joins)} decides whether it stands still for ever; use a finer granularity"
     )
 
 
