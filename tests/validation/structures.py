@@ -7,13 +7,13 @@ from math import prod
 from types import MappingProxyType
 
 from accelsim.units import divisors
-from tests.validation.chains import CORES, DEPTHS, KERNELS, _Drawn, _spec
+from tests.validation.chains import CORES, DEPTHS, _Drawn, _spec
 
 HALVES = ((1, 1), (1, 1), (1, 1), (2, 2), (0, 0), (0, 1), (1, 0))
 
 
 class _Graph(_Drawn):
-    """A network so far, whose forks are all of one kind; `least` is how far the windows of a branch reach, in pixels."""
+    """A network so far, its forks all of one kind; `least` is how far the windows of a branch reach, in pixels."""
 
     def __init__(self, seed: int, registered: bool = False) -> None:
         super().__init__(seed)
@@ -256,7 +256,7 @@ def _classifier(graph: _Graph) -> None:
     columns = graph.height * graph.width * graph.channels
     for rows in (graph.draw.choice((4, 10, 16)), graph.draw.choice((1, 4, 10)))[: graph.draw.choice((1, 2))]:
         simd = graph.draw.choice(divisors(columns))
-        if simd > graph.given and simd % graph.given or simd > 64:
+        if (simd > graph.given and simd % graph.given) or simd > 64:
             simd = graph.given
         graph.convert(simd)
         graph.height = graph.width = 1

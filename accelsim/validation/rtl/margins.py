@@ -1,4 +1,4 @@
-"""Whether what tokens say of a chain hangs on the last pixel of room before its joins, which they do not know to the word.
+"""Whether what rows or pixels say of a chain hangs on a pixel of room before its joins.
 
 A fork of the source and a join at the end that takes what it gives are known: a queue beside layers. Of others they
 know how many words all branches hold but for parts of a pixel, and not how far gaps between results fill in a pipeline
@@ -31,19 +31,17 @@ INTERVAL_SHARE, FIRST_FRAME_SHARE = 0.02, 0.05
 def undecided(design: Design, granularity: Granularity, frames: int, ends: Ints | None) -> NotModelled | None:
     """What is not told of a design whose frames end at `ends`, None for never; None where all is."""
     joins = [stage for stage in design.stages if len(stage.group.operands) > 1]
-    if not joins or _is_known(design, joins):
-        return None
     held_back = any(_ways_through_layers(design, join) > 1 for join in joins)
+    if not joins or _is_known(design, joins) or (ends is None and not held_back):
+        return None
     if held_back and granularity == "row":
         return NotModelled(f"{_names(joins)}: which of several ways through layers is full is not told by rows")
     more = _ends(_with_pixels(design, joins, 1), granularity, frames)
-    if held_back and (ends is None) != (more is None):
-        return _stands_still(joins)
-    if ends is None or more is None:
-        return None
     less = _ends(_with_pixels(design, joins, -1), granularity, frames) if held_back else ends
-    if less is None:
+    if held_back and len({found is None for found in (less, ends, more)}) > 1:
         return _stands_still(joins)
+    if ends is None or more is None or less is None:
+        return None
     if not (_is_near(ends, more) and _is_near(ends, less)):
         return NotTimed(f"a pixel of room before {_names(joins)} changes when frames end; use a finer granularity")
     return None
@@ -77,7 +75,7 @@ def _ways_through_layers(design: Design, join: Stage) -> int:
 
 
 def _with_pixels(design: Design, joins: Sequence[Stage], pixels: int) -> Design:
-    """`design` with room for so many pixels more before its joins; with less, pipelines that stand still hold nothing."""
+    """`design` with so many pixels more before its joins; where less, pipelines that stand still hold nothing."""
     mapping, capacities = design.mapping, dict(design.mapping.capacities)
     for edge in (edge for join in joins for edge in design.edges_to[join.name]):
         words = edge.tensor.channels // given_channels(design.stage_by_name[edge.producer])
@@ -93,14 +91,18 @@ def _with_pixels(design: Design, joins: Sequence[Stage], pixels: int) -> Design:
 
 
 def _ends(design: Design, granularity: Granularity, frames: int) -> Ints | None:
-    """When frames end; None where the design stands still."""
+    """When frames end; None where the design stands still, empty where that they do is all that is told."""
     try:
         return schedule(design, granularity, "greedy", frames).completions
     except DeadlockError:
         return None
+    except NotModelled:
+        return np.zeros(0, np.int64)
 
 
 def _is_near(ends: Ints, others: Ints) -> bool:
+    if not others.size:
+        return False
     first = abs(int(others[0]) - int(ends[0])) <= FIRST_FRAME_SHARE * int(ends[0])
     intervals, changed = np.diff(ends)[-1:], np.diff(others)[-1:]
     return first and bool((np.abs(changed - intervals) <= INTERVAL_SHARE * intervals).all())

@@ -18,7 +18,8 @@ from accelsim.network.layers import Combine, Convolution
 from accelsim.network.reach import Granularity as TokenGranularity
 from accelsim.timing.forks import delay_cycles
 from accelsim.timing.simulate import Trace, schedule
-from accelsim.timing.words.chain import Chain
+from accelsim.timing.words.blocks import Fifo
+from accelsim.timing.words.chain import Chain, with_depths
 from accelsim.timing.words.run import run
 from accelsim.validation.rtl.margins import undecided
 from accelsim.validation.rtl.network import raised
@@ -105,7 +106,7 @@ class ByTokens:
         if not all(end.chance for end in (*chain.sources, *chain.sinks)):
             raise NotModelled("a source or sink that never moves a word")
         try:
-            design = raised(chain, self.machine, self.constants, self.granularity)
+            design = raised(_within_run(chain, frames), self.machine, self.constants, self.granularity)
             trace = self._trace(design, frames)
             refused = undecided(design, self.granularity, frames, None if trace is None else trace.completions)
             if refused is not None:
@@ -127,6 +128,14 @@ class ByTokens:
             return schedule(design, self.granularity, "greedy", frames)
         except DeadlockError:
             return None
+
+
+def _within_run(chain: Chain, frames: int) -> Chain:
+    """`chain` with queues no deeper than all words of a run, which no queue can hold more of."""
+    fifos = [(placed, placed.block) for placed in chain.blocks if isinstance(placed.block, Fifo)]
+    return with_depths(
+        chain, {placed.name: min(fifo.depth, frames * chain.words[placed.ins[0]] + 1) for placed, fifo in fifos}
+    )
 
 
 def is_steady(chain: Chain) -> bool:
