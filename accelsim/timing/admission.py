@@ -55,7 +55,7 @@ class Gate(NamedTuple):
 
 
 def not_told(design: Design) -> NotModelled | None:
-    """What pixels do not tell of a design that by them goes through, first whether it does; None where they tell all."""
+    """What pixels do not tell of a design that goes through by them, first whether it does; None for nothing."""
     if not hands_on_words(design) or design.mapping.granularity != "word":
         return None
     spacing = pixel_cycles(design)
