@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.errors import NotModelled
+from accelsim.errors import NotModelled, NotTimed
 from accelsim.mapping.design import Design, Edge, Stage
 from accelsim.network.layers import Convolution, Pad
 from accelsim.network.reach import Granularity
@@ -55,11 +55,12 @@ class Gate(NamedTuple):
 
 
 def not_told(design: Design) -> NotModelled | None:
-    """What pixels do not tell of a design that by them goes through; None where they tell all."""
+    """What pixels do not tell of a design that goes through by them, first whether it does; None for nothing."""
     if not hands_on_words(design) or design.mapping.granularity != "word":
         return None
     spacing = pixel_cycles(design)
-    return next(filter(None, (undecided(design, edge, spacing[edge.consumer]) for edge in design.edges)), None)
+    refused = [undecided(design, edge, spacing[edge.consumer]) for edge in design.edges]
+    return min(filter(None, refused), key=lambda each: isinstance(each, NotTimed), default=None)
 
 
 def check_rows(design: Design) -> None:

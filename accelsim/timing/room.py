@@ -165,8 +165,10 @@ def _spacing(design: Design, stage: Stage) -> int:
 
 
 def _left_to_join(design: Design, edge: Edge, unit: Unit) -> Ints:
-    """Cycles from each word of the other operands' pixels to their last."""
+    """Cycles from each word of the other operands' pixels to their last; one a word where all are of one fork."""
     others = [other.producer for other in design.edges_to[edge.consumer] if other.producer != edge.producer]
+    if not others:
+        return np.arange(unit.fold)[::-1]
     left: Ints = np.minimum.reduce([_before_last(design, name, unit.fold) for name in others])
     return left
 

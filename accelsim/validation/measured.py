@@ -78,7 +78,7 @@ def _rows(path: Path, lines: list[str], header: list[str], problems: list[str]) 
 
 def _figure(place: str, row: dict[str, str], problems: list[str]) -> Figure | None:
     try:
-        measured = float(row["measured"])
+        measured = math.nan if "_" in row["measured"] else float(row["measured"])
     except ValueError:
         measured = math.nan
     if not math.isfinite(measured):

@@ -80,12 +80,17 @@ def test_rows_and_pixels_say_nothing_wrong_of_deadlock(granularity, by_tokens):
 TAPPED_SKIPS = {"res1_16x16c4_k3_tap:fifo6", "res1_8x8c4_k3_tap:fifo6"}
 
 
-def test_pixels_give_first_words_and_depths_of_skips(by_tokens):
+def test_pixels_give_first_words_and_least_depths_of_skips(by_tokens):
     rows = by_tokens["pixel"].rows
     assert all(row.difference == 0 for row in rows if row.quantity == "first_out" and row.why is None)
     assert all(row.difference == 0 for row in rows if row.quantity == "min_depth_no_deadlock" and row.why is None)
-    assert {row.key for row in rows if row.quantity.startswith("min_depth") and row.why} == TAPPED_SKIPS
-    assert all(row.difference == 0 for row in rows if row.quantity == "min_depth_full_throughput" and row.why is None)
+    assert {row.key for row in rows if row.quantity == "min_depth_no_deadlock" and row.why} == TAPPED_SKIPS
+
+
+@pytest.mark.parametrize("granularity", LIMITS)
+def test_depths_of_full_throughput_are_told_by_words(granularity, by_tokens):
+    rows = [row for row in by_tokens[granularity].rows if row.quantity == "min_depth_full_throughput"]
+    assert {(row.by, row.difference) for row in rows} == {("word", 0)}
 
 
 @pytest.mark.parametrize("granularity", LIMITS)
@@ -113,7 +118,7 @@ def test_what_finer_granularities_tell_says_why(granularity, by_tokens):
 def test_predictions_do_not_look_at_what_was_measured(tmp_path, words):
     (tmp_path / "specs.jsonl").write_bytes((GIVEN / "specs.jsonl").read_bytes())
     lines = (GIVEN / "measured.csv").read_text(encoding="utf-8").splitlines()
-    blank = [lines[0], *(line.rpartition(",")[0] + ",7" for line in lines[1:])]
+    blank = [lines[0], *(line.rpartition(",")[0] + ",1" for line in lines[1:])]
     (tmp_path / "measured.csv").write_text("\n".join(blank), encoding="utf-8")
     assert [row.predicted for row in compare_rtl(tmp_path, MACHINE).rows] == [row.predicted for row in words.rows]
 
@@ -233,6 +238,8 @@ def test_a_circle_of_blocks(tmp_path):
         ("key,quantity,measured\na,deadlock\n", "2 values for 3 columns"),
         ("key,quantity,measured\n{key},deadlock,no\n", "measured = 'no' is no finite number"),
         ("key,quantity,measured\n{key},deadlock,nan\n", "measured = 'nan' is no finite number"),
+        ("key,quantity,measured\n{key},deadlock,1_0\n", "measured = '1_0' is no finite number"),
+        ("key,quantity,measured\n{key},deadlock,7\n", "deadlock of {key} = 7 is neither 0 nor 1"),
         ("key,quantity,measured\nother,deadlock,0\n", "other (deadlock) is the key of no run"),
         ("key,quantity,measured\n{key},speed,0\n", "quantity 'speed' is not known"),
         ("key,quantity,measured\n{key},fifo_max:fifo1,0\n", "it has no fifo fifo1; it has none"),

@@ -30,8 +30,8 @@ class Run:
 
     `begin` and `last`, int64[links, frames], are each frame's first and last transfer on each link, -1 for none.
     `peaks` are the most words in each queue and window. `blocked`, int64[links], are the cycles in which a word was
-    offered and not taken. `trace`, where asked for, has every transfer's cycle by link. `waiting` are the last valid
-    and ready signals of all links.
+    offered and not taken. `trace`, where asked for, has every transfer's cycle by link, of up to a frame more: windows
+    of nothing but padding may run further ahead. `waiting` are the last valid and ready signals of all links.
     """
 
     chain: Chain
@@ -117,7 +117,7 @@ class Machine:
             if row.kind in _HOLDING
         }
         trace = {
-            link: record.trace[record.trace_at[k] : record.trace_at[k] + record.counts[k]]
+            link: record.trace[record.trace_at[k] : min(record.trace_at[k] + record.counts[k], record.trace_at[k + 1])]
             for k, link in enumerate(links)
             if record.trace.size
         }

@@ -8,7 +8,8 @@ and the library's constants goes into it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from types import MappingProxyType
@@ -33,6 +34,8 @@ PASSING_CYCLES, PASSING_GAP_CYCLES = 1, 1
 REPLAY_WORDS = 1
 #: Cycles through a width converter.
 WIDER_CYCLES, NARROWER_CYCLES = 1, 2
+#: What gives the pixels that it takes.
+PASSING = (Fifo, Fork, Tap, Threshold, Converter)
 
 
 class _Held(NamedTuple):
@@ -147,7 +150,7 @@ def _entering(chain: Chain, source: str) -> tuple[tuple[int, ...], int, int]:
         if not links.keys() & set(placed.ins):
             continue
         block, scale = placed.block, links[next(link for link in placed.ins if link in links)]
-        found = _told(block, chain.blocks[position:])
+        found = _told(placed, chain.blocks[position:])
         if found is not None:
             shape, channels, width = found
             given = Fraction(width) / scale
@@ -162,28 +165,35 @@ def _entering(chain: Chain, source: str) -> tuple[tuple[int, ...], int, int]:
     return (chain.words[source] * width // channels,), channels, width
 
 
-def _told(block: Block, following: Sequence[Placed]) -> tuple[tuple[int, ...], int, int] | None:
+def _told(placed: Placed, following: Sequence[Placed]) -> tuple[tuple[int, ...], int, int] | None:
     """Shape, channels and channels a word of what a block takes; None for those that take all."""
+    block = placed.block
     if isinstance(block, Window):
         return (block.height, block.width), block.channels, block.simd
     if isinstance(block, Padding):
-        channels, width = _of_pixels(block.fold, following)
+        channels, width = _of_pixels(block.fold, _behind(placed, following, PASSING))
         return (block.height, block.width), channels, width
     if isinstance(block, Matrix):
         together = block.pe if block.per_channel else 1
         inputs = block.columns * (block.rows if block.per_channel else 1)
-        return _map_of(block.vectors, following), inputs, block.simd * together
+        return _map_of(block.vectors, _behind(placed, following, Block)), inputs, block.simd * together
     return None
 
 
-def _of_pixels(fold: int, following: Sequence[Placed]) -> tuple[int, int]:
+def _behind(placed: Placed, blocks: Iterable[Placed], through: Any) -> Iterator[Placed]:
+    """Those of `blocks` that what a block gives comes to, by way of kinds that are `through`."""
+    links = set(placed.outs)
+    for other in blocks:
+        if not links.isdisjoint(other.ins):
+            yield other
+            links |= set(other.outs) if isinstance(other.block, through) else set()
+
+
+def _of_pixels(fold: int, following: Iterable[Placed]) -> tuple[int, int]:
     """Channels, and channels a word, of pixels of `fold` words, where a window behind tells; else one a word."""
-    for placed in following[1:]:
-        if isinstance(placed.block, Window) and placed.block.fold == fold:
-            return placed.block.channels, placed.block.simd
-        if not isinstance(placed.block, Fifo | Fork | Tap | Threshold):
-            break
-    return fold, 1
+    windows = (placed.block for placed in following if isinstance(placed.block, Window))
+    channels = next((window.channels for window in windows if window.channels % fold == 0), fold)
+    return channels, channels // fold
 
 
 def _map_of(pixels: int, following: Iterable[Placed]) -> tuple[int, ...]:
@@ -221,32 +231,62 @@ def _place(made: _Raising, placed: Placed) -> None:
             raise NotModelled(f"{placed.name} is in the middle of a layer")
     elif not isinstance(block, Matrix):
         held = _windows_alone(made, f"{placed.name}.windows", held)
+    _check_pixels(placed, held)
     made.links |= dict.fromkeys(placed.outs, PLACING[type(block)](made, placed, block, held))
     if isinstance(block, Tap):
         made.links[placed.outs[1]] = made.links[placed.outs[1]]._replace(tap=placed.name)
 
 
+def _check_pixels(placed: Placed, held: _Held) -> None:
+    """Raises `NotModelled` where a block takes the words that come as those of other pixels."""
+    block, height, width = placed.block, *((1,) * (2 - len(held.shape)) + held.shape)
+    if isinstance(block, Padding | Window):
+        fits = (height, width, held.fold) == (block.height, block.width, block.fold)
+    elif isinstance(block, Matrix):
+        taps = 1 if held.window is None else held.window.taps
+        fits = held.channels * taps == block.columns * (block.rows if block.per_channel else 1)
+    elif isinstance(block, Converter):
+        bits = held.width * block.out_bits
+        fits = bits % block.in_bits == 0 and held.channels * block.in_bits % bits == 0
+    else:
+        return
+    if not fits:
+        raise NotModelled(
+            f"{placed.name} takes words otherwise than as those of {height}x{width} pixels of {held.channels} "
+            "channels, which they are"
+        )
+
+
 def _queued(made: _Raising, placed: Placed, block: Fifo, held: _Held) -> _Held:
+    if min(block.depth, held.queue or block.depth) == 1 and held.room and not made.by_word:
+        raise NotModelled(f"{placed.name}: a queue of 1 word beside other room takes one every other cycle; use words")
+    if held.width < made.given[made.stage[held.node]] and not made.by_word:
+        # it holds parts of words as they are given
+        held = _handed_on(made, placed.name, held)
     held = _later(made, held, made.constants.fifo.latency_cycles)
     return held._replace(queue=held.queue + block.depth, room=held.room + block.depth * held.width)
 
 
 def _forked(made: _Raising, placed: Placed, block: Fork | Tap, held: _Held) -> _Held:
+    if held.room and not made.by_word:
+        # what waits before a fork waits for all of its branches, whichever has room
+        held = _handed_on(made, placed.name, held)
     return held._replace(forked=True)
 
 
 def _activated(made: _Raising, placed: Placed, block: Threshold, held: _Held) -> _Held:
-    """Thresholds, as part of the stage before where no one else takes what that gives."""
-    if held.node == "image" or held.forked:
-        if made.by_word:
-            raise NotModelled(f"{placed.name} is no layer")
+    """Thresholds, as part of the stage before, or, where others take what that gives, as a queue."""
+    if made.by_word and (held.node == "image" or held.forked):
+        raise NotModelled(f"{placed.name} is no layer")
+    if held.node == "image" and not held.forked:
         held = _handed_on(made, placed.name, held)
-    else:
+    elif not held.forked:
         made.nodes.append(Node(placed.name, Activation("relu"), (held.node,)))
         made.stage[placed.name] = made.stage[held.node]
+        held = held._replace(node=placed.name)
     constants = made.constants.threshold
     words = block.bits + constants.inside_words
-    result = held._replace(node=placed.name, room=held.room + words * held.width)
+    result = held._replace(room=held.room + words * held.width)
     return _later(made, result, block.bits + constants.latency_cycles)
 
 
@@ -379,8 +419,12 @@ def _joined(made: _Raising, placed: Placed, block: Join, first: _Held) -> _Held:
     inputs = [made.links[link] for link in placed.ins]
     if any(held.window is not None for held in inputs):
         raise NotModelled(f"{placed.name} joins windows")
-    for held in inputs:
-        _queue(made, held, placed.name, 0)
+    if len({(held.shape, held.channels, held.width) for held in inputs}) > 1:
+        raise NotModelled(f"{placed.name} joins maps of different pixels")
+    times = Counter(made.stage[held.node] for held in inputs)
+    for operand, held in enumerate(inputs):
+        twice = times[made.stage[held.node]] > 1
+        _queue(made, held, f"{placed.name} (operand {operand})" if twice else placed.name, 0)
     names = tuple(held.node for held in inputs)
     return _add(made, placed.name, Combine("add"), names, first.shape, first.channels, first.width, first.fold, 0)
 

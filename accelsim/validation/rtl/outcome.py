@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from accelsim.errors import DeadlockError, InputError, NotModelled, NotTimed
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.streaming import StreamBlocks
-from accelsim.mapping.design import Stage
+from accelsim.mapping.design import Design, Stage
 from accelsim.network.layers import Combine, Convolution
 from accelsim.network.reach import Granularity as TokenGranularity
 from accelsim.timing.forks import delay_cycles
 from accelsim.timing.simulate import Trace, schedule
-from accelsim.timing.words.chain import Chain
+from accelsim.timing.words.blocks import Fifo
+from accelsim.timing.words.chain import Chain, with_depths
 from accelsim.timing.words.run import run
+from accelsim.validation.rtl.margins import undecided
 from accelsim.validation.rtl.network import raised
 
 Ints = NDArray[np.int64]
@@ -104,18 +106,36 @@ class ByTokens:
         if not all(end.chance for end in (*chain.sources, *chain.sinks)):
             raise NotModelled("a source or sink that never moves a word")
         try:
-            design = raised(chain, self.machine, self.constants, self.granularity)
-            trace = schedule(design, self.granularity, "greedy", frames)
-        except DeadlockError:
-            return Outcome(deadlock=True)
+            design = raised(_within_run(chain, frames), self.machine, self.constants, self.granularity)
+            trace = self._trace(design, frames)
+            refused = undecided(design, self.granularity, frames, None if trace is None else trace.completions)
+            if refused is not None:
+                raise refused
         except NotTimed as error:
             return Outcome(deadlock=False, why=str(error))
         except InputError as error:
             raise NotModelled(str(error)) from None
+        if trace is None:
+            return Outcome(deadlock=True)
         if not is_steady(chain):
             # whether words get through does not hang on when they come: it is a Kahn network
             return Outcome(deadlock=False)
         return Outcome(deadlock=False, times=Times(trace.completions, _first_output_cycle(trace, chain)))
+
+    def _trace(self, design: Design, frames: int) -> Trace | None:
+        """The simulated design; None where it stands still."""
+        try:
+            return schedule(design, self.granularity, "greedy", frames)
+        except DeadlockError:
+            return None
+
+
+def _within_run(chain: Chain, frames: int) -> Chain:
+    """`chain` with queues no deeper than all words of a run, which no queue can hold more of."""
+    fifos = [(placed, placed.block) for placed in chain.blocks if isinstance(placed.block, Fifo)]
+    return with_depths(
+        chain, {placed.name: min(fifo.depth, frames * chain.words[placed.ins[0]] + 1) for placed, fifo in fifos}
+    )
 
 
 def is_steady(chain: Chain) -> bool:

@@ -38,6 +38,8 @@ OF_A_RUN: Mapping[str, Callable[[Times], float]] = MappingProxyType(
 )
 INTERVALS = ("steady_interval", "mean_interval")
 OF_A_SKIP = ("min_depth_no_deadlock", "min_depth_full_throughput")
+#: Why only words tell the least depth of full throughput.
+OF_CYCLES = "which depth is the least of full throughput hangs on single cycles, which are counted word by word only"
 
 
 def compare_rtl(folder: Path, accelerator: Accelerator, granularity: Granularity = "word") -> Comparison:
@@ -104,6 +106,8 @@ def _problems(figure: Figure, specs: Mapping[str, Spec], skips: Mapping[str, _Sk
     elif colon and fifo not in specs[key].chain.fifos:
         there = ", ".join(specs[key].chain.fifos) or "none"
         yield f"{place}: {quantity} of {key}: it has no fifo {fifo}; it has {there}"
+    elif quantity == "deadlock" and figure.measured not in (0, 1):
+        yield f"{place}: deadlock of {key} = {figure.measured:g} is neither 0 nor 1"
     elif quantity in INTERVALS and specs[key].frames < 2:
         yield f"{place}: {quantity} of {key} needs two frames, the run has {specs[key].frames}"
 
@@ -138,6 +142,8 @@ class _Teller:
 
     def __call__(self, figure: Figure) -> float | None:
         if figure.quantity in OF_A_SKIP:
+            if figure.quantity == OF_A_SKIP[1] and self.granularity != "word":
+                raise NotModelled(OF_CYCLES)
             depth: float | None = getattr(self._depths(figure.key), figure.quantity)
             return depth
         return _figure(self._run(figure.key), figure.quantity)
