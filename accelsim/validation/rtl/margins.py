@@ -1,8 +1,8 @@
 """Whether what rows or pixels say of a chain hangs on a pixel of room before its joins.
 
-A fork of the source and a join at the end that takes what it gives are known: a queue beside layers. Of others they
+A fork of the source and a join at the end that takes what it gives are known: a queue beside layers. Of others pixels
 know how many words all branches hold but for parts of a pixel, and not how far gaps between results fill in a pipeline
-that stands still. Where a pixel more or less would decide, that is said instead.
+that stands still. Where a pixel more or less would decide, that is said instead; rows pass over forks behind layers.
 """
 
 from __future__ import annotations
@@ -31,11 +31,20 @@ INTERVAL_SHARE, FIRST_FRAME_SHARE = 0.02, 0.05
 def undecided(design: Design, granularity: Granularity, frames: int, ends: Ints | None) -> NotModelled | None:
     """What is not told of a design whose frames end at `ends`, None for never; None where all is."""
     joins = [stage for stage in design.stages if len(stage.group.operands) > 1]
-    held_back = any(_ways_through_layers(design, join) > 1 for join in joins)
-    if not joins or _is_known(design, joins) or (ends is None and not held_back):
+    if not joins or _is_known(design, joins):
         return None
-    if held_back and granularity == "row":
-        return NotModelled(f"{_names(joins)}: which of several ways through layers is full is not told by rows")
+    held_back = any(_ways_through_layers(design, join) > 1 for join in joins)
+    if granularity == "row" and (held_back or not _forks_the_source_alone(design)):
+        return NotModelled(f"{_names(joins)}: of joins of layers, and forks behind layers, rows tell too little")
+    return _by_a_pixel(design, joins, granularity, frames, ends, held_back)
+
+
+def _by_a_pixel(
+    design: Design, joins: Sequence[Stage], granularity: Granularity, frames: int, ends: Ints | None, held_back: bool
+) -> NotModelled | None:
+    """What a pixel more or less before joins decides; None for nothing."""
+    if ends is None and not held_back:
+        return None
     more = _ends(_with_pixels(design, joins, 1), granularity, frames)
     less = _ends(_with_pixels(design, joins, -1), granularity, frames) if held_back else ends
     if held_back and len({found is None for found in (less, ends, more)}) > 1:
@@ -45,6 +54,11 @@ def undecided(design: Design, granularity: Granularity, frames: int, ends: Ints 
     if not (_is_near(ends, more) and _is_near(ends, less)):
         return NotTimed(f"a pixel of room before {_names(joins)} changes when frames end; use a finer granularity")
     return None
+
+
+def _forks_the_source_alone(design: Design) -> bool:
+    forks = [stage for stage in design.stages if len(readers_of(design, stage.name)) > 1]
+    return all(isinstance(fork.group.node.layer, Input) for fork in forks)
 
 
 def _is_known(design: Design, joins: Sequence[Stage]) -> bool:
