@@ -239,7 +239,9 @@ def _place(made: _Raising, placed: Placed) -> None:
 
 def _check_pixels(placed: Placed, held: _Held) -> None:
     """Raises `NotModelled` where a block takes the words that come as those of other pixels."""
-    block, height, width = placed.block, *((1,) * (2 - len(held.shape)) + held.shape)
+    block, (top, left, bottom, right) = placed.block, held.pads
+    height, width = (1,) * (2 - len(held.shape)) + held.shape
+    height, width = height + top + bottom, width + left + right
     if isinstance(block, Padding | Window):
         fits = (height, width, held.fold) == (block.height, block.width, block.fold)
     elif isinstance(block, Matrix):
