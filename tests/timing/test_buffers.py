@@ -36,6 +36,7 @@ def peaks(case, peaks_from=0):
     return [reader.peak for stage in naive_stages(case, peaks_from) for reader in stage.readers]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("granularity", ["row", "pixel"])
 def test_peaks_of_one_frame_and_of_the_steady_state(granularity):
     steady = 0

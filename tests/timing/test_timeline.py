@@ -54,6 +54,7 @@ def test_a_period_is_what_the_report_says(designs, name, granularity):
             assert spans.cycles_in(state) == pytest.approx(getattr(row, field) * found.frames), (row.stage, field)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["free", "sized", "ports"])
 def test_levels_reach_what_the_report_says_and_no_more(designs, name):
     found, report = timeline(designs[name]), acs.simulate(designs[name])
