@@ -127,25 +127,20 @@ def comparison_tables(found: Comparison) -> Iterable[Table]:
     def value(number: float | None) -> str:
         return "-" if number is None else quantity(number)
 
-    parts = found.by_granularity or {"": found}
-    by = ("by|",) if found.by_granularity else ()
+    def by(granularity: str | None) -> tuple[str, ...]:
+        return (granularity or "-",) if found.by_granularity else ()
+
     rows = tuple(
-        (
-            row.key,
-            row.quantity,
-            value(row.measured),
-            value(row.predicted),
-            percent(row.error),
-            *(row.by or "-" for _ in by),
-        )
+        (row.key, row.quantity, value(row.measured), value(row.predicted), percent(row.error), *by(row.by))
         for row in found.rows
     )
-    yield Table("Figures", ("run|", "figure|", "measured", "predicted", "error %", *by), rows)
-    names = ("figure|", *by, "rows", "equal", "median %", "p95 %", "worst %", "worst difference", "without")
+    yield Table("Figures", ("run|", "figure|", "measured", "predicted", "error %", *by("by|")), rows)
+    names = ("figure|", *by("by|"), "rows", "equal", "median %", "p95 %", "worst %", "worst difference", "without")
+    parts = found.by_granularity or {"": found}
     spreads = tuple(
-        (name, *(part for _ in by), *_spread(of)) for part, own in parts.items() for name, of in own.quantities.items()
+        (name, *by(part), *_spread(of)) for part, own in parts.items() for name, of in own.quantities.items()
     )
-    every = ("all", *("all" for _ in by), *_spread(spread((*found.rows, *found.details))))
+    every = ("all", *by("all"), *_spread(spread((*found.rows, *found.details))))
     skipped = (f"Not compared: {', '.join(found.skipped)}.",) if found.skipped else ()
     yield Table("Errors", names, (*spreads, every), skipped)
     if found.by_finer:
