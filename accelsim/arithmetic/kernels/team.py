@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from accelsim.arithmetic.kernels.tiles import ADDRESS, kept, pointer
+from accelsim.arithmetic.kernels.tiles import ADDRESS, kept, kept_in_cache, pointer
 
 #: Bytes from word to word of a board: what processors fetch at once, lines in pairs.
 APART = 128
@@ -59,26 +59,21 @@ def shown(typing_context: Any, address: Any, value: Any) -> Any:
     return types.void(types.intp, types.intp), generate
 
 
-@kept
-@intrinsic
-def raised(typing_context: Any, address: Any, value: Any) -> Any:
-    """What a word was before `value` was added to it."""
+def _at_once(operation: str) -> Any:
+    """Reads a word and writes another, with nobody in between."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.atomic_rmw("add", pointer(builder, arguments[0], ADDRESS), arguments[1], "seq_cst")
+    @intrinsic
+    def changed(typing_context: Any, address: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.atomic_rmw(operation, pointer(builder, arguments[0], ADDRESS), arguments[1], "seq_cst")
 
-    return types.intp(types.intp, types.intp), generate
+        return types.intp(types.intp, types.intp), generate
+
+    return kept_in_cache(changed, operation)
 
 
-@kept
-@intrinsic
-def swapped(typing_context: Any, address: Any, value: Any) -> Any:
-    """What a word was before `value` took its place."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.atomic_rmw("xchg", pointer(builder, arguments[0], ADDRESS), arguments[1], "seq_cst")
-
-    return types.intp(types.intp, types.intp), generate
+#: (address, value): what the word was before `value` was added to it, and before `value` took its place.
+raised, swapped = _at_once("add"), _at_once("xchg")
 
 
 @kept
