@@ -261,7 +261,9 @@ def _check_pixels(placed: Placed, held: _Held) -> None:
 
 def _queued(made: _Raising, placed: Placed, block: Fifo, held: _Held) -> _Held:
     if min(block.depth, held.queue or block.depth) == 1 and held.room and not made.by_word:
-        raise NotModelled(f"{placed.name}: a queue of 1 word beside other room takes one every other cycle; use words")
+        raise NotModelled(
+            f"{placed.name}: a queue of 1 word beside other room takes one every other cycle; use granularity word"
+        )
     if held.width < made.given[made.stage[held.node]] and not made.by_word:
         # it holds parts of words as they are given
         held = _handed_on(made, placed.name, held)
