@@ -1,4 +1,4 @@
-"""How fast whole integer networks are beside ONNX Runtime on one thread, and where the time goes.
+"""How fast whole integer networks are beside ONNX Runtime on one thread, and on two beside one; where the time goes.
 
     python -m tests.benchmarks.integer_networks
 
@@ -20,7 +20,7 @@ import accelsim as acs
 from accelsim.arithmetic.execute import checked_feeds, each_frame, program_of
 from accelsim.network.layers import Input
 from tests.arithmetic.models import Draft, images, quantised, runtime
-from tests.benchmarks.integers import interleaved
+from tests.benchmarks.integers import interleaved, quickest_tenths
 
 SHAPE = (1, 3, 224, 224)
 #: Expansion, channels, repeats and stride of each group of blocks.
@@ -98,6 +98,7 @@ def profile(inet: acs.IntegerNetwork, x: np.ndarray, runs: int = 9) -> Counter[s
 
 
 def main() -> None:
+    read = {}
     for name, build in (("MobileNetV2", mobilenet_v2), ("ResNet-18", resnet_18), ("ResNet-50", resnet_50)):
         with tempfile.TemporaryDirectory() as folder:
             path = quantised(build(), Path(folder) / "net.onnx", "QOperator", shape=SHAPE)
@@ -109,6 +110,12 @@ def main() -> None:
         print(f"{name}: {own * 1e3:.2f} ms, onnxruntime {peer * 1e3:.2f} ms, ratio {peer / own:.2f}, equal: {equal}")
         for kind, seconds in profile(inet, x).most_common():
             print(f"    {kind:28} {seconds * 1e3:7.2f} ms")
+        read[name] = inet, x
+    # No peer is timed once there are threads.
+    for name, (inet, x) in read.items():
+        threads = [lambda number=number: acs.execute(inet, x, threads=number) for number in (1, 2)]  # noqa: B023
+        one, two = quickest_tenths(threads, 10, 10)
+        print(f"{name}: {one / two:.2f} times as fast on two threads")
 
 
 if __name__ == "__main__":

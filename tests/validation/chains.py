@@ -1,5 +1,7 @@
 """Random chains, residual and single blocks, in the form of `specs.jsonl`: how far rows and pixels are from words.
 
+    python -m tests.validation.chains [COUNT]    the table of the first COUNT seeds of each, 300 in the README
+
 Nothing in them was measured: the truth is the model word by word, which agrees with every measured run and, on random
 chains, with the clock-stepped model in plain Python.
 """
@@ -7,6 +9,7 @@ chains, with the clock-stepped model in plain Python.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import product
@@ -271,10 +274,10 @@ def scored(kind: str, count: int, granularity: str) -> Scored:
 TOLD = 300
 
 
-def table() -> Iterator[tuple[str, ...]]:
+def table(count: int = TOLD) -> Iterator[tuple[str, ...]]:
     """Lines of the README's table: what of, figure, granularity, compared, beyond the limits, median, p95, worst."""
     for kind, granularity in product(UNSEEN, LIMITS):
-        found = scored(kind, TOLD, granularity)
+        found = scored(kind, count, granularity)
         limits = zip(("steady_interval", "frame0_cycles"), found.errors.T, LIMITS[granularity], strict=True)
         for quantity, errors, limit in limits:
             sizes = (np.median(errors), np.percentile(errors, 95), errors.max())
@@ -283,5 +286,5 @@ def table() -> Iterator[tuple[str, ...]]:
 
 
 if __name__ == "__main__":
-    for cells in table():
+    for cells in table(*map(int, sys.argv[1:])):
         print("| " + " | ".join(cells) + " |")
