@@ -136,19 +136,28 @@ def test_what_pixels_do_not_tell_is_named(why, tmp_path):
         BY_PIXELS(spec.chain, spec.frames)
 
 
+@pytest.mark.parametrize(("structure", "seed"), [("crowded", 54), ("crowded", 56), ("separable", 1)])
+def test_where_a_pixel_of_room_decides_pixels_say_no_times(structure, seed, tmp_path):
+    """Those that they would say are further off than the limits."""
+    spec = read(drawn(structure, seed), tmp_path)
+    found = BY_PIXELS(spec.chain, spec.frames)
+    assert (found.deadlock, found.times) == (False, None)
+    assert "a pixel of room before" in found.why
+
+
+def test_rows_leave_forks_behind_layers_to_pixels(tmp_path):
+    spec = read(drawn("separable", 27), tmp_path)
+    with pytest.raises(NotModelled, match="forks behind layers, rows tell too little"):
+        ByTokens(MACHINE, MACHINE.blocks, "row")(spec.chain, spec.frames)
+
+
 def test_traces_end_within_their_room(tmp_path):
-    """Windows of nothing but padding give whole frames that nothing has come for."""
-    padded = SMALL | {"pads": [1, 0, 0, 0]}
-    given = chain_of(
-        ("fmpadding", "src", "a", padded),
-        ("swg", "a", "b", SMALL | {"H": 3, "KH": 1, "KW": 1, "S": 3, "par": 0}),
-        ("fmpadding", "b", "o", {"H": 1, "W": 1, "C": 1, "SIMD": 1, "pads": [3, 0, 0, 0]}),
-        words=6,
-        given=4,
-        frames=2,
-    )
-    found = run(read(given, tmp_path).chain, MACHINE.blocks, 2, drain_cycles=30, traced=True)
-    expected = clocked(given, 200).transfers
+    """Windows of nothing but padding run more than a frame ahead of what has come."""
+    spec = drawn("odd", 170, frames=1)
+    chain = read(spec, tmp_path).chain
+    found = run(chain, MACHINE.blocks, 1, drain_cycles=60, traced=True)
+    assert any(moved.size == 2 * chain.words[link] for link, moved in found.trace.items())
+    expected = clocked(spec, 400).transfers
     for link, moved in found.trace.items():
         assert (np.diff(moved) > 0).all(), link
         shared = min(moved.size, len(expected[link]))

@@ -110,6 +110,53 @@ def test_a_helper_does_a_part_of_what_is_put_up():
     helper.join()
 
 
+@njit
+def count(board, seat, times):
+    """Takes parts until there are none, and counts how often each is done."""
+    part = team.next_part(board, 0, seat, times.size)
+    while part < times.size:
+        times[part] += 1
+        part = team.next_part(board, 0, seat, times.size)
+
+
+def test_two_threads_do_every_part_once():
+    @njit(nogil=True)
+    def call(words, times):
+        board = words.ctypes.data
+        team.put_up(board, count, team.lent(times))
+        team.open_work(board, 6, (times.size, 0))
+        team.join_in(board, 0)
+        return team.close_work(words)
+
+    words, times = team.new_board(), np.zeros(12, np.int64)
+    call.compile((typeof(words), typeof(times)))
+    team.help_out(words, 1, 0)
+    helper = Thread(target=team.help_out, args=(words, 1, LONG), daemon=True)
+    helper.start()
+    for _ in range(100_000):
+        times[:] = 0
+        call(words, times)
+        assert times.tolist() == [1] * 12
+    words[team.OVER // 8] = 1
+    helper.join()
+
+
+def test_a_caller_waits_for_those_inside():
+    words = team.new_board()
+    assert team.taken(words) is words
+    team.close_work(words)
+    assert team.taken(words) is words
+    words[team.INSIDE // 8] = 1
+    closing = Thread(target=team.close_work, args=(words,), daemon=True)
+    closing.start()
+    closing.join(0.1)
+    assert closing.is_alive()
+    assert words[team.TAKEN // 8] == 1
+    words[team.INSIDE // 8] = 0
+    closing.join()
+    assert words[team.TAKEN // 8] == 0
+
+
 def test_a_failure_is_noted():
     words, call = team.new_board(), called_together(fail)
     assert not call(words, np.zeros((2, 2), np.int64))

@@ -131,7 +131,7 @@ def test_a_copy_of_the_process_has_a_team_of_its_own():
         child = os.fork()
         if child == 0:
             signal.alarm(SECONDS)
-            right = all(np.array_equal(made(inet, x, 2), one) for _ in range(5))
+            right = not team.TEAM._helpers and all(np.array_equal(made(inet, x, 2), one) for _ in range(5))
             os._exit(0 if right else 1)
         assert os.waitpid(child, 0)[1] == 0
     busy.join(SECONDS)
